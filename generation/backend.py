@@ -1,0 +1,87 @@
+"""The seam between this program and whatever makes pictures."""
+
+import pkgutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, cast
+
+from generation.request import GeneratedImage, ImageRequest, Provenance
+
+BACKENDS: Mapping[str, str] = {
+    "diffusers": "generation.diffusers_backend:DiffusersBackend",
+    "placeholder": "generation.placeholder:PlaceholderBackend",
+}
+"""Kind -> where its class lives. Imported only when opened, which only worker processes do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendSpec:
+    """Which backend to open in a worker process; plain enough to be sent there.
+
+    kind: a key of BACKENDS, or "module:Class" for a backend that lives elsewhere.
+    model: a name on the Hugging Face hub, or a folder.
+    revision: a branch, tag or commit of a model on the hub; None is its default branch.
+    dtype: "auto", or a torch dtype's name.
+    options: what only this kind understands; its class documents them.
+    """
+
+    kind: str
+    model: str = ""
+    revision: str | None = None
+    dtype: str = "auto"
+    options: Mapping[str, str | float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that `doctor` looked at: fine, or what to do about it."""
+
+    subject: str
+    ok: bool
+    detail: str
+
+
+class Backend(Protocol):
+    """Turns requests into images, one at a time, on the thread that it is called from.
+
+    It lives as long as its process: there is no unload, because ending the process is the only
+    way that is certain to give a device's memory back.
+    """
+
+    def __init__(self, spec: BackendSpec, *, device: str) -> None:
+        """Only assign; `load` does the work."""
+        ...
+
+    def check(self) -> Sequence[Finding]:
+        """What `load` would need, looked up without loading."""
+        ...
+
+    def load(self) -> Provenance:
+        """Get ready. Raises BackendUnavailable with a sentence for the operator."""
+        ...
+
+    def generate(
+        self,
+        request: ImageRequest,
+        *,
+        on_step: Callable[[int, int], None],
+        cancelled: Callable[[], bool],
+    ) -> Sequence[GeneratedImage]:
+        """One image per seed, in order; the same seed makes the same bytes again.
+
+        Calls `on_step(done, total)` after each step and looks at `cancelled` between two.
+        Raises Cancelled, OutOfMemory, or anything else for a request that it cannot serve; it
+        is then ready for the next one.
+        """
+        ...
+
+
+def open_backend(spec: BackendSpec, *, device: str) -> Backend:
+    """The backend that the spec names, not loaded. Raises ValueError for an unknown kind."""
+    place = BACKENDS.get(spec.kind, spec.kind)
+    if ":" not in place:
+        raise ValueError(f"unknown backend {spec.kind!r}; known are {', '.join(BACKENDS)}")
+
+    backend_class = cast("type[Backend]", pkgutil.resolve_name(place))
+
+    return backend_class(spec, device=device)

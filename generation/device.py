@@ -1,0 +1,269 @@
+"""One device: the worker process on it, and the job that it makes."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol, assert_never
+
+from generation.backend import BackendSpec
+from generation.errors import (
+    Cancelled,
+    DeadlineExceeded,
+    GenerationError,
+    OutOfMemory,
+    RequestFailed,
+)
+from generation.job import Job, JobState
+from generation.limits import ExecutorLimits
+from generation.messages import (
+    Cancel,
+    Failed,
+    FailureKind,
+    Finished,
+    FromWorker,
+    Generate,
+    LoadFailed,
+    Ready,
+    StepDone,
+    Stopped,
+)
+from generation.pace import Pace, Stopwatch
+from generation.request import Provenance, Result
+from generation.worker_process import WorkerProcess
+
+log = logging.getLogger(__name__)
+
+_LONGEST_RETRY_S = 60.0
+
+
+class WorkerState(StrEnum):
+    LOADING = "loading"
+    IDLE = "idle"
+    BUSY = "busy"
+    RESTARTING = "restarting"
+    FAILED = "failed"
+    """It could not load. Tried again from time to time, and `failed` until that succeeds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerStatus:
+    """pid: None between two processes. model: None until one is loaded."""
+
+    device: str
+    pid: int | None
+    state: WorkerState
+    restarts: int
+    last_error: str | None
+    model: str | None
+
+
+@dataclass(slots=True, kw_only=True)
+class Run:
+    """One try at one job."""
+
+    job: Job
+    watch: Stopwatch
+    alarm: asyncio.TimerHandle
+    """Rings at the deadline."""
+    stop_reason: GenerationError | None = None
+    """Set once the worker was asked to stop: what the job will end with."""
+
+
+class Line(Protocol):
+    """Where a device gets its jobs, and takes those back that it could not finish."""
+
+    def device_changed(self) -> None:
+        """The device became idle, or can no longer serve."""
+
+    def take_back(self, job: Job, *, why: str) -> None:
+        """The worker was lost while it made this job."""
+
+
+class Device:
+    """Keeps a worker process alive on one device, and makes one job at a time with it."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        backend: BackendSpec,
+        limits: ExecutorLimits,
+        pace: Pace,
+        line: Line,
+        now: Callable[[], float],
+    ) -> None:
+        self.state = WorkerState.LOADING
+        self.run: Run | None = None
+        self.last_error: str | None = None
+        self._name = name
+        self._backend = backend
+        self._limits = limits
+        self._pace = pace
+        self._line = line
+        self._now = now
+        self._worker: WorkerProcess | None = None
+        self._provenance: Provenance | None = None
+        self._restarts = 0
+        self._failures = 0  # workers that ended in a row with nothing finished in between
+
+    @property
+    def is_loaded(self) -> bool:
+        return self._provenance is not None
+
+    def status(self) -> WorkerStatus:
+        made_by = self._provenance
+
+        return WorkerStatus(
+            device=self._name,
+            pid=None if self._worker is None else self._worker.pid,
+            state=self.state,
+            restarts=self._restarts,
+            last_error=self.last_error,
+            model=None if made_by is None else f"{made_by.model} ({made_by.revision})",
+        )
+
+    async def keep(self) -> None:
+        """Keep a worker alive until cancelled; then it is gone, and its job taken back."""
+        try:
+            while True:
+                await self._serve_with_one_worker()
+                await asyncio.sleep(self._retry_delay_s())
+                self._restarts += 1
+        except Exception:
+            log.exception("the keeper of the worker on %s failed", self._name)
+            raise
+        finally:
+            self.state = WorkerState.FAILED
+            self._line.device_changed()
+
+    def start(self, job: Job) -> None:
+        """Begin a job; only while idle."""
+        if self._worker is None or self.state is not WorkerState.IDLE:
+            raise RuntimeError(f"the worker on {self._name} is {self.state}, not idle")
+
+        limit_s = self._limits.deadline_s
+        alarm = asyncio.get_running_loop().call_later(
+            limit_s - job.spent_s, self.stop, DeadlineExceeded(seconds=limit_s)
+        )
+        self.run = Run(job=job, watch=Stopwatch(started_at=self._now()), alarm=alarm)
+        self.state = WorkerState.BUSY
+        self._worker.send(Generate(job_id=job.id, request=job.request))
+        self._worker.expect_event(within_s=self._limits.silence_s)
+        job.state = JobState.RUNNING
+        job.notify()
+
+    def stop(self, reason: GenerationError) -> None:
+        """Ask for the running job's end; it ends with the first reason that was given."""
+        if self._worker is not None and self.run is not None and self.run.stop_reason is None:
+            self.run.stop_reason = reason
+            self._worker.send(Cancel(job_id=self.run.job.id))
+
+    def free_in_s(self) -> float | None:
+        """Seconds until the worker is idle; None while that is not known."""
+        if self.run is None:
+            return 0.0
+
+        return self._pace.rest_s(self.run.job.request, self.run.watch, now=self._now())
+
+    async def _serve_with_one_worker(self) -> None:
+        worker = None
+        try:
+            async with WorkerProcess.open(self._backend, device=self._name) as worker:
+                self._worker = worker
+                worker.expect_event(within_s=self._limits.load_s)
+                async for event in worker.events():
+                    self._handle(event, worker)
+        finally:
+            self._worker = None
+            self._bury(worker.ending if worker else "it did not start")
+
+    def _handle(self, event: FromWorker, worker: WorkerProcess) -> None:
+        match event:
+            case Ready(provenance=provenance):
+                log.info("the worker on %s (pid %s) is ready", self._name, worker.pid)
+                self._provenance = provenance
+                self._rest(worker)
+            case LoadFailed(reason=reason):
+                log.warning("the worker on %s cannot load: %s", self._name, reason)
+                self.state = WorkerState.FAILED
+                self.last_error = reason
+            case StepDone(step=step, steps=steps):
+                run = self._run_of(event.job_id)
+                run.watch.lap(step, steps, now=self._now())
+                worker.expect_event(within_s=self._limits.silence_s)
+                run.job.notify()
+            case Finished():
+                self._conclude(event.job_id, self._result_of(event))
+                self._rest(worker)
+            case Stopped():
+                self._conclude(event.job_id, Cancelled())
+                self._rest(worker)
+            case Failed(kind=kind, cause=cause):
+                failure = OutOfMemory if kind is FailureKind.MEMORY else RequestFailed
+                self._conclude(event.job_id, failure(cause))
+                self._rest(worker)
+            case _:
+                assert_never(event)
+
+    def _rest(self, worker: WorkerProcess) -> None:
+        self.state = WorkerState.IDLE
+        worker.expect_event(within_s=None)
+        self._line.device_changed()
+
+    def _run_of(self, job_id: int) -> Run:
+        if self.run is None or self.run.job.id != job_id:
+            raise RuntimeError(f"the worker on {self._name} speaks of job {job_id}, not its own")
+
+        return self.run
+
+    def _result_of(self, event: Finished) -> Result:
+        run = self._run_of(event.job_id)
+        if self._provenance is None:
+            raise RuntimeError(f"the worker on {self._name} made a picture before it was ready")
+
+        now = self._now()
+        self._failures = 0
+        self._pace.learn(run.job.request, run.watch, finished_at=now)
+
+        return Result(
+            images=event.images,
+            provenance=self._provenance,
+            seconds=now - run.watch.started_at,
+        )
+
+    def _conclude(self, job_id: int, outcome: Result | GenerationError) -> None:
+        run = self._run_of(job_id)
+        run.alarm.cancel()
+        self.run = None
+        outcome = run.stop_reason or outcome  # whoever asked for an end was promised one
+        if isinstance(outcome, Result):
+            run.job.keep(outcome)
+        else:
+            run.job.break_off(outcome)
+
+    def _bury(self, ending: str) -> None:
+        if self.state is not WorkerState.FAILED:
+            self.state = WorkerState.RESTARTING if self.is_loaded else WorkerState.FAILED
+            doing = "serving" if self.is_loaded else "loading"
+            self.last_error = f"The worker on {self._name} ended while {doing}: {ending}."
+            log.warning("%s", self.last_error)
+
+        self._failures += 1
+        self._provenance = None
+        run, self.run = self.run, None
+        if run is not None:
+            run.alarm.cancel()
+            run.job.spent_s += self._now() - run.watch.started_at
+            if run.stop_reason is not None:
+                run.job.break_off(run.stop_reason)
+            else:
+                self._line.take_back(run.job, why=ending)
+
+        self._line.device_changed()
+
+    def _retry_delay_s(self) -> float:
+        doublings = min(self._failures - 1, 16)
+
+        return min(_LONGEST_RETRY_S, self._limits.retry_s * 2.0**doublings)

@@ -1,0 +1,73 @@
+"""What the executor and a worker process say to each other; pure, picklable."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from generation.request import GeneratedImage, ImageRequest, Provenance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generate:
+    """Make these images. Sent only to a worker that has nothing else to do."""
+
+    job_id: int
+    request: ImageRequest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancel:
+    """Stop that job at its next step, if it is still the one that runs."""
+
+    job_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """The backend is loaded."""
+
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadFailed:
+    """The backend cannot be loaded; the process ends after saying so."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepDone:
+    job_id: int
+    step: int
+    steps: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    job_id: int
+    images: tuple[GeneratedImage, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stopped:
+    """The job was cancelled and the worker is idle again."""
+
+    job_id: int
+
+
+class FailureKind(StrEnum):
+    REQUEST = "request"
+    MEMORY = "memory"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """The backend raised for this job, and the worker is idle again."""
+
+    job_id: int
+    kind: FailureKind
+    cause: str
+
+
+ToWorker = Generate | Cancel
+FromWorker = Ready | LoadFailed | StepDone | Finished | Stopped | Failed

@@ -1,0 +1,159 @@
+"""Pictures without a model, which say so on the picture."""
+
+import colorsys
+import hashlib
+import io
+import math
+import random
+import textwrap
+import time
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
+
+from generation.backend import BackendSpec, Finding
+from generation.errors import Cancelled
+from generation.request import GeneratedImage, ImageRequest, Provenance
+
+NOTICE = "placeholder \N{EM DASH} no model made this"
+
+_LAYERS = 5
+_SOONEST_LOOK_S = 0.05
+Colour = tuple[int, int, int]
+
+
+class PlaceholderBackend:
+    """Draws a landscape from the prompt and the seed with Pillow.
+
+    The same prompt, seed and size make the same bytes, with the same Pillow. Steps and guidance
+    change nothing but the time.
+
+    options: `seconds_per_step` (default 0.15) is how long it pretends to think.
+    """
+
+    def __init__(self, spec: BackendSpec, *, device: str) -> None:
+        self._device = device
+        self._step_s = float(spec.options.get("seconds_per_step", 0.15))
+
+    def check(self) -> Sequence[Finding]:
+        return [Finding(subject="model", ok=True, detail="placeholder drawings; no model needed")]
+
+    def load(self) -> Provenance:
+        return Provenance(
+            backend="placeholder",
+            model="placeholder",
+            revision="1",
+            scheduler="none",
+            device="cpu",
+            dtype="uint8",
+            versions={"pillow": version("pillow")},
+        )
+
+    def generate(
+        self,
+        request: ImageRequest,
+        *,
+        on_step: Callable[[int, int], None],
+        cancelled: Callable[[], bool],
+    ) -> Sequence[GeneratedImage]:
+        for step in range(1, request.steps + 1):
+            self._think(cancelled)
+            on_step(step, request.steps)
+
+        return [_finished(draw(request, seed), seed) for seed in request.seeds]
+
+    def _think(self, cancelled: Callable[[], bool]) -> None:
+        until = time.monotonic() + self._step_s
+        while True:
+            if cancelled():
+                raise Cancelled
+
+            left_s = until - time.monotonic()
+            if left_s <= 0:
+                return
+
+            time.sleep(min(left_s, _SOONEST_LOOK_S))
+
+
+def draw(request: ImageRequest, seed: int) -> Image.Image:
+    """A sky, a sun, hills, and a card that says what this is."""
+    dice = random.Random(f"{seed}:{request.prompt}")
+    hue = dice.random()
+    size = (request.width_px, request.height_px)
+    picture = _sky(size, top=_colour(hue, 0.55, 0.45), bottom=_colour(hue + 0.12, 0.35, 0.98))
+    _add_sun(picture, dice, _colour(hue + 0.5, 0.25, 1.0))
+    for layer in range(_LAYERS):
+        near = (layer + 1) / _LAYERS
+        _add_hills(picture, dice, near, _colour(hue + 0.08 * near, 0.6, 0.75 - 0.55 * near))
+
+    _add_card(picture, request.prompt)
+
+    return picture
+
+
+def _colour(hue: float, saturation: float, value: float) -> Colour:
+    red, green, blue = colorsys.hsv_to_rgb(hue % 1.0, saturation, value)
+
+    return round(red * 255), round(green * 255), round(blue * 255)
+
+
+def _sky(size: tuple[int, int], *, top: Colour, bottom: Colour) -> Image.Image:
+    mask = Image.linear_gradient("L").resize(size)
+
+    return Image.composite(Image.new("RGB", size, bottom), Image.new("RGB", size, top), mask)
+
+
+def _add_sun(picture: Image.Image, dice: random.Random, colour: Colour) -> None:
+    width, height = picture.size
+    x, y = dice.uniform(0.15, 0.85) * width, dice.uniform(0.15, 0.45) * height
+    radius = dice.uniform(0.06, 0.12) * min(width, height)
+    for reach, blur, strength in ((2.2, 0.9, 120), (1.0, 0.02, 255)):
+        glow = Image.new("L", picture.size)
+        around = radius * reach
+        ImageDraw.Draw(glow).ellipse((x - around, y - around, x + around, y + around), strength)
+        picture.paste(colour, mask=glow.filter(ImageFilter.GaussianBlur(radius * blur)))
+
+
+def _add_hills(picture: Image.Image, dice: random.Random, near: float, colour: Colour) -> None:
+    width, height = picture.size
+    base = height * (0.42 + 0.42 * near)
+    waves = [
+        (dice.uniform(0.02, 0.06) * height / octave, octave * dice.uniform(2, 5), dice.random() * 7)
+        for octave in (1, 2, 4)
+    ]
+    ridge = [
+        (x, base + sum(high * math.sin(x / width * often + at) for high, often, at in waves))
+        for x in range(0, width + 8, 4)
+    ]
+    mask = Image.new("L", picture.size)
+    ImageDraw.Draw(mask).polygon([*ridge, (width + 8, height), (0, height)], 255)
+    picture.paste(colour, mask=mask.filter(ImageFilter.GaussianBlur(0.7)))
+
+
+def _add_card(picture: Image.Image, prompt: str) -> None:
+    width, height = picture.size
+    text_px = max(8, width // 26)
+    margin = text_px
+    font = ImageFont.load_default(size=text_px)
+    lines = textwrap.wrap(prompt, width=44, max_lines=3, placeholder=" \N{HORIZONTAL ELLIPSIS}")
+    line_px = round(text_px * 1.35)
+    top = height - margin - line_px * (len(lines) + 1) - margin // 2
+    veil = Image.new("L", picture.size)
+    ImageDraw.Draw(veil).rounded_rectangle(
+        (margin // 2, top, width - margin // 2, height - margin // 2), radius=margin // 2, fill=170
+    )
+    picture.paste((12, 14, 20), mask=veil)
+    pen = ImageDraw.Draw(picture)
+    pen.text((margin, top + margin // 2), NOTICE, font=font, fill=(255, 214, 120))
+    for number, line in enumerate(lines, start=1):
+        at = (margin, top + margin // 2 + number * line_px)
+        pen.text(at, line, font=font, fill=(240, 240, 245))
+
+
+def _finished(picture: Image.Image, seed: int) -> GeneratedImage:
+    file = io.BytesIO()
+    picture.save(file, format="PNG")
+    png = file.getvalue()
+
+    return GeneratedImage(png=png, seed=seed, sha256=hashlib.sha256(png).hexdigest())

@@ -1,0 +1,164 @@
+"""What is asked for, what comes back, and what is allowed; pure."""
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from generation.errors import InvalidRequest
+
+MAX_SEED = 2**32 - 1
+"""Seeds run from 0 to here: what every random generator in use accepts."""
+
+# CLIP's tokenizer lower-cases, then reads these as the end of the prompt wherever they stand.
+_TOKENIZER_COMMANDS = re.compile(r"<\|(?:start|end)oftext\|>", re.IGNORECASE)
+
+# Directional overrides can make a prompt quoted on the operator's screen read backwards.
+_OVERRIDES = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageRequest:
+    """One batch of images: one per seed, all else alike."""
+
+    prompt: str
+    negative_prompt: str = ""
+    seeds: tuple[int, ...]
+    steps: int = 50
+    guidance_scale: float = 7.5
+    width_px: int = 512
+    height_px: int = 512
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GeneratedImage:
+    """A finished picture, as it will be posted, byte for byte.
+
+    `flagged` is true when the model's own safety checker replaced the picture with a black one.
+    """
+
+    png: bytes = field(repr=False)
+    seed: int
+    sha256: str
+    flagged: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """What made an image; with its ImageRequest, all that is needed to make it again."""
+
+    backend: str
+    model: str
+    revision: str
+    scheduler: str
+    device: str
+    dtype: str
+    versions: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    images: tuple[GeneratedImage, ...]
+    provenance: Provenance
+    seconds: float
+    """From the start of the run that succeeded until its pictures arrived."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one request may ask for; the operator's choice within what models take."""
+
+    max_prompt_chars: int = 500
+    min_steps: int = 1
+    max_steps: int = 100
+    min_guidance: float = 0.0
+    max_guidance: float = 20.0
+    sizes_px: tuple[tuple[int, int], ...] = ((512, 512), (768, 512), (512, 768))
+    max_images: int = 4
+
+
+def clean_prompt(text: str) -> str:
+    """The prompt as it is recorded and given to the model; cleaning twice changes nothing.
+
+    Runs of white space and control characters become one space, the ends are trimmed, the text
+    is NFC, and the tokenizer's commands (`<|endoftext|>`) are gone. Everything else, emoji and
+    markdown included, stays as the person wrote it.
+    """
+    cleaned = _one_line(text)
+    while _TOKENIZER_COMMANDS.search(cleaned):  # taking one out may join the halves of another
+        cleaned = _one_line(_TOKENIZER_COMMANDS.sub(" ", cleaned))
+
+    return cleaned
+
+
+def checked(request: ImageRequest, limits: Limits) -> ImageRequest:
+    """The request with its prompts cleaned. Raises InvalidRequest for the first field at fault."""
+    request = replace(
+        request,
+        prompt=clean_prompt(request.prompt),
+        negative_prompt=clean_prompt(request.negative_prompt),
+    )
+    for problem in _problems(request, limits):
+        raise problem
+
+    return request
+
+
+def _problems(request: ImageRequest, limits: Limits) -> list[InvalidRequest]:
+    length = f"{{}} to {limits.max_prompt_chars} characters"
+    steps = f"{limits.min_steps} to {limits.max_steps}"
+    guidance = f"{limits.min_guidance:g} to {limits.max_guidance:g}"
+    sizes = ", ".join(f"{width}x{height}" for width, height in limits.sizes_px)
+    size = (request.width_px, request.height_px)
+    rules: list[tuple[bool, str, object, str]] = [
+        (
+            1 <= len(request.prompt) <= limits.max_prompt_chars,
+            "prompt",
+            f"{len(request.prompt)} characters long",
+            length.format(1),
+        ),
+        (
+            len(request.negative_prompt) <= limits.max_prompt_chars,
+            "negative_prompt",
+            f"{len(request.negative_prompt)} characters long",
+            length.format(0),
+        ),
+        (
+            1 <= len(request.seeds) <= limits.max_images,
+            "seeds",
+            f"{len(request.seeds)} seeds",
+            f"1 to {limits.max_images} seeds",
+        ),
+        (
+            all(0 <= seed <= MAX_SEED for seed in request.seeds),
+            "seeds",
+            request.seeds,
+            f"0 to {MAX_SEED}",
+        ),
+        (limits.min_steps <= request.steps <= limits.max_steps, "steps", request.steps, steps),
+        (
+            # NaN compares as false, so it is refused here too.
+            limits.min_guidance <= request.guidance_scale <= limits.max_guidance,
+            "guidance_scale",
+            request.guidance_scale,
+            guidance,
+        ),
+        (size in limits.sizes_px, "size", "{}x{}".format(*size), sizes),
+    ]
+
+    return [
+        InvalidRequest(field=name, value=value, allowed=allowed)
+        for kept, name, value, allowed in rules
+        if not kept
+    ]
+
+
+def _one_line(text: str) -> str:
+    spaced = "".join(" " if _is_control(char) else char for char in text)
+
+    return unicodedata.normalize("NFC", " ".join(spaced.split()))
+
+
+def _is_control(char: str) -> bool:
+    # Cs: a lone surrogate cannot be written as UTF-8, so it could be neither stored nor sent.
+    return unicodedata.category(char) in {"Cc", "Cs", "Zl", "Zp"} or char in _OVERRIDES

@@ -1,0 +1,129 @@
+"""The process side: owns one device, serves one job at a time, and never outlives its parent."""
+
+import ctypes
+import logging
+import os
+import queue
+import signal
+import sys
+import threading
+from multiprocessing.connection import Connection
+from typing import TypeAlias, assert_never
+
+from generation.backend import Backend, BackendSpec, open_backend
+from generation.errors import BackendUnavailable, Cancelled, OutOfMemory
+from generation.messages import (
+    Cancel,
+    Failed,
+    FailureKind,
+    Finished,
+    FromWorker,
+    Generate,
+    LoadFailed,
+    Ready,
+    StepDone,
+    Stopped,
+    ToWorker,
+)
+
+log = logging.getLogger(__name__)
+
+_PR_SET_PDEATHSIG = 1  # from <sys/prctl.h>
+
+Pipe: TypeAlias = "Connection[FromWorker, ToWorker]"  # generic for type checkers only
+
+
+def serve(spec: BackendSpec, device: str, pipe: Pipe) -> None:
+    """Load the backend, then serve jobs until the process is killed or the parent is gone.
+
+    This thread is the only one that touches the backend or writes to the pipe; a second one
+    reads the pipe, so that a cancellation arrives while a picture is being made.
+    """
+    _let_the_parent_decide_when_to_stop()
+    if device == "cpu":
+        os.nice(10)  # whoever presses a button comes before a picture that takes minutes anyway
+
+    inbox = _Inbox(pipe)
+    threading.Thread(target=inbox.read_forever, name="pipe-reader", daemon=True).start()
+    backend = _load(spec, device, pipe)
+    while backend is not None:
+        job = inbox.jobs.get()
+        pipe.send(_serve_one(backend, job, inbox, pipe))
+
+
+class _Inbox:
+    """What the parent said: a job to do, and which job to give up."""
+
+    def __init__(self, pipe: Pipe) -> None:
+        self._pipe = pipe
+        self.jobs: queue.SimpleQueue[Generate] = queue.SimpleQueue()
+        self.given_up = -1
+
+    def read_forever(self) -> None:
+        while True:
+            try:
+                message = self._pipe.recv()
+            except (EOFError, OSError):
+                os._exit(0)  # the parent is gone or closed the pipe; nobody wants what we make
+
+            match message:
+                case Generate():
+                    self.jobs.put(message)
+                case Cancel(job_id=job_id):
+                    self.given_up = job_id
+                case _:
+                    assert_never(message)
+
+
+def _load(spec: BackendSpec, device: str, pipe: Pipe) -> Backend | None:
+    try:
+        backend = open_backend(spec, device=device)
+        provenance = backend.load()
+    except BackendUnavailable as exc:
+        pipe.send(LoadFailed(reason=exc.reason))
+        return None
+    except Exception as exc:
+        log.exception("loading %s on %s failed", spec.kind, device)
+        pipe.send(LoadFailed(reason=f"Loading {spec.kind} on {device} failed: {_summary(exc)}"))
+        return None
+
+    pipe.send(Ready(provenance=provenance))
+
+    return backend
+
+
+def _serve_one(backend: Backend, job: Generate, inbox: _Inbox, pipe: Pipe) -> FromWorker:
+    try:
+        images = backend.generate(
+            job.request,
+            on_step=lambda step, steps: pipe.send(
+                StepDone(job_id=job.job_id, step=step, steps=steps)
+            ),
+            cancelled=lambda: inbox.given_up == job.job_id,
+        )
+    except Cancelled:
+        return Stopped(job_id=job.job_id)
+    except (OutOfMemory, MemoryError) as exc:
+        return Failed(job_id=job.job_id, kind=FailureKind.MEMORY, cause=_summary(exc))
+    except Exception as exc:
+        log.exception("job %d failed on this worker", job.job_id)
+        return Failed(job_id=job.job_id, kind=FailureKind.REQUEST, cause=_summary(exc))
+
+    return Finished(job_id=job.job_id, images=tuple(images))
+
+
+def _summary(exc: BaseException) -> str:
+    return f"{type(exc).__name__}: {exc}"
+
+
+def _let_the_parent_decide_when_to_stop() -> None:
+    """Ignore the signals that a terminal or a supervisor sends to the whole group.
+
+    The parent hears them too, gives a running picture its time, and then kills us. On Linux the
+    kernel kills us if the parent dies first, even while a library holds the GIL; elsewhere the
+    pipe's end does, as soon as Python runs again.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
