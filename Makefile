@@ -1,0 +1,59 @@
+# make demo · make test need nothing but Debian, make and Python 3.11 or newer.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test check chaos soak bench lock wheel format clean
+
+demo: .venv/.demo ## set everything up and open the demo in the browser
+	$(BIN)/oxherd demo $(ARGS)
+
+test: .venv/.dev .venv/.browser ## set everything up and pass the tests
+	$(BIN)/pytest $(ARGS)
+
+check: .venv/.dev ## format, lint, types, who may import whom, the Dockerfile
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile.gpu
+
+chaos: .venv/.dev ## 200 kill -9 of the whole program under load
+	$(BIN)/python -m tests.kill_nine --kills 200 $(ARGS)
+
+soak: .venv/.dev .venv/.browser ## an hour of the demo in a real browser
+	$(BIN)/python -m tests.soak_demo $(ARGS)
+
+bench: .venv/.dev ## the benchmarks, one after another, JSON on standard output
+	for name in acknowledge throughput growth memory startup; do \
+		$(BIN)/python -m benchmarks.$$name || exit 1; \
+	done
+
+wheel: .venv/.dev ## build the wheel and try it in an environment of its own
+	sh scripts/try-wheel
+
+lock: .venv/.dev ## choose versions anew
+	sh scripts/lock
+
+format: .venv/.dev ## lay the code out
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf .venv dist
+
+.venv/bin/python:
+	sh scripts/make-venv "$(PYTHON)"
+
+# An environment that has .dev has everything that .demo has.
+.venv/.demo: locks/demo.txt pyproject.toml | .venv/bin/python
+	test -e .venv/.dev || sh scripts/install demo
+	touch $@
+
+.venv/.dev: locks/dev.txt pyproject.toml | .venv/bin/python
+	sh scripts/install dev
+	touch $@
+
+.venv/.browser: | .venv/bin/python
+	sh scripts/need-chromium
+	touch $@

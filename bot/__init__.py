@@ -1,0 +1,1 @@
+"""Speaks Discord: the command line, the client, the demo."""

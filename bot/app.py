@@ -1,0 +1,196 @@
+"""The composition root: everything that is ever open, in the order in which it opens.
+
+Storage, then generation, then Discord; they close the other way round, so that no click arrives
+while the worker winds down, and no vote while the store flushes.
+"""
+
+import asyncio
+import logging
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import aiohttp
+import discord
+
+from bot import control, report
+from bot.client import OxherdClient
+from bot.settings import Settings, SettingsError
+from bot.studio import Studio
+from generation.backend import BackendSpec
+from generation.executor import Executor, ExecutorLimits
+from generation.request import Limits
+from storage.repository import RepositorySettings
+from storage.store import VoteStore
+
+log = logging.getLogger(__name__)
+
+
+class CannotConnect(Exception):
+    """Discord could not be reached; trying again later may help."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What is open while the bot runs."""
+
+    store: VoteStore
+    executor: Executor
+    studio: Studio
+
+
+async def run(settings: Settings) -> None:
+    """The bot, until SIGTERM or Ctrl-C.
+
+    Raises SettingsError for a token that Discord refuses, CannotConnect when Discord is away,
+    and StorageError when the journal or the repository cannot be opened.
+    """
+    token = settings.usable_token
+    stop = asyncio.Event()
+    with stopped_by_signals(stop):
+        async with opened(settings) as parts:
+            client = OxherdClient(settings, store=parts.store, studio=parts.studio)
+            handlers = report.handlers(settings, parts.store, parts.executor, client)
+            async with (
+                client,
+                following(parts.studio),
+                control.served(settings.data, handlers),
+            ):
+                await _connected_until(stop, client, token)
+                await wind_down(parts, settings)
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Parts]:
+    """Storage and generation, ready for a Discord client."""
+    async with (
+        VoteStore.open(
+            settings.data,
+            repository=repository_settings(settings),
+            keep_unvoted=timedelta(days=settings.keep_unvoted_days),
+            commit_timeout_s=settings.commit_timeout_s,
+            flush_timeout_s=settings.flush_s,
+        ) as store,
+        Executor.open(
+            backend_spec(settings),
+            devices=settings.devices,
+            limits=ExecutorLimits(
+                max_waiting=settings.max_waiting,
+                max_waiting_per_person=settings.max_waiting_per_person,
+                max_running_per_person=settings.max_running_per_person,
+                deadline_s=settings.deadline_s,
+                silence_s=settings.silence_s,
+            ),
+            request_limits=request_limits(settings),
+            grace_s=0,
+        ) as executor,
+    ):
+        yield Parts(
+            store=store, executor=executor, studio=Studio(store=store, executor=executor)
+        )
+
+
+@asynccontextmanager
+async def following(studio: Studio) -> AsyncIterator[None]:
+    """Requests are followed while the context lasts."""
+    followers = asyncio.create_task(studio.run(), name="followers")
+    try:
+        yield
+    finally:
+        followers.cancel()
+        await asyncio.gather(followers, return_exceptions=True)
+
+
+async def wind_down(parts: Parts, settings: Settings) -> None:
+    """Take no new requests; give the running ones their time, then post or explain them."""
+    parts.executor.stop_accepting()
+    log.info("stopping; running requests get %g s", settings.shutdown_grace_s)
+    await parts.executor.drain(settings.shutdown_grace_s)
+    try:
+        async with asyncio.timeout(POSTING_S):
+            await parts.studio.finish()
+    except TimeoutError:
+        log.warning("some requests could not be answered before the stop")
+
+
+# What the last uploads may take once the images are made.
+POSTING_S = 10.0
+
+
+def backend_spec(settings: Settings) -> BackendSpec:
+    """What the worker processes open."""
+    options: dict[str, str | float] = (
+        {"seconds_per_step": settings.placeholder_step_seconds}
+        if settings.backend == "placeholder"
+        else {"offload": "model" if settings.offload else "none"}
+    )
+
+    return BackendSpec(
+        kind=settings.backend,
+        model=settings.model,
+        revision=settings.revision,
+        dtype=settings.dtype,
+        options=options,
+    )
+
+
+def request_limits(settings: Settings) -> Limits:
+    """What one request may ask for."""
+    return Limits(
+        max_prompt_chars=settings.max_prompt_chars,
+        max_steps=settings.max_steps,
+        max_guidance=settings.max_guidance,
+        sizes_px=tuple(_pixels(size) for size in settings.sizes),
+    )
+
+
+def repository_settings(settings: Settings) -> RepositorySettings:
+    """What the writer process opens, or creates."""
+    return RepositorySettings(
+        user_name=settings.commit_name,
+        user_email=settings.commit_email,
+        licence=settings.dataset_licence,
+    )
+
+
+async def _connected_until(stop: asyncio.Event, client: OxherdClient, token: str) -> None:
+    try:
+        await client.login(token)
+    except discord.LoginFailure as exc:
+        raise SettingsError(
+            "Discord does not accept OXHERD_TOKEN. It may have been reset: copy the present one "
+            "from the developer portal (your application, Bot, Reset Token)."
+        ) from exc
+    except (aiohttp.ClientError, OSError, discord.HTTPException) as exc:
+        raise CannotConnect(f"Discord could not be reached: {exc}.") from exc
+
+    connection = asyncio.create_task(client.connect(), name="gateway")
+    stopping = asyncio.create_task(stop.wait(), name="stop signal")
+    try:
+        await asyncio.wait({connection, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if connection.done():
+            raise CannotConnect("The connection to Discord ended.") from connection.exception()
+    finally:
+        stopping.cancel()
+
+
+@contextmanager
+def stopped_by_signals(stop: asyncio.Event) -> Iterator[None]:
+    """SIGTERM and Ctrl-C set the event while the context lasts."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+
+    try:
+        yield
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+def _pixels(size: str) -> tuple[int, int]:
+    width, height = size.split("x")
+
+    return int(width), int(height)

@@ -1,0 +1,98 @@
+"""The Discord client: its command, its buttons, and the answer when all else fails."""
+
+import logging
+from typing import Any
+
+import discord
+from discord import app_commands
+
+from bot import custom_ids, replies
+from bot.answers import say_privately
+from bot.buttons import SetButton, UndoButton, VoteButton
+from bot.imagine import imagine_command
+from bot.settings import Settings
+from bot.studio import Studio
+from storage.store import VoteStore
+
+log = logging.getLogger(__name__)
+
+
+class OxherdClient(discord.AutoShardedClient):
+    """Real discord.py, with nothing privileged and no memory of messages.
+
+    It does not register its commands: `oxherd sync-commands` does.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        store: VoteStore,
+        studio: Studio,
+        shard_count: int | None = None,
+    ) -> None:
+        super().__init__(
+            intents=discord.Intents(guilds=True),
+            allowed_mentions=discord.AllowedMentions.none(),
+            max_messages=None,
+            chunk_guilds_at_startup=False,
+            member_cache_flags=discord.MemberCacheFlags.none(),
+            shard_count=shard_count,
+        )
+        self.store = store
+        self.studio = studio
+        self.tree = app_commands.CommandTree(self)
+        self.tree.add_command(imagine_command(settings))
+        self.tree.error(self._command_failed)
+        self._explained = False
+
+    async def setup_hook(self) -> None:
+        """Register the buttons of every message ever posted."""
+        self.add_dynamic_items(VoteButton, UndoButton, SetButton)
+
+    async def on_ready(self) -> None:
+        """Tell those whom the last stop interrupted; once, however often we reconnect."""
+        log.info("connected as %s in %d servers", self.user, len(self.guilds))
+        if not self._explained:
+            self._explained = True
+            await self.studio.explain_interrupted(self)
+
+    async def on_interaction(self, interaction: discord.Interaction[Any]) -> None:
+        """Answer a press that no button class will: an unknown id, or one not on its message."""
+        if interaction.type is not discord.InteractionType.component:
+            return
+
+        custom_id = interaction.custom_id or ""
+        if custom_id.startswith(custom_ids.PREFIX) and not (
+            custom_ids.is_known(custom_id) and _is_on(interaction.message, custom_id)
+        ):
+            log.warning("interaction %d: unknown button %.100r", interaction.id, custom_id)
+            await say_privately(interaction, replies.NOT_OURS)
+
+    async def on_error(self, event_method: str, /, *args: Any, **kwargs: Any) -> None:
+        """Keep running, and keep the cause."""
+        log.exception("while handling %s", event_method)
+
+    async def _command_failed(
+        self, interaction: discord.Interaction[Any], error: app_commands.AppCommandError
+    ) -> None:
+        if isinstance(error, app_commands.TransformerError):
+            await say_privately(interaction, replies.bad_option(str(error.value)))
+            return
+
+        log.error("command of interaction %d failed", interaction.id, exc_info=error)
+        await say_privately(interaction, replies.unexpected(str(interaction.id)))
+
+
+def _is_on(message: discord.Message | None, custom_id: str) -> bool:
+    """Whether the pressed button is still on the message; discord.py ignores the press if not."""
+    if message is None:
+        return False
+
+    view = (
+        discord.ui.LayoutView.from_message(message, timeout=None)
+        if message.flags.components_v2
+        else discord.ui.View.from_message(message, timeout=None)
+    )
+
+    return any(getattr(item, "custom_id", None) == custom_id for item in view.walk_children())

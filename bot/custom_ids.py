@@ -1,0 +1,86 @@
+"""The custom ids of oxherd's buttons: all that survives of a message after a restart.
+
+``oxherd1:<what>:<id>`` with the format's version in the prefix, at most 100 characters (Discord's
+limit). ``<id>`` is a shortuuid of 22 characters; everything else is looked up in the journal.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+from storage.vote import Rating
+
+PREFIX = "oxherd"
+_ID = r"(?P<id>[2-9A-HJ-NP-Za-km-z]{22})"  # shortuuid's alphabet: no 0 1 I O l
+
+
+class NotOurs(ValueError):
+    """The text is not a custom id of this version of oxherd."""
+
+
+@dataclass(frozen=True, slots=True)
+class VoteId:
+    """A vote button: this image, this rating."""
+
+    image_id: str
+    rating: Rating
+
+    PATTERN: ClassVar = re.compile(rf"oxherd1:vote:{_ID}:(?P<rating>good|bad)")
+
+    def __str__(self) -> str:
+        return f"oxherd1:vote:{self.image_id}:{self.rating}"
+
+    @classmethod
+    def parse(cls, custom_id: str) -> Self:
+        """Raises NotOurs."""
+        match = _match(cls.PATTERN, custom_id)
+        return cls(match["id"], Rating(match["rating"]))
+
+
+@dataclass(frozen=True, slots=True)
+class UndoId:
+    """The Undo button under the private answer to a vote on this image."""
+
+    image_id: str
+
+    PATTERN: ClassVar = re.compile(rf"oxherd1:undo:{_ID}")
+
+    def __str__(self) -> str:
+        return f"oxherd1:undo:{self.image_id}"
+
+    @classmethod
+    def parse(cls, custom_id: str) -> Self:
+        """Raises NotOurs."""
+        return cls(_match(cls.PATTERN, custom_id)["id"])
+
+
+@dataclass(frozen=True, slots=True)
+class SetId:
+    """A button about a whole request: run it again, its details, or cancel it."""
+
+    action: str
+    set_id: str
+
+    PATTERN: ClassVar = re.compile(rf"oxherd1:(?P<action>again|details|cancel):{_ID}")
+
+    def __str__(self) -> str:
+        return f"oxherd1:{self.action}:{self.set_id}"
+
+    @classmethod
+    def parse(cls, custom_id: str) -> Self:
+        """Raises NotOurs."""
+        match = _match(cls.PATTERN, custom_id)
+        return cls(match["action"], match["id"])
+
+
+def is_known(custom_id: str) -> bool:
+    """Whether a button of this version has such an id."""
+    return any(kind.PATTERN.fullmatch(custom_id) for kind in (VoteId, UndoId, SetId))
+
+
+def _match(pattern: re.Pattern[str], custom_id: str) -> re.Match[str]:
+    match = pattern.fullmatch(custom_id)
+    if match is None:
+        raise NotOurs(f"not a button of oxherd: {custom_id!r}")
+
+    return match

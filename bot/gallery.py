@@ -1,0 +1,99 @@
+"""What oxherd's messages look like. Pure: builds views, sends nothing.
+
+Every view is fresh for each message, has no time-out and holds no dispatchable item that is not a
+DynamicItem: anything else makes discord.py 2.7.1 forget the buttons of other messages
+(tests/test_view_store.py shows it).
+"""
+
+from collections.abc import Sequence
+from io import BytesIO
+
+import discord
+from discord import ui
+
+from bot import replies
+from bot.buttons import SetButton, VoteButton
+from storage.store import NewImage
+from storage.vote import Rating
+
+
+def filename(image_id: str) -> str:
+    """The attachment's name, which is also the image's name in the dataset."""
+    return f"{image_id}.png"
+
+
+def files(images: Sequence[NewImage], *, prompt: str) -> list[discord.File]:
+    """The images as attachments, byte for byte, with the prompt as their alt text."""
+    return [
+        discord.File(
+            BytesIO(image.png), filename(image.image_id), description=_alt(image.slot, prompt)
+        )
+        for image in images
+    ]
+
+
+def result(
+    *, set_id: str, prompt: str, parameters: str, images: Sequence[NewImage], note: str = ""
+) -> ui.LayoutView:
+    """The images, each with its own two buttons under it, and what else can be done."""
+    box: ui.Container[ui.LayoutView] = ui.Container(_heading(prompt, parameters))
+    if note:
+        box.add_item(ui.TextDisplay(note))
+
+    for image in images:
+        box.add_item(
+            ui.MediaGallery(
+                discord.MediaGalleryItem(
+                    f"attachment://{filename(image.image_id)}",
+                    description=_alt(image.slot, prompt),
+                )
+            )
+        )
+        box.add_item(
+            ui.ActionRow(
+                *(VoteButton(image.image_id, rating, slot=image.slot) for rating in Rating)
+            )
+        )
+
+    box.add_item(ui.Separator())
+    box.add_item(ui.ActionRow(SetButton("again", set_id), SetButton("details", set_id)))
+
+    return _view(box)
+
+
+def progress(*, set_id: str, prompt: str, parameters: str, sentence: str) -> ui.LayoutView:
+    """A request that waits or runs, with its Cancel button."""
+    return _view(
+        ui.Container(
+            _heading(prompt, parameters),
+            ui.TextDisplay(sentence),
+            ui.ActionRow(SetButton("cancel", set_id)),
+        )
+    )
+
+
+def ended(*, set_id: str, prompt: str, parameters: str, sentence: str) -> ui.LayoutView:
+    """A request that ended without images; it can be asked for again."""
+    return _view(
+        ui.Container(
+            _heading(prompt, parameters),
+            ui.TextDisplay(sentence),
+            ui.ActionRow(SetButton("again", set_id)),
+        )
+    )
+
+
+def _heading(prompt: str, parameters: str) -> ui.TextDisplay[ui.LayoutView]:
+    return ui.TextDisplay(f"**{replies.quoted(prompt)}**\n-# {parameters}")
+
+
+def _alt(slot: int, prompt: str) -> str:
+    """Alt text; Discord takes 1,024 characters."""
+    return f"Image {slot}: {prompt}"[:1024]
+
+
+def _view(box: ui.Container[ui.LayoutView]) -> ui.LayoutView:
+    view = ui.LayoutView(timeout=None)
+    view.add_item(box)
+
+    return view

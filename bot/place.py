@@ -1,0 +1,103 @@
+"""Where a request's public message is, and how to reach it."""
+
+import logging
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, Protocol
+
+import discord
+from discord import ui
+
+from bot import replies
+from bot.answers import NO_MENTIONS
+
+log = logging.getLogger(__name__)
+
+# An interaction's token dies after 15 minutes; a minute is kept for the upload.
+TOKEN_LIFE = timedelta(minutes=14)
+
+UNKNOWN_MESSAGE = 10008
+
+
+class MessageDeleted(Exception):
+    """Somebody deleted the message; nobody waits for it any more."""
+
+
+class Place(Protocol):
+    """A message that can be shown anew. Both methods raise discord.HTTPException."""
+
+    message_id: int
+
+    async def show(self, view: ui.LayoutView) -> None:
+        """Replace what the message shows. Raises MessageDeleted."""
+
+    async def post(self, view: ui.LayoutView, files: Sequence[discord.File]) -> int:
+        """Show the images, in this message or a new one; its id. Raises MessageDeleted."""
+
+
+class InteractionPlace:
+    """The answer to an interaction, and the channel once its token is over."""
+
+    def __init__(self, interaction: discord.Interaction[Any], message_id: int) -> None:
+        self._interaction = interaction
+        self._channel = ChannelPlace(
+            interaction.client,
+            channel_id=interaction.channel_id or 0,
+            guild_id=interaction.guild_id,
+            message_id=message_id,
+        )
+        self.message_id = message_id
+
+    async def show(self, view: ui.LayoutView) -> None:
+        """Replace what the message shows. Raises MessageDeleted."""
+        if self._token_is_over():
+            await self._channel.show(view)
+            return
+
+        await self._edit(view)
+
+    async def post(self, view: ui.LayoutView, files: Sequence[discord.File]) -> int:
+        """Show the images in this message; after 14 minutes, in a new one in the channel."""
+        if self._token_is_over():
+            return await self._channel.post(view, files)
+
+        await self._edit(view, attachments=list(files))
+
+        return self.message_id
+
+    async def _edit(self, view: ui.LayoutView, **changes: Any) -> None:
+        try:
+            await self._interaction.edit_original_response(
+                view=view, allowed_mentions=NO_MENTIONS, **changes
+            )
+        except discord.NotFound as exc:
+            raise MessageDeleted from exc
+
+    def _token_is_over(self) -> bool:
+        return discord.utils.utcnow() - self._interaction.created_at > TOKEN_LIFE
+
+
+class ChannelPlace:
+    """A message of ours in a channel, known only by ids: after a restart, or 14 minutes."""
+
+    def __init__(
+        self, client: discord.Client, *, channel_id: int, guild_id: int | None, message_id: int
+    ) -> None:
+        self._channel = client.get_partial_messageable(channel_id, guild_id=guild_id)
+        self.message_id = message_id
+
+    async def show(self, view: ui.LayoutView) -> None:
+        """Replace what the message shows. Raises MessageDeleted."""
+        message = self._channel.get_partial_message(self.message_id)
+        try:
+            await message.edit(view=view, allowed_mentions=NO_MENTIONS)
+        except discord.NotFound as exc:
+            raise MessageDeleted from exc
+
+    async def post(self, view: ui.LayoutView, files: Sequence[discord.File]) -> int:
+        """Post the images as a new message."""
+        posted = await self._channel.send(
+            view=view, files=list(files), allowed_mentions=NO_MENTIONS
+        )
+
+        return posted.id

@@ -1,0 +1,223 @@
+"""Every sentence a member can read. Pure: no clock, no Discord call."""
+
+from collections.abc import Sequence
+from typing import assert_never
+
+from discord.utils import escape_markdown
+
+from generation.errors import (
+    BackendUnavailable,
+    Cancelled,
+    Closing,
+    DeadlineExceeded,
+    GenerationError,
+    InvalidRequest,
+    QueueFull,
+    TooManyYours,
+)
+from generation.job import JobProgress
+from generation.request import ImageRequest
+from storage.errors import JournalFull, StorageError
+from storage.store import StoredSet
+from storage.vote import Rating, VoteKind, VoteOutcome
+
+NOT_OURS = (
+    "I do not know this button. It may come from a newer or older version of me; nothing was "
+    "recorded."
+)
+NO_ATTACHMENTS = (
+    "I am not allowed to attach files in this channel, so I could not show you the images. "
+    "Ask a moderator to give me the permission “Attach Files” here."
+)
+NOT_YOURS = "Only the person who asked for these images can cancel them."
+NOT_RUNNING = "This request is no longer waiting or running, so there is nothing to cancel."
+CANCELLING = "Stopping…"
+CANCELLED = "Cancelled. No images were made."
+INTERRUPTED = "I was restarted before these images were finished. Press **Again** to ask anew."
+UNKNOWN_SET = "I no longer know this request, so I cannot do that."
+NOT_READY = "I am still starting. Please try again in a moment."
+EXPIRED_POST = "The images took a while, so I post them as a new message."
+CANNOT_POST = "The images were made, but Discord did not take them. A moderator finds why in my log."
+
+
+def emoji(rating: Rating) -> str:
+    """The face of a rating's button."""
+    match rating:
+        case Rating.GOOD:
+            return "👍"
+        case Rating.BAD:
+            return "👎"
+        case _:
+            assert_never(rating)
+
+
+def outcome_sentence(outcome: VoteOutcome) -> str:
+    """What a voter is told; it always says what is on record for the image now."""
+    image = f"image {outcome.slot}"
+    match outcome.kind:
+        case VoteKind.RECORDED:
+            return f"{_face(outcome.rating)} recorded for {image}."
+        case VoteKind.UNCHANGED:
+            return f"{_face(outcome.rating)} was already recorded for {image}; nothing changed."
+        case VoteKind.REPLACED:
+            return (
+                f"{_face(outcome.rating)} recorded for {image}, instead of your "
+                f"{_face(outcome.previous)}."
+            )
+        case VoteKind.UNDONE:
+            return f"Your {_face(outcome.previous)} for {image} is removed; you have no vote on it."
+        case VoteKind.NOTHING_TO_UNDO:
+            return f"You have no vote on {image}, so there is nothing to undo."
+        case VoteKind.UNKNOWN_IMAGE:
+            return "I do not know this image, so nothing was recorded."
+        case VoteKind.REMOVED_IMAGE:
+            return (
+                "This image was removed because nobody had voted on it for a long time, so "
+                "nothing was recorded."
+            )
+        case _:
+            assert_never(outcome.kind)
+
+
+def progress_sentence(progress: JobProgress) -> str:
+    """Where a request stands: its place, an honest wait, or the steps done."""
+    wait = "" if progress.eta_s is None else f", about {duration(progress.eta_s)}"
+    if progress.position is not None:
+        place = (
+            "next in line" if progress.position == 1 else f"number {progress.position} in line"
+        )
+        return f"⏳ Waiting: {place}{wait} until it is done."
+
+    if progress.step == 0:
+        return "⏳ Starting…"
+
+    done = round(10 * progress.step / progress.steps)
+    bar = "▰" * done + "▱" * (10 - done)
+
+    return f"{bar} step {progress.step} of {progress.steps}{wait and wait + ' left'}"
+
+
+def duration(seconds: float) -> str:
+    """Rounded so that it does not pretend to know more than it does."""
+    if seconds < 8:
+        return "a few seconds"
+
+    if seconds < 55:
+        return f"{5 * round(seconds / 5)} seconds"
+
+    if seconds < 90:
+        return "a minute"
+
+    return f"{round(seconds / 60)} minutes"
+
+
+def parameters(request: ImageRequest) -> str:
+    """One line under the prompt."""
+    return (
+        f"{request.width_px}×{request.height_px} · {request.steps} steps · "
+        f"guidance {request.guidance_scale:g}"
+    )
+
+
+def details(stored: StoredSet) -> str:
+    """Everything that is needed to make the images of a request again."""
+    made_by = stored.provenance or {}
+    lines = [
+        f"**{quoted(stored.prompt)}**",
+        *([f"without: {quoted(stored.negative_prompt)}"] if stored.negative_prompt else []),
+        f"{stored.width_px}×{stored.height_px} pixels, {stored.steps} steps, "
+        f"guidance {stored.guidance_scale:g}",
+        *(
+            f"{name}: {quoted(str(made_by[name]))}"
+            for name in ("model", "revision", "scheduler", "backend", "device", "dtype")
+            if made_by.get(name)
+        ),
+        *(
+            f"image {image.slot}: seed `{image.seed}`, id `{image.image_id}`"
+            for image in stored.images
+        ),
+    ]
+    return "\n".join(lines)
+
+
+def refusal(error: GenerationError | StorageError, *, reference: str) -> str:
+    """What a member reads when something they asked for cannot be done."""
+    match error:
+        case InvalidRequest(field=field, value=value, allowed=allowed):
+            return _invalid(field, value, allowed)
+        case QueueFull(waiting=waiting):
+            return (
+                f"The line is full: {waiting} requests are waiting. Please try again in a minute."
+            )
+        case TooManyYours(waiting=waiting, limit=limit):
+            return (
+                f"You already have {waiting} requests waiting, and {limit} is the most for one "
+                "person. Please wait for one to finish, or cancel it."
+            )
+        case Closing():
+            return "I am restarting, so I take no new requests. Please ask again in a minute."
+        case Cancelled():
+            return CANCELLED
+        case DeadlineExceeded(seconds=seconds):
+            return (
+                f"This took longer than the {duration(seconds)} that one request may take, so I "
+                "stopped it. Fewer steps or a smaller size would help."
+            )
+        case BackendUnavailable():
+            return "The model is not available right now. The moderators find the reason in my log."
+        case JournalFull():
+            return (
+                "My disk is full, so **nothing was recorded**. The moderators need to make room; "
+                "please try again later."
+            )
+        case StorageError():
+            return (
+                f"I could not record that, so **nothing was recorded**. If you report it, mention "
+                f"`{reference}`."
+            )
+        case _:
+            return f"The images could not be made. If you report it, mention `{reference}`."
+
+
+def _invalid(field: str, value: object, allowed: str) -> str:
+    match field:
+        case "prompt" if value == "0 characters long":
+            return "The prompt is empty, so nothing was started. Describe what you want to see."
+        case "prompt" | "negative_prompt":
+            name = field.replace("_", " ")
+            return f"The {name} is {value}; {allowed} are allowed, so nothing was started."
+        case "seeds":
+            return f"The seed must be a whole number from {allowed}, so nothing was started."
+        case "guidance_scale":
+            return f"Guidance must be from {allowed} (you gave {value}), so nothing was started."
+        case "size":
+            return f"The size {value} is not offered here; choose one of {allowed}."
+        case _:
+            return f"The number of {field} must be {allowed} (you gave {value})."
+
+
+def bad_option(value: str) -> str:
+    """An option of the command that Discord should have refused."""
+    return f"“{quoted(value[:100])}” is outside what this option allows; nothing was started."
+
+
+def withheld(slots: Sequence[int]) -> str:
+    """Which images the model's safety checker kept back."""
+    if len(slots) == 1:
+        return f"Image {slots[0]} was withheld by the model's safety checker."
+
+    return f"Images {', '.join(map(str, slots))} were withheld by the model's safety checker."
+
+
+def unexpected(reference: str) -> str:
+    """The answer to a bug of ours."""
+    return f"Something broke on my side. If you report it, mention `{reference}`."
+
+
+def quoted(text: str) -> str:
+    """A member's text with its markdown disarmed; mentions are off in every message anyway."""
+    return escape_markdown(text.replace("`", "ˋ"))
+
+
+def _face(rating: Rating | None) -> str:
+    return "vote" if rating is None else emoji(rating)

@@ -1,0 +1,86 @@
+"""What the running bot tells another shell: its state, snapshots, and the last commits."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from bot.client import OxherdClient
+from bot.control import Handler
+from bot.settings import Settings
+from generation.device import WorkerState
+from generation.executor import Executor
+from storage.store import VoteStore
+
+
+def handlers(
+    settings: Settings, store: VoteStore, executor: Executor, client: OxherdClient
+) -> dict[str, Handler]:
+    """The control socket's commands."""
+
+    async def status(_: Mapping[str, Any]) -> dict[str, Any]:
+        return await gathered(settings, store, executor, client)
+
+    async def snapshot(_: Mapping[str, Any]) -> str | None:
+        return await store.snapshot()
+
+    async def log(request: Mapping[str, Any]) -> list[dict[str, str]]:
+        return [
+            {"id": commit.id, "at": commit.at.isoformat(), "message": commit.message}
+            for commit in await store.log(int(request["limit"]))
+        ]
+
+    return {"status": status, "snapshot": snapshot, "log": log}
+
+
+async def gathered(
+    settings: Settings, store: VoteStore, executor: Executor, client: OxherdClient
+) -> dict[str, Any]:
+    """The state as plain JSON values; `problems` is empty when all is well."""
+    kept = await store.status()
+    made = executor.status()
+    connected = client.is_ready() and not client.is_closed()
+    free_mb = kept.disk_free_bytes // 10**6
+    dead = [worker for worker in made.workers if worker.state is WorkerState.FAILED]
+    problems = [
+        *([] if connected else ["The gateway is not connected."]),
+        *(f"The worker on {worker.device} is down: {worker.last_error}" for worker in dead),
+        *([] if kept.writer_alive else ["The writer is down."]),
+        *([kept.last_error] if kept.last_error else []),
+        *([] if free_mb >= settings.min_free_mb else [f"Only {free_mb} MB of disk are free."]),
+    ]
+
+    return {
+        "discord": {"connected": connected, "servers": len(client.guilds)},
+        "queue": {
+            "waiting": made.waiting,
+            "running": made.running,
+            "seconds_per_request": made.seconds_per_request,
+        },
+        "workers": [
+            {
+                "device": worker.device,
+                "state": str(worker.state),
+                "pid": worker.pid,
+                "restarts": worker.restarts,
+                "model": worker.model,
+                "last_error": worker.last_error,
+            }
+            for worker in made.workers
+        ],
+        "writer": {"alive": kept.writer_alive, "pid": kept.writer_pid},
+        "votes": {
+            "waiting": kept.votes_waiting,
+            "oldest_waiting_s": _age_s(kept.oldest_waiting_at),
+        },
+        "last_commit": {
+            "id": kept.last_commit_id,
+            "age_s": _age_s(kept.last_commit_at),
+            "error": kept.last_error,
+        },
+        "disk_free_mb": free_mb,
+        "problems": problems,
+    }
+
+
+def _age_s(moment: datetime | None) -> float | None:
+    return None if moment is None else (datetime.now(UTC) - moment).total_seconds()

@@ -1,0 +1,103 @@
+"""What the commands print for a person: tables of findings, state and commits."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from bot.finding import Finding
+
+
+def show_findings(console: Console, findings: Sequence[Finding]) -> None:
+    """`doctor`'s table: ok, or what to do."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("check")
+    table.add_column("")
+    table.add_column("found, or what to do", overflow="fold")
+    for finding in findings:
+        mark = Text("ok", style="green") if finding.ok else Text("to do", style="bold red")
+        table.add_row(Text(finding.subject), mark, Text(finding.detail))
+
+    console.print(table)
+
+
+def show_status(console: Console, state: Mapping[str, Any]) -> None:
+    """`status`'s table, and the problems in bold under it."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    queue, votes, commit = state["queue"], state["votes"], state["last_commit"]
+    connected = state["discord"]["connected"]
+    table.add_row(
+        "Discord",
+        f"connected, {state['discord']['servers']} servers" if connected else "not connected",
+    )
+    pace = queue["seconds_per_request"]
+    table.add_row(
+        "queue",
+        f"{queue['waiting']} waiting, {queue['running']} running"
+        + ("" if pace is None else f", {pace:.1f} s a request"),
+    )
+    for worker in state["workers"]:
+        table.add_row(f"worker {worker['device']}", Text(_worker(worker)))
+
+    table.add_row("writer", "alive" if state["writer"]["alive"] else "down")
+    table.add_row(
+        "votes waiting",
+        f"{votes['waiting']}"
+        + (f", oldest {_age(votes['oldest_waiting_s'])}" if votes["waiting"] else ""),
+    )
+    table.add_row(
+        "last commit",
+        "none since the start" if commit["id"] is None else f"{commit['id'][:12]}, {_age(commit['age_s'])} ago",
+    )
+    table.add_row("disk", f"{state['disk_free_mb']:,} MB free")
+    console.print(table)
+    for problem in state["problems"]:
+        console.print(Text(problem, style="bold red"))
+
+
+def show_log(console: Console, commits: Sequence[Mapping[str, str]]) -> None:
+    """The commits, newest first: id, time, what changed."""
+    if not commits:
+        console.print("No commits yet.")
+        return
+
+    for commit in commits:
+        console.print(
+            Text.assemble((commit["id"][:12], "yellow"), "  ", commit["at"][:19].replace("T", " "), " UTC")
+        )
+        console.print(Text(_indented(commit["message"])))
+
+
+def _worker(worker: Mapping[str, Any]) -> str:
+    parts = [worker["state"]]
+    if worker["model"]:
+        parts.append(worker["model"])
+
+    if worker["restarts"]:
+        parts.append(f"replaced {worker['restarts']} times")
+
+    if worker["last_error"]:
+        parts.append(worker["last_error"])
+
+    return ", ".join(parts)
+
+
+def _age(seconds: float | None) -> str:
+    if seconds is None:
+        return "never"
+
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+
+    return f"{seconds / 3600:.0f} h"
+
+
+def _indented(message: str) -> str:
+    return "\n".join(f"    {line}" for line in message.splitlines() if line)

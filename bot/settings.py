@@ -1,0 +1,225 @@
+"""Everything an operator can change. The only reader of the environment.
+
+A setting ``max_waiting`` is the variable ``OXHERD_MAX_WAITING``, from the process's environment or,
+failing that, from ``.env`` in the working directory.
+"""
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from dotenv.parser import parse_stream
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+
+PREFIX = "OXHERD_"
+
+# Three dot-separated parts of base64url; the first is the application's id.
+TOKEN_SHAPE = re.compile(r"[\w-]{20,}\.[\w-]{6,}\.[\w-]{20,}")
+
+
+class SettingsError(Exception):
+    """The settings cannot be used; the message says which and what to do."""
+
+
+def _split(value: object) -> object:
+    """``"a, b"`` as ``("a", "b")``; anything else as it is."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+
+    return value
+
+
+def _size(text: str) -> str:
+    match = re.fullmatch(r"(\d{2,4})x(\d{2,4})", text)
+    if match is None:
+        raise ValueError(f"{text!r} is not a size like 512x768")
+
+    width, height = int(match[1]), int(match[2])
+    if width % 8 or height % 8 or not (64 <= width <= 2048 and 64 <= height <= 2048):
+        raise ValueError(f"{text!r}: each side must be a multiple of 8 between 64 and 2048 pixels")
+
+    return f"{width}x{height}"
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_split), Field(min_length=1)]
+Size = Annotated[str, AfterValidator(_size)]
+Sizes = Annotated[tuple[Size, ...], BeforeValidator(_split), Field(min_length=1, max_length=25)]
+
+
+class Settings(BaseModel):
+    """The program's settings: read once, then passed on. The README's table is made from this."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    token: SecretStr | None = Field(None, description="Discord bot token; `run` needs it")
+    data: Path = Field(Path("oxherd-data"), description="folder of journal, dataset and logs")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="how much the log on standard error says"
+    )
+
+    backend: Literal["diffusers", "placeholder"] = Field(
+        "diffusers", description="what makes the images; `placeholder` draws them without a model"
+    )
+    model: str = Field(
+        "CompVis/stable-diffusion-v1-4",
+        min_length=1,
+        description="text-to-image model: a name on the model hub, or a folder",
+    )
+    revision: str | None = Field(None, description="the model's revision: branch, tag or commit")
+    devices: Names = Field(
+        ("auto",), description="one worker each: `auto`, `cpu`, `cuda:0,cuda:1`, `mps`"
+    )
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = Field(
+        "auto", description="the weights' number format; `auto` is float16 on CUDA, else float32"
+    )
+    offload: bool = Field(
+        False, description="keep idle parts of the model in main memory, for small GPUs; slower"
+    )
+    placeholder_step_seconds: float = Field(
+        0.1, ge=0, le=10, description="how long the placeholder pretends each step takes, seconds"
+    )
+
+    max_prompt_chars: int = Field(500, ge=1, le=1500, description="longest prompt, characters")
+    default_steps: int = Field(50, ge=1, description="denoising steps unless the member says")
+    max_steps: int = Field(100, ge=1, le=1000, description="most denoising steps")
+    default_guidance: float = Field(7.5, ge=0, description="guidance scale unless the member says")
+    max_guidance: float = Field(20.0, ge=0, le=100, description="highest guidance scale")
+    sizes: Sizes = Field(
+        ("512x512", "512x768", "768x512"),
+        description="sizes that members may choose, width x height in pixels; the first is default",
+    )
+
+    max_waiting: int = Field(24, ge=1, description="requests that may wait for a worker")
+    max_waiting_per_person: int = Field(3, ge=1, description="of one member, waiting")
+    max_running_per_person: int = Field(1, ge=1, description="of one member, running at once")
+    deadline_s: float = Field(600, gt=0, description="longest a request may run, seconds")
+    silence_s: float = Field(
+        120, gt=0, description="a worker silent for so long is replaced, seconds"
+    )
+
+    keep_unvoted_days: float = Field(
+        30, gt=0, description="days after which images that nobody voted on leave the disk"
+    )
+    shutdown_grace_s: float = Field(
+        30, ge=0, description="time a running request gets when the bot is told to stop, seconds"
+    )
+    flush_s: float = Field(
+        20, ge=0, description="time the last votes get to be committed on a stop, seconds"
+    )
+    commit_timeout_s: float = Field(
+        60, gt=0, description="a commit that takes longer is ended and tried again, seconds"
+    )
+    min_free_mb: int = Field(500, ge=0, description="`doctor` and `status` warn below this, MB")
+
+    commit_name: str = Field("oxherd", min_length=1, description="author of the commits: name")
+    commit_email: str = Field(
+        "oxherd@localhost", min_length=3, description="author of the commits: e-mail address"
+    )
+    dataset_licence: str = Field(
+        "not stated", min_length=1, description="the dataset's licence, written into its card"
+    )
+
+    @model_validator(mode="after")
+    def _defaults_within_limits(self) -> Self:
+        if self.default_steps > self.max_steps:
+            raise ValueError(
+                f"OXHERD_DEFAULT_STEPS is {self.default_steps}, above OXHERD_MAX_STEPS, "
+                f"{self.max_steps}"
+            )
+
+        if self.default_guidance > self.max_guidance:
+            raise ValueError(
+                f"OXHERD_DEFAULT_GUIDANCE is {self.default_guidance:g}, above "
+                f"OXHERD_MAX_GUIDANCE, {self.max_guidance:g}"
+            )
+
+        return self
+
+    @property
+    def usable_token(self) -> str:
+        """The token. Raises SettingsError when there is none, or it cannot be one."""
+        if self.token is None:
+            raise SettingsError(
+                "OXHERD_TOKEN is not set. Copy the bot's token from the Discord developer portal "
+                "(your application, Bot, Reset Token) into the environment or .env."
+            )
+
+        token = self.token.get_secret_value().strip()
+        if not TOKEN_SHAPE.fullmatch(token):
+            raise SettingsError(
+                "OXHERD_TOKEN does not have a bot token's shape: three parts joined by dots. "
+                "The client secret and the public key are other things; copy the token from the "
+                "developer portal (your application, Bot, Reset Token)."
+            )
+
+        return token
+
+
+def load(environment: Mapping[str, str], env_file: Path) -> Settings:
+    """Read the settings; the environment wins over the file, which may be absent.
+
+    Raises SettingsError naming the variable, and the nearest known one where it is unknown.
+    """
+    values = {**dict(_from_file(env_file)), **environment}
+    given = {name: text for name, text in values.items() if name.upper().startswith(PREFIX)}
+    known = {PREFIX + field.upper(): field for field in Settings.model_fields}
+
+    for name in given:
+        if name not in known:
+            raise SettingsError(_unknown(name, list(known)))
+
+    try:
+        # An empty variable is how a compose file says "not set".
+        return Settings.model_validate({known[n]: text for n, text in given.items() if text != ""})
+    except ValidationError as exc:
+        raise SettingsError(_sentence(exc, given)) from exc
+
+
+def _from_file(path: Path) -> Iterator[tuple[str, str]]:
+    try:
+        with path.open(encoding="utf-8") as stream:
+            bindings = list(parse_stream(stream))
+    except FileNotFoundError:
+        return
+    except (OSError, UnicodeDecodeError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8 text"
+        raise SettingsError(f"{path} cannot be read: {reason}.") from exc
+
+    for binding in bindings:
+        if binding.error:
+            raise SettingsError(
+                f"{path}, line {binding.original.line}: not of the form NAME=value."
+            )
+
+        if binding.key is not None:
+            yield binding.key, binding.value or ""
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    nearest = difflib.get_close_matches(name.upper(), known, n=1, cutoff=0.5)
+    hint = f" Did you mean {nearest[0]}?" if nearest else ""
+
+    return f"{name} is not a setting of oxherd.{hint}"
+
+
+def _sentence(error: ValidationError, given: Mapping[str, str]) -> str:
+    first: Any = error.errors(include_url=False)[0]
+    if not first["loc"]:
+        return f"{first['ctx']['error']}."
+
+    name = PREFIX + str(first["loc"][0]).upper()
+    problem = str(first["msg"]).removeprefix("Value error, ")
+    shown = "" if name == "OXHERD_TOKEN" else f" (it is {given[name]!r})"
+
+    return f"{name}: {problem[0].lower()}{problem[1:]}{shown}."

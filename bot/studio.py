@@ -1,0 +1,338 @@
+"""A request's life on the Discord side: acknowledged, followed, posted or explained."""
+
+import asyncio
+import json
+import logging
+import secrets
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, replace
+from typing import Any
+
+import discord
+import shortuuid
+from discord import ui
+
+from bot import gallery, replies
+from bot.answers import answered, in_time, say_privately, tolerated
+from bot.place import ChannelPlace, InteractionPlace, MessageDeleted, Place
+from generation.errors import Cancelled, GenerationError
+from generation.executor import Executor
+from generation.job import Job
+from generation.request import MAX_SEED, ImageRequest, Result
+from storage.errors import StorageError
+from storage.store import NewImage, NewSet, SetState, StoredSet, VoteStore
+
+log = logging.getLogger(__name__)
+
+IMAGES_PER_REQUEST = 4
+
+# Discord limits how often one message may be edited.
+PROGRESS_EVERY_S = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """What somebody asked for, as typed."""
+
+    prompt: str
+    negative_prompt: str = ""
+    seed: int | None = None
+    steps: int
+    guidance_scale: float
+    width_px: int
+    height_px: int
+
+
+class Studio:
+    """Follows every request from the click to the posted images.
+
+    Requests are followed by tasks that `run` owns; when `run` is cancelled, they are too. What is
+    not promised: a request that was running when the process was killed is not made; its message
+    says so after the restart, and can be asked for again with one click.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: VoteStore,
+        executor: Executor,
+        new_id: Callable[[], str] = shortuuid.uuid,
+        new_seed: Callable[[], int] = lambda: secrets.randbelow(MAX_SEED + 1),
+    ) -> None:
+        self._store = store
+        self._executor = executor
+        self._new_id = new_id
+        self._new_seed = new_seed
+        self._jobs: dict[str, Job] = {}
+        self._starting: asyncio.Queue[Coroutine[Any, Any, None]] = asyncio.Queue()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def run(self) -> None:
+        """Own the followers, until cancelled."""
+        async with asyncio.TaskGroup() as followers:
+            while True:
+                follower = await self._starting.get()
+                followers.create_task(follower)
+
+    async def finish(self) -> None:
+        """Wait until no request is being followed."""
+        await self._idle.wait()
+
+    async def imagine(self, interaction: discord.Interaction[Any], ask: Ask) -> None:
+        """Queue what was asked, say so, and follow it. Raises GenerationError, said nothing."""
+        seed = self._new_seed() if ask.seed is None else ask.seed
+        await self._begin(
+            interaction,
+            ImageRequest(
+                prompt=ask.prompt,
+                negative_prompt=ask.negative_prompt,
+                seeds=_seeds(seed),
+                steps=ask.steps,
+                guidance_scale=ask.guidance_scale,
+                width_px=ask.width_px,
+                height_px=ask.height_px,
+            ),
+        )
+
+    async def again(self, interaction: discord.Interaction[Any], set_id: str) -> None:
+        """The same request with new seeds, for whoever pressed the button."""
+        stored = await in_time(interaction, self._store.find_set(set_id))
+        if stored is None:
+            await say_privately(interaction, replies.UNKNOWN_SET)
+            return
+
+        await self._begin(
+            interaction, replace(_request(stored), seeds=_seeds(self._new_seed()))
+        )
+
+    async def details(self, interaction: discord.Interaction[Any], set_id: str) -> None:
+        """Tell the presser what the images were made from."""
+        stored = await in_time(interaction, self._store.find_set(set_id))
+        await say_privately(
+            interaction, replies.UNKNOWN_SET if stored is None else replies.details(stored)
+        )
+
+    async def cancel(self, interaction: discord.Interaction[Any], set_id: str) -> None:
+        """Stop a request that waits or runs, if the presser asked for it."""
+        job = self._jobs.get(set_id)
+        if job is None:
+            await say_privately(interaction, replies.NOT_RUNNING)
+        elif job.owner != interaction.user.id:
+            await say_privately(interaction, replies.NOT_YOURS)
+        else:
+            job.cancel()
+            with tolerated(interaction, doing="acknowledging a cancel"):
+                await interaction.response.defer()
+
+    async def explain_interrupted(self, client: discord.Client) -> None:
+        """After a restart: tell those whose requests the last process left unfinished."""
+        for stored in await self._store.interrupted_sets():
+            if stored.message_id is not None:
+                place = ChannelPlace(
+                    client,
+                    channel_id=stored.channel_id,
+                    guild_id=stored.guild_id,
+                    message_id=stored.message_id,
+                )
+                try:
+                    await place.show(_ended(stored.set_id, _request(stored), replies.INTERRUPTED))
+                except (discord.HTTPException, MessageDeleted) as exc:
+                    log.warning("set %s: could not be told: %r", stored.set_id, exc)
+
+            await self._store.set_state(stored.set_id, SetState.INTERRUPTED)
+
+    async def _begin(self, interaction: discord.Interaction[Any], request: ImageRequest) -> None:
+        if not interaction.app_permissions.attach_files:
+            await say_privately(interaction, replies.NO_ATTACHMENTS)
+            return
+
+        set_id = self._new_id()
+        job = self._executor.submit(request, owner=interaction.user.id)
+        request = job.request  # its prompts are cleaned
+        self._jobs[set_id] = job
+        self._idle.clear()
+        try:
+            shown = await interaction.response.send_message(
+                view=_progress(set_id, request, job), allowed_mentions=discord.AllowedMentions.none()
+            )
+            message_id = shown.message_id or (await interaction.original_response()).id
+        except (discord.HTTPException, discord.InteractionResponded):
+            job.cancel()
+            self._forget(set_id)
+            raise
+
+        self._starting.put_nowait(
+            self._follow(interaction, set_id, request, job, InteractionPlace(interaction, message_id))
+        )
+
+    async def _follow(
+        self,
+        interaction: discord.Interaction[Any],
+        set_id: str,
+        request: ImageRequest,
+        job: Job,
+        place: Place,
+    ) -> None:
+        async with answered(interaction):
+            try:
+                await self._make_and_post(interaction, set_id, request, job, place)
+            finally:
+                job.cancel()
+                self._forget(set_id)
+
+    async def _make_and_post(
+        self,
+        interaction: discord.Interaction[Any],
+        set_id: str,
+        request: ImageRequest,
+        job: Job,
+        place: Place,
+    ) -> None:
+        await self._store.add_request(_new_set(interaction, set_id, request, place))
+        try:
+            result = await self._shown_result(set_id, request, job, place)
+            images = self._shown_images(result)
+            await self._store.add_images(set_id, images, _provenance(result))
+            message_id = await place.post(
+                gallery.result(
+                    set_id=set_id,
+                    prompt=request.prompt,
+                    parameters=replies.parameters(request),
+                    images=images,
+                    note=_note(result),
+                ),
+                gallery.files(images, prompt=request.prompt),
+            )
+            await self._store.mark_posted(set_id, message_id)
+        except MessageDeleted:
+            await self._store.set_state(set_id, SetState.CANCELLED)
+        except (GenerationError, StorageError) as exc:
+            state = SetState.CANCELLED if isinstance(exc, Cancelled) else SetState.FAILED
+            log.info("set %s: %s: %s", set_id, state, exc)
+            await place.show(
+                _ended(set_id, request, replies.refusal(exc, reference=str(interaction.id)))
+            )
+            await self._store.set_state(set_id, state)
+        except discord.HTTPException as exc:
+            log.error("set %s: Discord did not take the images: %s", set_id, exc)
+            await self._store.set_state(set_id, SetState.FAILED)
+            await say_privately(interaction, replies.CANNOT_POST)
+
+    async def _shown_result(
+        self, set_id: str, request: ImageRequest, job: Job, place: Place
+    ) -> Result:
+        """The job's result; its progress is shown meanwhile."""
+        result = asyncio.ensure_future(job.result())
+        shown = ""
+        try:
+            while not result.done():
+                await asyncio.wait({result}, timeout=PROGRESS_EVERY_S)
+                sentence = replies.progress_sentence(job.progress)
+                if result.done() or sentence == shown:
+                    continue
+
+                shown = sentence
+                try:
+                    await place.show(_progress(set_id, request, job))
+                except discord.HTTPException as exc:
+                    log.warning("set %s: progress was not shown: %s", set_id, exc)
+
+            return await result
+        finally:
+            result.cancel()
+
+    def _shown_images(self, result: Result) -> list[NewImage]:
+        """The images with ids of their own; a picture that was withheld is not one to vote on."""
+        return [
+            NewImage(
+                image_id=self._new_id(),
+                slot=slot,
+                seed=image.seed,
+                sha256=image.sha256,
+                png=image.png,
+            )
+            for slot, image in enumerate(result.images, start=1)
+            if not image.flagged
+        ]
+
+    def _forget(self, set_id: str) -> None:
+        self._jobs.pop(set_id, None)
+        if not self._jobs:
+            self._idle.set()
+
+
+def _seeds(first: int) -> tuple[int, ...]:
+    """One seed an image, so that each can be made again alone."""
+    return tuple((first + slot) % (MAX_SEED + 1) for slot in range(IMAGES_PER_REQUEST))
+
+
+def _request(stored: StoredSet) -> ImageRequest:
+    return ImageRequest(
+        prompt=stored.prompt,
+        negative_prompt=stored.negative_prompt,
+        seeds=stored.seeds,
+        steps=stored.steps,
+        guidance_scale=stored.guidance_scale,
+        width_px=stored.width_px,
+        height_px=stored.height_px,
+    )
+
+
+def _new_set(
+    interaction: discord.Interaction[Any], set_id: str, request: ImageRequest, place: Place
+) -> NewSet:
+    return NewSet(
+        set_id=set_id,
+        requester_id=interaction.user.id,
+        guild_id=interaction.guild_id,
+        channel_id=interaction.channel_id or 0,
+        message_id=place.message_id,
+        interaction_id=interaction.id,
+        prompt=request.prompt,
+        negative_prompt=request.negative_prompt,
+        steps=request.steps,
+        guidance_scale=request.guidance_scale,
+        width_px=request.width_px,
+        height_px=request.height_px,
+        seeds=request.seeds,
+    )
+
+
+def _note(result: Result) -> str:
+    withheld = [slot for slot, image in enumerate(result.images, start=1) if image.flagged]
+
+    return replies.withheld(withheld) if withheld else ""
+
+
+def _provenance(result: Result) -> dict[str, str]:
+    """How the images were made, as the dataset keeps it."""
+    made = result.provenance
+
+    return {
+        "backend": made.backend,
+        "model": made.model,
+        "revision": made.revision,
+        "scheduler": made.scheduler,
+        "device": made.device,
+        "dtype": made.dtype,
+        "versions": json.dumps(dict(made.versions), sort_keys=True),
+    }
+
+
+def _progress(set_id: str, request: ImageRequest, job: Job) -> ui.LayoutView:
+    return gallery.progress(
+        set_id=set_id,
+        prompt=request.prompt,
+        parameters=replies.parameters(request),
+        sentence=replies.progress_sentence(job.progress),
+    )
+
+
+def _ended(set_id: str, request: ImageRequest, sentence: str) -> ui.LayoutView:
+    return gallery.ended(
+        set_id=set_id,
+        prompt=request.prompt,
+        parameters=replies.parameters(request),
+        sentence=sentence,
+    )
