@@ -177,7 +177,7 @@ class Device:
                     self._handle(event, worker)
         finally:
             self._worker = None
-            self._bury(worker.ending if worker else "it did not start")
+            self._bury(worker.ending if worker else "its process was not started")
 
     def _handle(self, event: FromWorker, worker: WorkerProcess) -> None:
         match event:

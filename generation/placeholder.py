@@ -16,7 +16,7 @@ from generation.backend import BackendSpec, Finding
 from generation.errors import Cancelled
 from generation.request import GeneratedImage, ImageRequest, Provenance
 
-NOTICE = "placeholder \N{EM DASH} no model made this"
+NOTICE = "placeholder: no model made this"
 
 _LAYERS = 5
 _SOONEST_LOOK_S = 0.05

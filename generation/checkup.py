@@ -1,0 +1,48 @@
+"""What `doctor` asks about a backend, answered by a process that may import it."""
+
+import multiprocessing
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
+
+from generation.backend import BackendSpec, Finding, open_backend
+
+
+def check_backend(spec: BackendSpec, *, device: str, timeout_s: float = 60.0) -> Sequence[Finding]:
+    """Whether the backend could load on the device; blocks until known, `timeout_s` at most.
+
+    Never raises for a backend at fault: that is a finding. The calling process imports no model
+    library, and the process that does is gone on return.
+    """
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(
+        target=_report, args=(spec, device, theirs), name="backend-check", daemon=True
+    )
+    process.start()
+    theirs.close()
+    try:
+        if not ours.poll(timeout_s):
+            return [_failure(f"no answer within {timeout_s:g} s")]
+
+        findings: list[Finding] = ours.recv()
+    except EOFError:
+        return [_failure("the process that looked ended without an answer")]
+    finally:
+        process.kill()
+        process.join()
+        ours.close()
+
+    return findings
+
+
+def _report(spec: BackendSpec, device: str, pipe: "Connection[Sequence[Finding], object]") -> None:
+    try:
+        findings = list(open_backend(spec, device=device).check())
+    except Exception as exc:  # noqa: BLE001 - the finding tells it
+        findings = [_failure(f"{type(exc).__name__}: {exc}")]
+
+    pipe.send(findings)
+
+
+def _failure(detail: str) -> Finding:
+    return Finding(subject="backend", ok=False, detail=detail)

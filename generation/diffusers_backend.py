@@ -1,0 +1,268 @@
+"""The one door to torch and diffusers; imported in worker processes only."""
+
+import hashlib
+import inspect
+import io
+import platform
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import torch
+import transformers
+
+from generation.backend import BackendSpec, Finding
+from generation.errors import BackendUnavailable, Cancelled, OutOfMemory
+from generation.model_folder import (
+    check_model,
+    content_revision,
+    local_folder,
+    not_found,
+    root_cause,
+)
+from generation.request import GeneratedImage, ImageRequest, Provenance
+
+DEFAULT_MODEL = "CompVis/stable-diffusion-v1-4"
+
+_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+_OFFLOADS = ("none", "model", "sequential")
+_LIBRARIES = ("accelerate", "diffusers", "pillow", "transformers")
+_NEEDED = {"prompt", "num_images_per_prompt", "generator", "callback_on_step_end"}
+
+
+class DiffusersBackend:
+    """Any text-to-image pipeline of diffusers that reports its steps.
+
+    spec.model: a name on the Hugging Face hub, or a folder; default DEFAULT_MODEL. What is in
+        the hub's local cache is used without asking the hub for more than the revision.
+    spec.dtype: "auto" is float16 on a GPU and float32 elsewhere.
+    options: `variant` names the files to load ("fp16"); `offload` is "none", "model" or
+        "sequential": accelerate then keeps on the GPU only the part that is at work, or only its
+        layer, for models that do not fit.
+
+    The same request on the same device with the same versions makes the same bytes. The same
+    seed alone and among others differs by rounding. Prompts beyond what the model's text encoder
+    takes are cut by it.
+    """
+
+    def __init__(self, spec: BackendSpec, *, device: str) -> None:
+        self._spec = spec
+        self._model = spec.model or DEFAULT_MODEL
+        self._device = device
+        self._pipeline: Any = None
+
+    def check(self) -> Sequence[Finding]:
+        return [self._check_device(), check_model(self._model, revision=self._spec.revision)]
+
+    def load(self) -> Provenance:
+        diffusers.utils.logging.disable_progress_bar()
+        transformers.utils.logging.disable_progress_bar()
+        transformers.utils.logging.set_verbosity_error()  # advice for programmers, at each start
+        torch.backends.cudnn.deterministic = True
+        self._require_device()
+        dtype = self._dtype()
+        with self._loading_errors(), ThreadPoolExecutor(1, "model-hash") as beside:
+            folder, on_hub = self._find_model()
+            revision = None if on_hub else beside.submit(content_revision, folder)
+            self._pipeline = diffusers.DiffusionPipeline.from_pretrained(
+                folder, dtype=dtype, variant=self._variant
+            )
+            self._require_text_to_image()
+            self._place()
+            self._pipeline.set_progress_bar_config(disable=True)
+
+            return Provenance(
+                backend="diffusers",
+                # A folder's path is this machine's business; its name and content are not.
+                model=self._model if on_hub else folder.name,
+                revision=folder.name if revision is None else revision.result(),
+                scheduler=type(self._pipeline.scheduler).__name__,
+                device=_device_name(self._device),
+                dtype=str(dtype).removeprefix("torch."),
+                versions=_versions(),
+            )
+
+    def generate(
+        self,
+        request: ImageRequest,
+        *,
+        on_step: Callable[[int, int], None],
+        cancelled: Callable[[], bool],
+    ) -> Sequence[GeneratedImage]:
+        def after_step(pipeline: Any, step: int, _time: Any, tensors: dict[str, Any]) -> Any:
+            # Some schedulers take a step more than they were asked for.
+            on_step(step + 1, getattr(pipeline, "num_timesteps", request.steps))
+            if cancelled():
+                raise Cancelled  # pipeline._interrupt would skip the steps and decode all the same
+
+            return tensors
+
+        if cancelled():
+            raise Cancelled
+
+        generators = [torch.Generator("cpu").manual_seed(seed) for seed in request.seeds]
+        try:
+            with _memory_errors():
+                made = self._pipeline(
+                    **self._arguments(request),
+                    generator=generators,
+                    callback_on_step_end=after_step,
+                )
+        finally:
+            self._pipeline.maybe_free_model_hooks()  # a run that ended early left its part loaded
+
+        flags = getattr(made, "nsfw_content_detected", None) or [False] * len(request.seeds)
+
+        return [
+            _finished(picture, seed=seed, flagged=bool(flagged))
+            for picture, seed, flagged in zip(made.images, request.seeds, flags, strict=True)
+        ]
+
+    def _arguments(self, request: ImageRequest) -> dict[str, Any]:
+        arguments = {
+            "prompt": request.prompt,
+            "negative_prompt": request.negative_prompt or None,
+            "num_images_per_prompt": len(request.seeds),
+            "num_inference_steps": request.steps,
+            "guidance_scale": request.guidance_scale,
+            "width": request.width_px,
+            "height": request.height_px,
+        }
+        known = inspect.signature(self._pipeline.__call__).parameters
+        if request.negative_prompt and "negative_prompt" not in known:
+            raise ValueError(f"{self._model} takes no negative prompt")
+
+        return {name: value for name, value in arguments.items() if name in known}
+
+    @property
+    def _variant(self) -> str | None:
+        variant = self._spec.options.get("variant")
+
+        return None if variant is None else str(variant)
+
+    def _dtype(self) -> torch.dtype:
+        if self._spec.dtype == "auto":
+            return torch.float16 if self._device.startswith("cuda") else torch.float32
+
+        if self._spec.dtype not in _DTYPES:
+            raise BackendUnavailable(
+                f"dtype is {self._spec.dtype!r}; allowed is auto, {', '.join(_DTYPES)}."
+            )
+
+        return _DTYPES[self._spec.dtype]
+
+    def _require_device(self) -> None:
+        try:
+            torch.empty(1, device=self._device)
+        except (RuntimeError, AssertionError, NotImplementedError) as exc:
+            raise BackendUnavailable(
+                f"The device {self._device!r} cannot be used by torch {torch.__version__}: "
+                f"{root_cause(exc)}"
+            ) from exc
+
+    def _find_model(self) -> tuple[Path, bool]:
+        """The folder to load from, and whether it is the hub's copy, which its commit names."""
+        if folder := local_folder(self._model):
+            return folder, False
+
+        try:
+            copy = diffusers.DiffusionPipeline.download(
+                self._model, revision=self._spec.revision, variant=self._variant
+            )
+        except Exception as exc:
+            raise BackendUnavailable(not_found(self._model, exc)) from exc
+
+        return Path(copy), True
+
+    def _require_text_to_image(self) -> None:
+        missing = _NEEDED - set(inspect.signature(self._pipeline.__call__).parameters)
+        if missing:
+            raise BackendUnavailable(
+                f"{self._model} is a {type(self._pipeline).__name__}, which does not take "
+                f"{', '.join(sorted(missing))}; a text-to-image model does."
+            )
+
+    def _place(self) -> None:
+        match self._spec.options.get("offload", "none"):
+            case "none":
+                self._pipeline.to(self._device)
+            case "model":
+                self._pipeline.enable_model_cpu_offload(device=self._device)
+            case "sequential":
+                self._pipeline.enable_sequential_cpu_offload(device=self._device)
+            case other:
+                raise BackendUnavailable(
+                    f"offload is {other!r}; allowed is {', '.join(_OFFLOADS)}."
+                )
+
+    @contextmanager
+    def _loading_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except BackendUnavailable:
+            raise
+        except Exception as exc:
+            raise BackendUnavailable(
+                f"The model {self._model!r} is there and could not be loaded: {root_cause(exc)}"
+            ) from exc
+
+    def _check_device(self) -> Finding:
+        try:
+            self._require_device()
+            self._dtype()
+        except BackendUnavailable as exc:
+            return Finding(subject="device", ok=False, detail=exc.reason)
+
+        return Finding(subject="device", ok=True, detail=_device_name(self._device))
+
+
+@contextmanager
+def _memory_errors() -> Iterator[None]:
+    try:
+        yield
+    except torch.OutOfMemoryError as exc:
+        reason = root_cause(exc)
+    except RuntimeError as exc:
+        if "can't allocate memory" not in str(exc):  # how torch says it of the CPU's
+            raise
+
+        reason = root_cause(exc)
+    else:
+        return
+
+    # Not chained: the traceback would keep the tensors that have to go.
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+    raise OutOfMemory(reason)
+
+
+def _finished(picture: Any, *, seed: int, flagged: bool) -> GeneratedImage:
+    file = io.BytesIO()
+    picture.save(file, format="PNG")
+    png = file.getvalue()
+
+    return GeneratedImage(
+        png=png, seed=seed, sha256=hashlib.sha256(png).hexdigest(), flagged=flagged
+    )
+
+
+def _device_name(device: str) -> str:
+    if device.startswith("cuda"):
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+
+    return f"{device} ({platform.machine()})" if device == "cpu" else device
+
+
+def _versions() -> Mapping[str, str]:
+    versions = {library: version(library) for library in _LIBRARIES}
+    versions["torch"] = torch.__version__  # with the build that it is: "+cu130", "+cpu"
+    versions["python"] = platform.python_version()
+    if torch.version.cuda and torch.cuda.is_available():
+        versions["cuda"] = torch.version.cuda
+
+    return versions

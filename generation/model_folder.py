@@ -1,0 +1,90 @@
+"""Where a model in diffusers' layout is: a folder, the hub's local cache, or the hub."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from huggingface_hub import HfApi, try_to_load_from_cache
+
+from generation.backend import Finding
+from generation.errors import BackendUnavailable
+
+INDEX = "model_index.json"
+
+_REACH_S = 10.0
+
+
+def local_folder(model: str) -> Path | None:
+    """The folder that the setting names, or None when it must be a name on the hub.
+
+    Raises BackendUnavailable for a folder without a model, or a path that leads nowhere.
+    """
+    folder = Path(model).expanduser()
+    if (folder / INDEX).is_file():
+        return folder.resolve()
+
+    if folder.is_dir():
+        raise BackendUnavailable(f"The folder {folder} holds no {INDEX}: not a diffusers model.")
+
+    if model.startswith(("/", ".", "~")):
+        raise BackendUnavailable(f"The model's folder {folder} does not exist.")
+
+    return None
+
+
+def content_revision(folder: Path) -> str:
+    """A name for exactly this content: it changes when a file that is loaded changes.
+
+    Covers the index and the folders of the parts that it names; a README or a checkpoint in
+    another format beside them does not count. Reads every byte, so gigabytes take seconds.
+    Raises OSError or ValueError for a folder that holds no readable model.
+    """
+    index = json.loads((folder / INDEX).read_bytes())
+    parts = [folder / name for name in index if not name.startswith("_")]
+    files = [folder / INDEX]
+    files += [file for part in parts if part.is_dir() for file in part.rglob("*") if file.is_file()]
+
+    whole = hashlib.sha256()
+    for file in sorted(files):
+        with file.open("rb") as content:
+            digest = hashlib.file_digest(content, "sha256").hexdigest()
+
+        whole.update(f"{digest}  {file.relative_to(folder).as_posix()}\n".encode())
+
+    return f"sha256:{whole.hexdigest()}"
+
+
+def check_model(model: str, *, revision: str | None) -> Finding:
+    """Whether the model is at hand or could be fetched; asks the hub only if it must."""
+    try:
+        if local_folder(model):
+            return Finding(subject="model", ok=True, detail=f"folder {model}")
+
+        if try_to_load_from_cache(model, INDEX, revision=revision or "main"):
+            return Finding(subject="model", ok=True, detail=f"{model} in the hub's local cache")
+
+        HfApi().model_info(model, revision=revision, timeout=_REACH_S)
+    except BackendUnavailable as exc:
+        return Finding(subject="model", ok=False, detail=exc.reason)
+    except Exception as exc:  # noqa: BLE001 - the finding tells it
+        return Finding(subject="model", ok=False, detail=not_found(model, exc))
+
+    return Finding(subject="model", ok=True, detail=f"{model} on the hub; loading will download it")
+
+
+def not_found(model: str, exc: BaseException) -> str:
+    """The sentence for a model on the hub that cannot be had."""
+    return (
+        f"The model {model!r} is not a folder here, not complete in the hub's local cache, and "
+        f"could not be fetched: {root_cause(exc)}"
+    )
+
+
+def root_cause(exc: BaseException) -> str:
+    """The first line of what the first error in the chain said."""
+    while exc.__cause__ is not None:
+        exc = exc.__cause__
+
+    text = str(exc).strip()
+
+    return text.splitlines()[0] if text else type(exc).__name__

@@ -1,0 +1,84 @@
+"""A Stable Diffusion pipeline with random weights, small enough to denoise within a second.
+
+Everything but the weights is the real thing: CLIP's tokenizer (with a vocabulary of single
+characters), a UNet with cross-attention, the PNDM scheduler, a VAE. Nothing is downloaded.
+"""
+
+import json
+from pathlib import Path
+
+import torch
+from diffusers import (
+    AutoencoderKL,
+    PNDMScheduler,
+    StableDiffusionPipeline,
+    UNet2DConditionModel,
+)
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+SIDE_PX = 64
+
+
+def save_tiny_model(folder: Path) -> Path:
+    """Save a tiny random pipeline in the folder, always with the same weights."""
+    torch.manual_seed(0)
+    pipeline = StableDiffusionPipeline(
+        vae=AutoencoderKL(
+            block_out_channels=(4, 8),
+            norm_num_groups=4,
+            down_block_types=("DownEncoderBlock2D", "DownEncoderBlock2D"),
+            up_block_types=("UpDecoderBlock2D", "UpDecoderBlock2D"),
+            latent_channels=4,
+        ),
+        text_encoder=CLIPTextModel(
+            CLIPTextConfig(
+                hidden_size=8,
+                intermediate_size=16,
+                num_attention_heads=2,
+                num_hidden_layers=2,
+                vocab_size=len(_vocabulary()),
+                bos_token_id=len(_vocabulary()) - 2,
+                eos_token_id=len(_vocabulary()) - 1,
+            )
+        ),
+        tokenizer=_tokenizer(folder / "vocabulary"),
+        unet=UNet2DConditionModel(
+            block_out_channels=(4, 8),
+            norm_num_groups=4,
+            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+            up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+            cross_attention_dim=8,
+            attention_head_dim=2,
+            layers_per_block=1,
+            sample_size=SIDE_PX // 2,
+        ),
+        scheduler=PNDMScheduler(  # as in Stable Diffusion 1.4
+            beta_start=0.00085,
+            beta_end=0.012,
+            beta_schedule="scaled_linear",
+            skip_prk_steps=True,
+            steps_offset=1,
+        ),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    model = folder / "tiny-model"
+    pipeline.save_pretrained(model)
+
+    return model
+
+
+def _vocabulary() -> list[str]:
+    letters = "abcdefghijklmnopqrstuvwxyz0123456789.,<|>="
+
+    return [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
+
+
+def _tokenizer(folder: Path) -> CLIPTokenizer:
+    folder.mkdir()
+    ids = {token: number for number, token in enumerate(_vocabulary())}
+    (folder / "vocab.json").write_text(json.dumps(ids), encoding="utf-8")
+    (folder / "merges.txt").write_text("#version: 0.2\n", encoding="utf-8")
+
+    return CLIPTokenizer.from_pretrained(folder, model_max_length=77)
