@@ -106,6 +106,7 @@ class Device:
         self._worker: WorkerProcess | None = None
         self._provenance: Provenance | None = None
         self._restarts = 0
+        self._refusal: str | None = None  # why this worker will not serve, if it said so
         self._failures = 0  # workers that ended in a row with nothing finished in between
 
     @property
@@ -168,16 +169,20 @@ class Device:
         return self._pace.rest_s(self.run.job.request, self.run.watch, now=self._now())
 
     async def _serve_with_one_worker(self) -> None:
-        worker = None
+        worker = WorkerProcess(self._backend, device=self._name)
+        self._refusal = None
         try:
-            async with WorkerProcess.open(self._backend, device=self._name) as worker:
+            async with worker.running():
                 self._worker = worker
                 worker.expect_event(within_s=self._limits.load_s)
                 async for event in worker.events():
                     self._handle(event, worker)
+        except asyncio.CancelledError:
+            self._refusal = "The executor is closed."
+            raise
         finally:
             self._worker = None
-            self._bury(worker.ending if worker else "its process was not started")
+            self._bury(worker.ending)
 
     def _handle(self, event: FromWorker, worker: WorkerProcess) -> None:
         match event:
@@ -187,8 +192,7 @@ class Device:
                 self._rest(worker)
             case LoadFailed(reason=reason):
                 log.warning("the worker on %s cannot load: %s", self._name, reason)
-                self.state = WorkerState.FAILED
-                self.last_error = reason
+                self._refusal = reason
             case StepDone(step=step, steps=steps):
                 run = self._run_of(event.job_id)
                 run.watch.lap(step, steps, now=self._now())
@@ -244,12 +248,15 @@ class Device:
             run.job.break_off(outcome)
 
     def _bury(self, ending: str) -> None:
-        if self.state is not WorkerState.FAILED:
-            self.state = WorkerState.RESTARTING if self.is_loaded else WorkerState.FAILED
+        """The process is gone: note why, and give back what it was making."""
+        if self._refusal is not None:
+            self.last_error = self._refusal
+        else:
             doing = "serving" if self.is_loaded else "loading"
             self.last_error = f"The worker on {self._name} ended while {doing}: {ending}."
             log.warning("%s", self.last_error)
 
+        self.state = WorkerState.RESTARTING if self.is_loaded else WorkerState.FAILED
         self._failures += 1
         self._provenance = None
         run, self.run = self.run, None

@@ -91,6 +91,9 @@ class Executor:
         On leaving, running jobs get their grace; then everything unfinished ends with Closing and
         the worker processes are gone.
         """
+        if not devices:
+            raise ValueError("an executor needs at least one device")
+
         limits = limits or ExecutorLimits()
         executor = cls(
             backend,

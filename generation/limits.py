@@ -1,11 +1,12 @@
-"""How many may wait, and how long things may take; the operator's choice."""
+"""How many may wait, and how long things may take."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutorLimits:
-    """
+    """What the executor refuses, and when it gives up.
+
     deadline_s: running time of one request, both tries together.
     silence_s: a worker that makes a picture and says nothing for so long is hung. Longer than
         the slowest step, and than the decoding after the last one.

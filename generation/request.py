@@ -84,11 +84,7 @@ def clean_prompt(text: str) -> str:
     is NFC, and the tokenizer's commands (`<|endoftext|>`) are gone. Everything else, emoji and
     markdown included, stays as the person wrote it.
     """
-    cleaned = _one_line(text)
-    while _TOKENIZER_COMMANDS.search(cleaned):  # taking one out may join the halves of another
-        cleaned = _one_line(_TOKENIZER_COMMANDS.sub(" ", cleaned))
-
-    return cleaned
+    return _one_line(_TOKENIZER_COMMANDS.sub(" ", text))
 
 
 def checked(request: ImageRequest, limits: Limits) -> ImageRequest:

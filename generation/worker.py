@@ -39,7 +39,7 @@ def serve(spec: BackendSpec, device: str, pipe: Pipe) -> None:
     This thread is the only one that touches the backend or writes to the pipe; a second one
     reads the pipe, so that a cancellation arrives while a picture is being made.
     """
-    _let_the_parent_decide_when_to_stop()
+    _die_with_the_parent()
     if device == "cpu":
         os.nice(10)  # whoever presses a button comes before a picture that takes minutes anyway
 
@@ -116,14 +116,10 @@ def _summary(exc: BaseException) -> str:
     return f"{type(exc).__name__}: {exc}"
 
 
-def _let_the_parent_decide_when_to_stop() -> None:
-    """Ignore the signals that a terminal or a supervisor sends to the whole group.
+def _die_with_the_parent() -> None:
+    """Have the kernel kill this process when its parent is gone, even while the GIL is held.
 
-    The parent hears them too, gives a running picture its time, and then kills us. On Linux the
-    kernel kills us if the parent dies first, even while a library holds the GIL; elsewhere the
-    pipe's end does, as soon as Python runs again.
+    Linux only. Elsewhere the pipe's end does it, as soon as Python runs again.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

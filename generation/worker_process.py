@@ -3,12 +3,13 @@
 import asyncio
 import logging
 import multiprocessing
+import signal
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
-from typing import Self, TypeAlias
+from typing import TypeAlias
 
 from generation.backend import BackendSpec
 from generation.messages import FromWorker, ToWorker
@@ -45,21 +46,19 @@ class WorkerProcess:
         self._kill_reason = ""
         self._alarm: asyncio.TimerHandle | None = None
 
-    @classmethod
     @asynccontextmanager
-    async def open(cls, spec: BackendSpec, *, device: str) -> AsyncIterator[Self]:
-        """Start a process; on leaving, kill it unless it has ended, and wait until it is gone.
+    async def running(self) -> AsyncIterator[None]:
+        """Start the process; on leaving, kill it unless it has ended, and wait until it is gone.
 
         SIGKILL is the ordinary end: the process holds nothing that outlives it, and no library
         has to agree.
         """
-        worker = cls(spec, device=device)
-        threading.Thread(target=worker._own, name=f"gpu-worker-{device}", daemon=True).start()
+        threading.Thread(target=self._own, name=f"gpu-worker-{self.device}", daemon=True).start()
         try:
-            yield worker
+            yield
         finally:
-            worker.kill(reason="it was told to end")
-            await worker._gone.wait()
+            self.kill(reason="it was told to end")
+            await self._gone.wait()
 
     async def events(self) -> AsyncIterator[FromWorker]:
         """What the worker says, until its process is gone."""
@@ -93,31 +92,34 @@ class WorkerProcess:
             self._process.kill()
 
     def _own(self) -> None:
+        # The process inherits this thread's mask: what a terminal or a supervisor sends to the
+        # whole group is for the parent, which gives a running picture its time and then kills.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
+        name = f"gpu-worker-{self.device}"
         process = context.Process(
-            target=serve,
-            args=(self._spec, self.device, theirs),
-            name=f"gpu-worker-{self.device}",
-            daemon=True,
+            target=serve, args=(self._spec, self.device, theirs), name=name, daemon=True
         )
         try:
             process.start()
-            theirs.close()
-            self._loop.call_soon_threadsafe(self._started, process, ours)
-            self._read_until_gone(process, ours)
-        except Exception:
-            log.exception("the thread of the worker on %s failed", self.device)
-            process.kill()
-        finally:
-            process.join()
-            self._loop.call_soon_threadsafe(self._ended, process.exitcode)
+        except OSError as exc:
+            log.exception("%s could not be started", name)
+            self._tell(self._ended, f"it could not be started: {exc}")
+            return
 
-    def _read_until_gone(self, process: SpawnProcess, pipe: Pipe) -> None:
+        theirs.close()
+        self._tell(self._started, process, ours)
         with suppress(EOFError, OSError):
-            while process.is_alive() or pipe.poll():
-                if pipe.poll(_LOOK_S):
-                    self._loop.call_soon_threadsafe(self._events.put_nowait, pipe.recv())
+            while process.is_alive() or ours.poll():
+                if ours.poll(_LOOK_S):
+                    self._tell(self._events.put_nowait, ours.recv())
+
+        process.join()
+        self._tell(self._ended, _phrase(process.exitcode))
+
+    def _tell(self, callback: Callable[..., None], *args: object) -> None:
+        self._loop.call_soon_threadsafe(callback, *args)
 
     def _started(self, process: SpawnProcess, pipe: Pipe) -> None:
         self.pid = process.pid
@@ -126,11 +128,20 @@ class WorkerProcess:
         if self._kill_reason:  # wanted while the process was being started
             process.kill()
 
-    def _ended(self, exitcode: int | None) -> None:
+    def _ended(self, ending: str) -> None:
         self.expect_event(within_s=None)
-        self.ending = self._kill_reason or f"its process ended with status {exitcode}"
-        if self._pipe is not None:
+        self.ending = self._kill_reason or ending
+        if self._process is not None and self._pipe is not None:
+            self._process.close()
             self._pipe.close()
 
+        self._process = self._pipe = None
         self._events.put_nowait(None)
         self._gone.set()
+
+
+def _phrase(exitcode: int | None) -> str:
+    if exitcode is not None and exitcode < 0:
+        return f"its process was killed by {signal.Signals(-exitcode).name}"
+
+    return f"its process ended with status {exitcode}"

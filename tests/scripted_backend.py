@@ -1,0 +1,132 @@
+"""A backend that does what the prompt says, for tests of everything around a backend.
+
+It runs in real worker processes. Where a test must say "now", it does so by making a file.
+"""
+
+import ctypes
+import hashlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from generation.backend import BackendSpec, Finding
+from generation.errors import BackendUnavailable, Cancelled, OutOfMemory
+from generation.request import GeneratedImage, ImageRequest, Provenance
+
+ENDLESS = 1_000_000
+_LOOK_S = 0.002
+
+
+def scripted(folder: Path, *, load: str = "at once") -> BackendSpec:
+    """Loads as told: "at once", "refuse", "die", "hang", or "after FILE" in the folder."""
+    return BackendSpec(
+        kind="tests.scripted_backend:ScriptedBackend",
+        options={"folder": str(folder), "load": load},
+    )
+
+
+class ScriptedBackend:
+    """Reads its lines from the prompt's first word:
+
+    step      makes its steps and its images
+    until F   makes steps until the file F exists
+    hang      takes no step and no notice
+    seize     the same, and lets no other thread run
+    die       dies of SIGKILL after a step
+    die-once  the same, unless it did before
+    raise     raises; `memory` raises OutOfMemory
+    """
+
+    def __init__(self, spec: BackendSpec, *, device: str) -> None:
+        self._folder = Path(str(spec.options["folder"]))
+        self._load = str(spec.options["load"])
+        self._device = device
+
+    def check(self) -> Sequence[Finding]:
+        if self._load == "refuse":
+            raise RuntimeError("looked and fell over")
+
+        if self._load == "hang":
+            threading.Event().wait()
+
+        return [Finding(subject="model", ok=True, detail="scripted")]
+
+    def load(self) -> Provenance:
+        match self._load.split():
+            case ["refuse"]:
+                raise BackendUnavailable("The script says that there is no model.")
+            case ["raise"]:
+                raise ZeroDivisionError("by the script")
+            case ["die"]:
+                os.kill(os.getpid(), signal.SIGKILL)
+            case ["hang"]:
+                threading.Event().wait()
+            case ["after", name]:
+                if not (self._folder / name).exists():
+                    raise BackendUnavailable(f"The file {name} is not there.")
+
+        return Provenance(
+            backend="scripted",
+            model="script",
+            revision="1",
+            scheduler="none",
+            device=self._device,
+            dtype="uint8",
+            versions={"script": "1"},
+        )
+
+    def generate(
+        self,
+        request: ImageRequest,
+        *,
+        on_step: Callable[[int, int], None],
+        cancelled: Callable[[], bool],
+    ) -> Sequence[GeneratedImage]:
+        with (self._folder / "log").open("a", encoding="utf-8") as log:
+            log.write(f"{request.prompt}\n")
+
+        line, *words = request.prompt.split()
+        steps = ENDLESS if line == "until" else request.steps
+        for step in range(1, steps + 1):
+            if cancelled():
+                raise Cancelled
+
+            if line == "until":
+                time.sleep(_LOOK_S)  # a model's step takes its time too
+                if (self._folder / words[0]).exists():
+                    break
+
+            if line == "hang":
+                threading.Event().wait()
+
+            if line == "seize":
+                on_step(step, steps)
+                ctypes.PyDLL(None).sleep(3600)  # a PyDLL's functions keep the GIL
+
+            on_step(step, steps)
+            self._perhaps_fail(line)
+
+        return [
+            GeneratedImage(
+                png=str(seed).encode(),
+                seed=seed,
+                sha256=hashlib.sha256(str(seed).encode()).hexdigest(),
+            )
+            for seed in request.seeds
+        ]
+
+    def _perhaps_fail(self, line: str) -> None:
+        died_before = self._folder / "died"
+        match line:
+            case "die":
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "die-once" if not died_before.exists():
+                died_before.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "raise":
+                raise ZeroDivisionError("by the script")
+            case "memory":
+                raise OutOfMemory("by the script")

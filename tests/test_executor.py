@@ -1,0 +1,222 @@
+"""What people who ask for pictures are promised, with real worker processes."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from generation.device import WorkerState
+from generation.errors import (
+    Cancelled,
+    InvalidRequest,
+    OutOfMemory,
+    QueueFull,
+    RequestFailed,
+    TooManyYours,
+)
+from generation.executor import Executor, ExecutorLimits
+from generation.job import JobState
+from tests.generation_requests import a_request, progress_when, stepping, worker_when
+from tests.scripted_backend import scripted
+
+ALICE, BOB, CAROL = 1, 2, 3
+
+
+@pytest.fixture
+async def executor(tmp_path: Path) -> AsyncIterator[Executor]:
+    limits = ExecutorLimits(max_waiting=4, max_waiting_per_person=3, grace_s=0)
+    async with Executor.open(scripted(tmp_path), limits=limits) as opened:
+        yield opened
+
+
+async def test_a_request_ends_in_one_picture_per_seed_and_what_made_them(
+    executor: Executor,
+) -> None:
+    job = executor.submit(a_request(seeds=(5, 6)), owner=ALICE)
+
+    result = await job.result()
+
+    assert [(image.seed, image.png) for image in result.images] == [(5, b"5"), (6, b"6")]
+    assert result.provenance.model == "script"
+    assert result.seconds > 0
+
+
+async def test_a_job_shows_its_place_then_its_steps_then_that_it_is_done(
+    executor: Executor, tmp_path: Path
+) -> None:
+    first = executor.submit(a_request("until go"), owner=ALICE)
+    await stepping(first)
+    job = executor.submit(a_request(steps=3), owner=BOB)
+    seen = [job.progress]
+
+    (tmp_path / "go").touch()
+    while not seen[-1].state.is_final:
+        seen.append(await job.wait_change(since=seen[-1]))
+
+    assert (seen[0].state, seen[0].position) == (JobState.WAITING, 1)
+    assert (seen[-1].state, seen[-1].step) == (JobState.DONE, 3)
+    assert [progress.step for progress in seen] == sorted(progress.step for progress in seen)
+
+
+async def test_whoever_looks_late_misses_no_change(executor: Executor) -> None:
+    job = executor.submit(a_request(), owner=ALICE)
+    before = job.progress
+    await job.result()
+
+    assert (await job.wait_change(since=before)).state is JobState.DONE
+    assert (await job.wait_change()).state is JobState.DONE
+
+
+async def test_the_wait_is_unknown_at_first_and_measured_later(
+    executor: Executor, tmp_path: Path
+) -> None:
+    await worker_when(executor, WorkerState.IDLE)
+    first = executor.submit(a_request("until go"), owner=ALICE)
+    waiting = executor.submit(a_request(), owner=BOB)
+
+    assert first.progress.eta_s is None
+    assert waiting.progress.eta_s is None
+
+    (tmp_path / "go").touch()
+    await waiting.result()
+    running = executor.submit(a_request("until stop"), owner=ALICE)
+    behind = executor.submit(a_request(), owner=BOB)
+
+    assert running.progress.eta_s is not None
+    assert behind.progress.eta_s is not None
+    assert behind.progress.eta_s >= running.progress.eta_s
+    assert executor.status().seconds_per_request is not None
+
+
+async def test_people_take_turns(executor: Executor, tmp_path: Path) -> None:
+    first = executor.submit(a_request("until go"), owner=CAROL)
+    await stepping(first)
+    jobs = [
+        executor.submit(a_request(f"step {name}"), owner=owner)
+        for name, owner in (("a1", ALICE), ("a2", ALICE), ("a3", ALICE), ("b1", BOB))
+    ]
+
+    places = [job.progress.position for job in jobs]
+    (tmp_path / "go").touch()
+    await asyncio.gather(*(job.result() for job in jobs))
+
+    assert places == [1, 3, 4, 2]
+    made = (tmp_path / "log").read_text(encoding="utf-8").split("\n")
+    assert made == ["until go", "step a1", "step b1", "step a2", "step a3", ""]
+
+
+async def test_a_full_line_refuses_with_numbers(executor: Executor) -> None:
+    running = executor.submit(a_request("until never"), owner=99)
+    await stepping(running)
+    for owner in range(4):
+        executor.submit(a_request(), owner=owner)
+
+    with pytest.raises(QueueFull) as refused:
+        executor.submit(a_request(), owner=BOB)
+
+    assert (refused.value.waiting, refused.value.limit) == (4, 4)
+
+
+async def test_one_person_may_not_fill_the_line(executor: Executor) -> None:
+    running = executor.submit(a_request("until never"), owner=ALICE)
+    await stepping(running)
+    for _ in range(3):
+        executor.submit(a_request(), owner=ALICE)
+
+    with pytest.raises(TooManyYours) as refused:
+        executor.submit(a_request(), owner=ALICE)
+
+    assert (refused.value.waiting, refused.value.running, refused.value.limit) == (3, 1, 3)
+    executor.submit(a_request(), owner=BOB)
+
+
+async def test_one_person_does_not_take_two_devices_while_another_waits(tmp_path: Path) -> None:
+    limits = ExecutorLimits(max_running_per_person=1, grace_s=0)
+    async with Executor.open(scripted(tmp_path), devices=("a", "b"), limits=limits) as executor:
+        first, second = (executor.submit(a_request("until go"), owner=ALICE) for _ in range(2))
+        await stepping(first)
+        await executor.submit(a_request(), owner=BOB).result()
+
+        assert second.progress.state is JobState.WAITING
+
+
+async def test_a_waiting_request_is_cancelled_at_once(executor: Executor) -> None:
+    running = executor.submit(a_request("until never"), owner=ALICE)
+    await stepping(running)
+    job, behind = (executor.submit(a_request(), owner=BOB) for _ in range(2))
+
+    assert job.cancel()
+
+    with pytest.raises(Cancelled):
+        await job.result()
+    assert behind.progress.position == 1
+
+
+async def test_a_running_request_is_cancelled_between_steps_and_the_worker_stays(
+    executor: Executor,
+) -> None:
+    job = executor.submit(a_request("until never"), owner=ALICE)
+    await stepping(job)
+    pid = executor.status().workers[0].pid
+
+    assert job.cancel()
+
+    with pytest.raises(Cancelled):
+        await job.result()
+    await executor.submit(a_request(), owner=ALICE).result()
+    assert executor.status().workers[0].pid == pid
+
+
+async def test_what_is_over_cannot_be_cancelled(executor: Executor) -> None:
+    job = executor.submit(a_request(), owner=ALICE)
+    await job.result()
+
+    assert not job.cancel()
+    assert job.progress.state is JobState.DONE
+
+
+async def test_whoever_stops_waiting_does_not_stop_the_job(executor: Executor) -> None:
+    job = executor.submit(a_request(), owner=ALICE)
+    waiter = asyncio.create_task(job.result())
+    await progress_when(job, lambda progress: progress.state is JobState.RUNNING)
+
+    waiter.cancel()
+
+    assert len((await job.result()).images) == 4
+
+
+@pytest.mark.parametrize(
+    ("prompt", "error"), [("raise", RequestFailed), ("memory", OutOfMemory)], ids=str
+)
+async def test_a_request_that_the_backend_cannot_serve_fails_alone(
+    executor: Executor, prompt: str, error: type[RequestFailed]
+) -> None:
+    await worker_when(executor, WorkerState.IDLE)
+    pid = executor.status().workers[0].pid
+    job = executor.submit(a_request(prompt), owner=ALICE)
+
+    with pytest.raises(error, match="by the script"):
+        await job.result()
+
+    await executor.submit(a_request(), owner=ALICE).result()
+    assert executor.status().workers[0].pid == pid
+
+
+async def test_a_request_outside_the_limits_never_waits(executor: Executor) -> None:
+    with pytest.raises(InvalidRequest):
+        executor.submit(a_request(steps=0), owner=ALICE)
+
+    assert executor.status().waiting == 0
+
+
+async def test_the_job_carries_the_request_as_it_is_made(executor: Executor) -> None:
+    job = executor.submit(a_request("step\n<|endoftext|>"), owner=ALICE)
+
+    assert job.request.prompt == "step"
+
+
+async def test_an_executor_needs_a_device(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="at least one device"):
+        async with Executor.open(scripted(tmp_path), devices=()):
+            pass

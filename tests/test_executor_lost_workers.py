@@ -1,0 +1,153 @@
+"""Workers die, hang and fail to load; people who wait get their pictures or a reason."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from generation.device import WorkerState
+from generation.errors import BackendUnavailable, Cancelled, DeadlineExceeded, WorkerFailed
+from generation.executor import Executor, ExecutorLimits
+from tests.generation_requests import a_request, progress_when, stepping, worker_when
+from tests.scripted_backend import scripted
+
+ALICE, BOB = 1, 2
+QUICK = ExecutorLimits(retry_s=0.01, grace_s=0)
+IMPATIENT = ExecutorLimits(retry_s=0.01, grace_s=0, silence_s=1.5)
+
+
+async def test_an_idle_worker_that_is_killed_is_replaced(tmp_path: Path) -> None:
+    async with Executor.open(scripted(tmp_path), limits=QUICK) as executor:
+        killed = await worker_when(executor, WorkerState.IDLE)
+        assert killed.pid is not None
+
+        os.kill(killed.pid, signal.SIGKILL)
+        await worker_when(executor, WorkerState.RESTARTING)
+        await executor.submit(a_request(), owner=ALICE).result()
+
+        status = executor.status().workers[0]
+        assert status.pid != killed.pid
+        assert status.restarts == 1
+        assert status.last_error is not None
+        assert "SIGKILL" in status.last_error
+
+
+async def test_a_request_whose_worker_dies_is_tried_again(tmp_path: Path) -> None:
+    async with Executor.open(scripted(tmp_path), limits=QUICK) as executor:
+        result = await executor.submit(a_request("die-once"), owner=ALICE).result()
+
+        assert len(result.images) == 4
+
+
+async def test_a_request_that_is_tried_again_goes_ahead_of_the_line(tmp_path: Path) -> None:
+    async with Executor.open(scripted(tmp_path), limits=QUICK) as executor:
+        job = executor.submit(a_request("until go"), owner=ALICE)
+        await stepping(job)
+        behind = executor.submit(a_request(), owner=BOB)
+
+        os.kill(executor.status().workers[0].pid or 0, signal.SIGKILL)
+        await progress_when(job, lambda progress: progress.position == 1)
+
+        assert behind.progress.position == 2
+        (tmp_path / "go").touch()
+        await job.result()
+        await behind.result()
+
+
+async def test_a_request_that_loses_two_workers_fails_and_the_next_is_served(
+    tmp_path: Path,
+) -> None:
+    async with Executor.open(scripted(tmp_path), limits=QUICK) as executor:
+        job = executor.submit(a_request("die"), owner=ALICE)
+
+        with pytest.raises(WorkerFailed, match="SIGKILL"):
+            await job.result()
+
+        await executor.submit(a_request(), owner=BOB).result()
+        assert (tmp_path / "log").read_text(encoding="utf-8").split() == ["die", "die", "step"]
+
+
+@pytest.mark.parametrize("prompt", ["hang", "seize"])
+async def test_a_worker_that_goes_silent_is_killed_and_its_request_tried_again(
+    tmp_path: Path, prompt: str
+) -> None:
+    async with Executor.open(scripted(tmp_path), limits=IMPATIENT) as executor:
+        job = executor.submit(a_request(prompt), owner=ALICE)
+
+        with pytest.raises(WorkerFailed, match=r"said nothing for 1\.5 s"):
+            await job.result()
+
+        await executor.submit(a_request(), owner=BOB).result()
+        assert executor.status().workers[0].restarts == 2
+
+
+async def test_a_cancelled_request_ends_even_if_its_worker_hangs(tmp_path: Path) -> None:
+    async with Executor.open(scripted(tmp_path), limits=IMPATIENT) as executor:
+        job = executor.submit(a_request("seize"), owner=ALICE)
+        await stepping(job)
+        job.cancel()
+
+        with pytest.raises(Cancelled):
+            await job.result()
+
+        assert (tmp_path / "log").read_text(encoding="utf-8").split() == ["seize"]
+
+
+async def test_a_request_that_runs_too_long_is_stopped_and_the_worker_stays(
+    tmp_path: Path,
+) -> None:
+    limits = ExecutorLimits(deadline_s=0.2, grace_s=0)
+    async with Executor.open(scripted(tmp_path), limits=limits) as executor:
+        job = executor.submit(a_request("until never"), owner=ALICE)
+
+        with pytest.raises(DeadlineExceeded) as late:
+            await job.result()
+
+        assert late.value.seconds == 0.2
+        await executor.submit(a_request(), owner=ALICE).result()
+        assert executor.status().workers[0].restarts == 0
+
+
+async def test_both_tries_together_have_one_deadline(tmp_path: Path) -> None:
+    limits = ExecutorLimits(deadline_s=2.0, silence_s=1.5, retry_s=0.01, grace_s=0)
+    async with Executor.open(scripted(tmp_path), limits=limits) as executor:
+        job = executor.submit(a_request("hang"), owner=ALICE)
+
+        with pytest.raises(DeadlineExceeded):
+            await job.result()
+
+
+@pytest.mark.parametrize(
+    ("load", "reason"),
+    [
+        ("refuse", "The script says that there is no model."),
+        ("raise", "ZeroDivisionError: by the script"),
+        ("die", "killed by SIGKILL"),
+        ("hang", r"said nothing for 2 s"),
+    ],
+)
+async def test_when_no_worker_can_load_nobody_is_left_waiting(
+    tmp_path: Path, load: str, reason: str
+) -> None:
+    limits = ExecutorLimits(load_s=2, retry_s=60, grace_s=0)
+    async with Executor.open(scripted(tmp_path, load=load), limits=limits) as executor:
+        waiting = executor.submit(a_request(), owner=ALICE)
+
+        with pytest.raises(BackendUnavailable, match=reason):
+            await waiting.result()
+        with pytest.raises(BackendUnavailable, match=reason):
+            executor.submit(a_request(), owner=ALICE)
+
+        assert executor.status().workers[0].state is WorkerState.FAILED
+
+
+async def test_loading_is_tried_again_until_it_succeeds(tmp_path: Path) -> None:
+    limits = ExecutorLimits(retry_s=0.01, grace_s=0)
+    async with Executor.open(scripted(tmp_path, load="after repair"), limits=limits) as executor:
+        await worker_when(executor, WorkerState.FAILED)
+
+        (tmp_path / "repair").touch()
+        await worker_when(executor, WorkerState.IDLE)
+
+        await executor.submit(a_request(), owner=ALICE).result()

@@ -1,0 +1,91 @@
+"""The placeholder draws honest pictures, always the same for the same request."""
+
+import hashlib
+import io
+from dataclasses import replace
+
+import pytest
+from PIL import Image, ImageChops
+
+from generation import placeholder
+from generation.backend import BackendSpec
+from generation.errors import Cancelled
+from generation.placeholder import PlaceholderBackend
+from generation.request import GeneratedImage, ImageRequest
+from tests.generation_requests import a_request
+
+
+def make(request: ImageRequest) -> list[GeneratedImage]:
+    backend = PlaceholderBackend(
+        BackendSpec(kind="placeholder", options={"seconds_per_step": 0}), device="cpu"
+    )
+
+    return list(backend.generate(request, on_step=lambda *_: None, cancelled=lambda: False))
+
+
+def picture(image: GeneratedImage) -> Image.Image:
+    return Image.open(io.BytesIO(image.png))
+
+
+def test_the_same_request_makes_the_same_bytes() -> None:
+    request = a_request("a fox in the snow")
+
+    assert make(request) == make(request)
+
+
+def test_each_image_is_the_same_alone_as_among_others() -> None:
+    together = make(a_request("a fox", seeds=(7, 8)))
+
+    assert make(a_request("a fox", seeds=(8,))) == together[1:]
+
+
+def test_other_seeds_and_other_prompts_make_other_pictures() -> None:
+    images = make(a_request("a fox", seeds=(1, 2))) + make(a_request("an owl", seeds=(1, 2)))
+
+    assert len({image.sha256 for image in images}) == 4
+
+
+def test_the_hash_is_that_of_the_bytes() -> None:
+    (image,) = make(a_request(seeds=(1,)))
+
+    assert image.sha256 == hashlib.sha256(image.png).hexdigest()
+
+
+def test_the_picture_has_the_size_that_was_asked_for() -> None:
+    (image,) = make(replace(a_request(seeds=(1,)), width_px=768, height_px=512))
+
+    assert picture(image).size == (768, 512)
+
+
+def test_the_picture_says_that_no_model_made_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    (with_notice,) = make(a_request("x", seeds=(1,)))
+    monkeypatch.setattr(placeholder, "NOTICE", "")
+    (without,) = make(a_request("x", seeds=(1,)))
+
+    difference = ImageChops.difference(picture(with_notice), picture(without)).getbbox()
+
+    assert difference is not None
+    left, top, right, bottom = difference
+    assert right - left > 250  # plainly readable: half the picture's width
+    assert bottom - top > 12
+
+
+@pytest.mark.parametrize("prompt", ["x" * 500, "日本語の狐 🦊", "word " * 100], ids=repr)
+def test_any_prompt_can_be_drawn(prompt: str) -> None:
+    (image,) = make(a_request(prompt, seeds=(1,)))
+
+    picture(image).verify()
+
+
+def test_it_stops_between_two_steps() -> None:
+    backend = PlaceholderBackend(BackendSpec(kind="placeholder"), device="cpu")
+    steps: list[int] = []
+
+    with pytest.raises(Cancelled):
+        backend.generate(
+            a_request(steps=50),
+            on_step=lambda step, _: steps.append(step),
+            cancelled=lambda: len(steps) == 2,
+        )
+
+    assert steps == [1, 2]
