@@ -1,0 +1,206 @@
+"""Kills the whole program at random moments under load, and holds the dataset to what was said.
+
+    python -m tests.kill_nine --kills 200 --seed 1
+
+Members ask for images and press buttons while the bot alone, the whole process tree, the writer or
+a worker gets SIGKILL; then the program starts again on the same folder. After every few kills, and
+at the end, it is stopped with SIGTERM and the dataset is read by a stranger: every vote that was
+acknowledged is there once with its last rating, and nothing else is. Prints JSON; exit status 1 if
+anything was wrong.
+"""
+
+import argparse
+import asyncio
+import json
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from tests import kept_dataset, whole_program
+from tests.crowd import Crowd
+from tests.discord_stub import DiscordStub
+from tests.vote_ledger import Ledger
+from tests.whole_program import WholeProgram
+
+# The whole tree as often as the bot alone: power cuts and the out-of-memory killer.
+TARGETS = ("bot", "tree", "bot", "tree", "writer", "worker")
+ORPHANS_END_WITHIN_S = 20.0
+
+
+class Chaos:
+    """One run; `report` has what happened."""
+
+    def __init__(self, stub: DiscordStub, data: Path, *, seed: int) -> None:
+        self._stub = stub
+        self._data = data
+        self._random = random.Random(seed)
+        self.ledger = Ledger()
+        self.problems: list[str] = []
+        self.kills: Counter[str] = Counter()
+        self.checks = 0
+        self.commits = 0
+        self.rows = 0
+        self.shown = 0
+
+    async def run(self, *, kills: int, check_every: int, most_s: float) -> None:
+        """Kill so many times; each start lives at most *most_s* seconds once it is up."""
+        program = await WholeProgram.start(self._stub, self._data)
+        for number in range(1, kills + 1):
+            program = await self._kill_once(program, most_s=most_s)
+            if number % check_every == 0 or number == kills:
+                await self._check(program)
+                if number < kills:
+                    program = await WholeProgram.start(self._stub, self._data)
+
+    async def _kill_once(self, program: WholeProgram, *, most_s: float) -> WholeProgram:
+        """Kill something; the program that runs now."""
+        target = self._random.choice(TARGETS)
+        if self._random.random() < 0.8 or target in ("writer", "worker"):
+            try:
+                await program.connected(self._stub)
+            except RuntimeError as exc:
+                self.problems.append(str(exc))
+
+        # Two in ten die while they start.
+        await asyncio.sleep(self._random.uniform(0, most_s))
+        if program.process.returncode is not None:
+            self.problems.append(f"it ended by itself:\n{program.log_end()}")
+            return await WholeProgram.start(self._stub, self._data)
+
+        family = whole_program.family(self._data)
+        if target in ("writer", "worker"):
+            victims = [process for process in family if whole_program.role(process) == target]
+            self.kills[target if victims else f"no {target} yet"] += 1
+            _kill(victims)
+            return program
+
+        _kill(family if target == "tree" else [psutil.Process(program.process.pid)])
+        self.kills[target] += 1
+        await program.process.wait()
+        if self._random.random() < 0.3:
+            await self._orphans_end()
+
+        return await WholeProgram.start(self._stub, self._data)
+
+    async def _check(self, program: WholeProgram) -> None:
+        """Stop it as a supervisor would, under load, and read what it kept."""
+        try:
+            await program.connected(self._stub)
+            status = await program.stop()
+        except (RuntimeError, TimeoutError) as exc:
+            self.problems.append(f"it could not be stopped: {exc!r}\n{program.log_end()}")
+            _kill(whole_program.family(self._data))
+            await program.process.wait()
+        else:
+            if status != 0:
+                self.problems.append(f"exit status {status} on SIGTERM:\n{program.log_end()}")
+
+        await self._orphans_end()
+        # Answers that were on their way have arrived; nobody can press while it is down.
+        await asyncio.sleep(0.2)
+        kept = await asyncio.to_thread(kept_dataset.read, self._data / "dataset")
+        wrong, self.commits = await kept_dataset.ask_oxen(self._data / "dataset")
+        self.checks += 1
+        self.rows, self.shown = len(kept.ratings), len(kept.shown)
+        self.problems += [*kept.problems, *wrong, *self.ledger.compare(kept.ratings)]
+        self.problems += self._posted_and_kept(kept.shown)
+
+    def _posted_and_kept(self, shown: dict[str, str]) -> list[str]:
+        """What members saw is what `generations` says, byte for byte, and all of it."""
+        return [
+            f"{name} was posted, and generations says {shown.get(name.removesuffix('.png'))}"
+            for name, digest in self._stub.sha256.items()
+            if shown.get(name.removesuffix(".png")) != digest
+        ]
+
+    async def _orphans_end(self) -> None:
+        left = await whole_program.gone(self._data, within_s=ORPHANS_END_WITHIN_S)
+        if left:
+            self.problems.append(f"processes outlived the bot: {left}")
+            await whole_program.sweep(self._data)
+
+    def report(self) -> dict[str, Any]:
+        """What was done, and what was wrong."""
+        problems = [*self.problems, *self.ledger.problems]
+
+        return {
+            "kills": dict(self.kills),
+            "checks": self.checks,
+            "commits": self.commits,
+            "rows": self.rows,
+            "images_shown": self.shown,
+            "votes": dict(self.ledger.counts),
+            "problems": problems[:50],
+            "problem_count": len(problems),
+        }
+
+
+async def chaos(data: Path, *, kills: int, seed: int, check_every: int, most_s: float) -> Any:
+    """The report of one run on a folder, which must not exist yet."""
+    started = time.monotonic()
+    async with DiscordStub.open() as stub:
+        run = Chaos(stub, data, seed=seed)
+        try:
+            async with Crowd.at_work(
+                stub,
+                run.ledger,
+                randomness=random.Random(seed),
+                voters=30,
+                askers=3,
+                pause_s=0.5,
+            ) as crowd:
+                await run.run(kills=kills, check_every=check_every, most_s=most_s)
+        finally:
+            await whole_program.sweep(data)
+
+        return {
+            "seed": seed,
+            **run.report(),
+            "members": dict(crowd.counts),
+            "unknown_requests": stub.unknown,
+            "seconds": round(time.monotonic() - started, 1),
+        }
+
+
+def _kill(victims: list[psutil.Process]) -> None:
+    for process in victims:
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(signal.SIGKILL)
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, prog="python -m tests.kill_nine")
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--check-every", type=int, default=20)
+    parser.add_argument("--most-s", type=float, default=3.0, help="longest life between kills")
+    parser.add_argument("--data", type=Path, help="keep the folder here")
+    options = parser.parse_args()
+
+    with tempfile.TemporaryDirectory(prefix="kill-nine-") as folder:
+        report = asyncio.run(
+            chaos(
+                options.data or Path(folder) / "data",
+                kills=options.kills,
+                seed=options.seed,
+                check_every=options.check_every,
+                most_s=options.most_s,
+            )
+        )
+
+    sys.stdout.write(json.dumps(report, indent=2) + "\n")
+
+    return 1 if report["problem_count"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
