@@ -103,8 +103,8 @@ def _serve_one(backend: Backend, job: Generate, inbox: _Inbox, pipe: Pipe) -> Fr
         )
     except Cancelled:
         return Stopped(job_id=job.job_id)
-    except (OutOfMemory, MemoryError) as exc:
-        return Failed(job_id=job.job_id, kind=FailureKind.MEMORY, cause=_summary(exc))
+    except OutOfMemory as exc:
+        return Failed(job_id=job.job_id, kind=FailureKind.MEMORY, cause=exc.cause)
     except Exception as exc:
         log.exception("job %d failed on this worker", job.job_id)
         return Failed(job_id=job.job_id, kind=FailureKind.REQUEST, cause=_summary(exc))

@@ -14,13 +14,23 @@ from diffusers import (
     StableDiffusionPipeline,
     UNet2DConditionModel,
 )
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
+from transformers import (
+    CLIPConfig,
+    CLIPImageProcessorPil,
+    CLIPTextConfig,
+    CLIPTextModel,
+    CLIPTokenizer,
+)
 
 SIDE_PX = 64
 
 
-def save_tiny_model(folder: Path) -> Path:
-    """Save a tiny random pipeline in the folder, always with the same weights."""
+def save_tiny_model(folder: Path, *, flags_everything: bool = False) -> Path:
+    """Save a tiny random pipeline in the folder, always with the same weights.
+
+    With `flags_everything` it has a safety checker, whom no picture pleases.
+    """
     torch.manual_seed(0)
     pipeline = StableDiffusionPipeline(
         vae=AutoencoderKL(
@@ -59,14 +69,31 @@ def save_tiny_model(folder: Path) -> Path:
             skip_prk_steps=True,
             steps_offset=1,
         ),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
+        safety_checker=_strictest_checker() if flags_everything else None,
+        feature_extractor=CLIPImageProcessorPil() if flags_everything else None,
+        requires_safety_checker=flags_everything,
     )
     model = folder / "tiny-model"
     pipeline.save_pretrained(model)
 
     return model
+
+
+def _strictest_checker() -> StableDiffusionSafetyChecker:
+    vision = {
+        "hidden_size": 8,
+        "intermediate_size": 16,
+        "num_attention_heads": 2,
+        "num_hidden_layers": 1,
+        "patch_size": 32,
+        "projection_dim": 8,
+    }
+    checker = StableDiffusionSafetyChecker(
+        CLIPConfig(vision_config=vision, text_config={"projection_dim": 8}, projection_dim=8)
+    )
+    checker.concept_embeds_weights.data.fill_(-2.0)  # every similarity is above that
+
+    return checker
 
 
 def _vocabulary() -> list[str]:

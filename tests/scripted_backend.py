@@ -52,6 +52,9 @@ class ScriptedBackend:
         if self._load == "hang":
             threading.Event().wait()
 
+        if self._load == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+
         return [Finding(subject="model", ok=True, detail="scripted")]
 
     def load(self) -> Provenance:

@@ -88,10 +88,13 @@ async def test_an_executor_can_be_closed_before_its_worker_is_there(tmp_path: Pa
 async def test_an_error_in_the_body_comes_out_as_it_is_and_leaves_no_process(
     tmp_path: Path,
 ) -> None:
-    with pytest.raises(ZeroDivisionError):
+    async def fail_inside() -> None:
         async with Executor.open(scripted(tmp_path)) as executor:
             await worker_when(executor, WorkerState.IDLE)
             raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail_inside()
 
     assert workers_of(os.getpid()) == []
 

@@ -1,0 +1,289 @@
+"""The diffusers backend, really denoising, with a tiny model of random weights."""
+
+import io
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageChops
+
+from generation.backend import BackendSpec
+from generation.diffusers_backend import DiffusersBackend
+from generation.errors import BackendUnavailable, Cancelled, OutOfMemory
+from generation.request import GeneratedImage, ImageRequest
+from tests.generation_requests import a_request
+from tests.generation_tiny_model import SIDE_PX, save_tiny_model
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny_model(tmp_path_factory.mktemp("diffusers"))
+
+
+@pytest.fixture(scope="module")
+def backend(model: Path) -> DiffusersBackend:
+    return loaded(model)
+
+
+@pytest.fixture
+def copied(model: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(model, tmp_path / "copied-model"))
+
+
+def loaded(model: Path, **options: str) -> DiffusersBackend:
+    backend = DiffusersBackend(spec_of(model, **options), device="cpu")
+    backend.load()
+
+    return backend
+
+
+def spec_of(model: Path | str, **options: str) -> BackendSpec:
+    return BackendSpec(kind="diffusers", model=str(model), options=options)
+
+
+def revision_of(model: Path) -> str:
+    return DiffusersBackend(spec_of(model), device="cpu").load().revision
+
+
+def a_small_request(
+    prompt: str = "a fox", *, seeds: tuple[int, ...] = (1, 2, 3, 4), steps: int = 4
+) -> ImageRequest:
+    return a_request(prompt, seeds=seeds, steps=steps, side_px=SIDE_PX)
+
+
+def make(
+    backend: DiffusersBackend,
+    request: ImageRequest,
+    *,
+    on_step: Callable[[int, int], None] = lambda *_: None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Sequence[GeneratedImage]:
+    return backend.generate(request, on_step=on_step, cancelled=cancelled)
+
+
+def largest_difference(one: GeneratedImage, other: GeneratedImage) -> int:
+    pictures = [Image.open(io.BytesIO(image.png)) for image in (one, other)]
+    bands = ImageChops.difference(*pictures).getextrema()
+
+    return max(int(highest) for _, highest in bands)  # type: ignore[misc,has-type] - one per band
+
+
+def test_the_same_request_makes_the_same_bytes(backend: DiffusersBackend) -> None:
+    assert make(backend, a_small_request()) == make(backend, a_small_request())
+
+
+def test_a_newly_loaded_model_makes_the_same_bytes(backend: DiffusersBackend, model: Path) -> None:
+    assert make(loaded(model), a_small_request()) == make(backend, a_small_request())
+
+
+def test_an_image_is_the_same_alone_as_among_others_within_rounding(
+    backend: DiffusersBackend,
+) -> None:
+    among_others = make(backend, a_small_request(seeds=(5, 6, 7, 8)))
+    (alone,) = make(backend, a_small_request(seeds=(7,)))
+
+    assert largest_difference(alone, among_others[2]) <= 1
+
+
+def test_an_image_does_not_depend_on_the_seeds_beside_it(backend: DiffusersBackend) -> None:
+    first = make(backend, a_small_request(seeds=(5, 6, 7, 8)))
+    second = make(backend, a_small_request(seeds=(1, 2, 7, 3)))
+
+    assert first[2] == second[2]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        a_small_request("an owl", seeds=(1,)),
+        a_small_request(seeds=(2,)),
+        a_small_request(seeds=(1,), steps=2),
+        replace(a_small_request(seeds=(1,)), negative_prompt="an owl"),
+        replace(a_small_request(seeds=(1,)), guidance_scale=1.5),
+    ],
+    ids=["prompt", "seed", "steps", "negative prompt", "guidance"],
+)
+def test_everything_that_is_asked_for_counts(
+    backend: DiffusersBackend, other: ImageRequest
+) -> None:
+    assert make(backend, other) != make(backend, a_small_request(seeds=(1,)))
+
+
+def test_it_reports_every_step(backend: DiffusersBackend) -> None:
+    steps: list[tuple[int, int]] = []
+
+    make(backend, a_small_request(steps=4), on_step=lambda *step: steps.append(step))
+
+    # PNDM takes one more than it is asked for.
+    assert steps == [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5)]
+
+
+def test_it_stops_between_two_steps_and_the_next_picture_is_as_ever(
+    backend: DiffusersBackend,
+) -> None:
+    before = make(backend, a_small_request())
+    steps: list[int] = []
+
+    with pytest.raises(Cancelled):
+        make(
+            backend,
+            a_small_request(),
+            on_step=lambda step, _: steps.append(step),
+            cancelled=lambda: len(steps) == 2,
+        )
+
+    assert steps == [1, 2]
+    assert make(backend, a_small_request()) == before
+
+
+def test_what_is_cancelled_before_it_starts_takes_no_step(backend: DiffusersBackend) -> None:
+    steps: list[int] = []
+
+    with pytest.raises(Cancelled):
+        make(
+            backend,
+            a_small_request(),
+            on_step=lambda step, _: steps.append(step),
+            cancelled=lambda: True,
+        )
+
+    assert steps == []
+
+
+def test_what_does_not_fit_is_refused_as_that_and_the_next_is_served(
+    backend: DiffusersBackend,
+) -> None:
+    huge = replace(a_small_request(), width_px=2**24, height_px=2**24)
+
+    with pytest.raises(OutOfMemory, match="allocate"):
+        make(backend, huge)
+
+    assert len(make(backend, a_small_request())) == 4
+
+
+def test_a_picture_that_the_models_checker_blackens_is_flagged(tmp_path: Path) -> None:
+    strict = loaded(save_tiny_model(tmp_path, flags_everything=True))
+
+    images = make(strict, a_small_request(seeds=(1, 2)))
+
+    assert [image.flagged for image in images] == [True, True]
+    assert Image.open(io.BytesIO(images[0].png)).getextrema() == ((0, 0),) * 3
+
+
+def test_without_a_checker_nothing_is_flagged(backend: DiffusersBackend) -> None:
+    assert not any(image.flagged for image in make(backend, a_small_request()))
+
+
+def test_provenance_names_all_that_made_the_picture(model: Path) -> None:
+    provenance = DiffusersBackend(spec_of(model), device="cpu").load()
+
+    assert provenance.backend == "diffusers"
+    assert provenance.model == "tiny-model"  # not the path to it
+    assert provenance.revision.startswith("sha256:")
+    assert provenance.scheduler == "PNDMScheduler"
+    assert provenance.device.startswith("cpu")
+    assert provenance.dtype == "float32"
+    assert set(provenance.versions) >= {"accelerate", "diffusers", "torch", "transformers"}
+    assert all(provenance.versions.values())
+
+
+def test_a_folders_revision_follows_what_is_loaded_from_it(model: Path, copied: Path) -> None:
+    (copied / "README.md").write_text("A card.", encoding="utf-8")
+    assert revision_of(copied) == revision_of(model)
+
+    scheduler = copied / "scheduler" / "scheduler_config.json"
+    settings = json.loads(scheduler.read_bytes())
+    scheduler.write_text(json.dumps(settings | {"beta_end": 0.013}), encoding="utf-8")
+    assert revision_of(copied) != revision_of(model)
+
+
+def test_a_model_in_the_hubs_cache_is_loaded_offline_and_named_by_its_commit(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cached = tmp_path / "models--somebody--tiny"
+    shutil.copytree(model, cached / "snapshots" / COMMIT)
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text(COMMIT, encoding="utf-8")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    backend = DiffusersBackend(spec_of("somebody/tiny"), device="cpu")
+
+    provenance = backend.load()
+
+    assert (provenance.model, provenance.revision) == ("somebody/tiny", COMMIT)
+    assert all(finding.ok for finding in backend.check())
+
+
+@pytest.mark.parametrize(
+    ("spec", "device", "sentence"),
+    [
+        pytest.param(
+            spec_of("/nowhere/model"),
+            "cpu",
+            "The model's folder /nowhere/model does not exist.",
+            id="no folder",
+        ),
+        pytest.param(spec_of("tests"), "cpu", "holds no model_index.json", id="no model"),
+        pytest.param(
+            spec_of("nobody/nothing"),
+            "cpu",
+            "The model 'nobody/nothing' is not a folder here, not complete in the hub's local "
+            "cache, and could not be fetched",
+            id="not to be had",
+        ),
+        pytest.param(
+            spec_of("/nowhere/model"),
+            "no-such-device",
+            "'no-such-device' cannot be used",
+            id="device",
+        ),
+        pytest.param(
+            replace(spec_of("/nowhere/model"), dtype="float8"),
+            "cpu",
+            "dtype is 'float8'; allowed is auto, float32, float16, bfloat16.",
+            id="dtype",
+        ),
+    ],
+)
+def test_what_cannot_be_loaded_is_refused_with_a_sentence(
+    spec: BackendSpec, device: str, sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(Path(__file__).parent.parent)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    backend = DiffusersBackend(spec, device=device)
+
+    with pytest.raises(BackendUnavailable) as refused:
+        backend.load()
+
+    assert sentence in refused.value.reason
+    assert not all(finding.ok for finding in backend.check())
+
+
+def test_an_unknown_way_of_offloading_is_refused(model: Path) -> None:
+    with pytest.raises(BackendUnavailable, match="offload is 'some'"):
+        loaded(model, offload="some")
+
+
+def test_a_damaged_model_is_refused_with_its_cause(copied: Path) -> None:
+    (copied / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(b"torn")
+
+    with pytest.raises(BackendUnavailable, match=r"is there and could not be loaded: ."):
+        loaded(copied)
+
+
+def test_a_pipeline_that_takes_no_prompt_is_refused(copied: Path) -> None:
+    index = copied / "model_index.json"
+    parts = {
+        "_class_name": "DDPMPipeline",
+        "unet": ["diffusers", "UNet2DConditionModel"],
+        "scheduler": ["diffusers", "PNDMScheduler"],
+    }
+    index.write_text(json.dumps(parts), encoding="utf-8")
+
+    with pytest.raises(BackendUnavailable, match=r"DDPMPipeline, which does not take .*prompt"):
+        loaded(copied)

@@ -1,0 +1,126 @@
+"""A model through the whole executor: torch in a worker process, and nowhere else."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from generation.backend import BackendSpec
+from generation.checkup import check_backend
+from generation.errors import BackendUnavailable, Cancelled, RequestFailed
+from generation.executor import Executor, ExecutorLimits
+from generation.job import JobState
+from generation.request import Limits
+from tests.generation_requests import a_request, stepping
+from tests.scripted_backend import scripted
+
+TINY = Limits(sizes_px=((64, 64), (60, 60)), max_steps=10_000)
+SAVE = """
+import sys, pathlib
+from tests.generation_tiny_model import save_tiny_model
+save_tiny_model(pathlib.Path(sys.argv[1]))
+"""
+IMPORT = """
+import sys
+import generation.executor, generation.checkup, generation.placeholder
+print(sorted({"torch", "diffusers", "transformers", "accelerate"} & set(sys.modules)))
+"""
+
+
+@pytest.fixture(scope="module")
+def spec(tmp_path_factory: pytest.TempPathFactory) -> BackendSpec:
+    folder = tmp_path_factory.mktemp("worker")
+    root = Path(__file__).parent.parent
+    subprocess.run([sys.executable, "-c", SAVE, str(folder)], cwd=root, check=True)
+
+    return BackendSpec(kind="diffusers", model=str(folder / "tiny-model"))
+
+
+async def test_the_executor_makes_the_same_bytes_again_and_reads_no_commands_in_prompts(
+    spec: BackendSpec,
+) -> None:
+    async with Executor.open(spec, request_limits=TINY) as executor:
+        jobs = [
+            executor.submit(a_request(prompt, steps=4, side_px=64), owner=owner)
+            for owner, prompt in enumerate(("a fox", "a fox", "a<|endoftext|>fox"))
+        ]
+        first, again, commanded = [await job.result() for job in jobs]
+
+    assert first.images == again.images == commanded.images
+    assert [image.seed for image in first.images] == [1, 2, 3, 4]
+    assert first.provenance.model == "tiny-model"
+
+
+async def test_a_model_is_stopped_between_two_steps_and_serves_the_next(spec: BackendSpec) -> None:
+    async with Executor.open(spec, request_limits=TINY) as executor:
+        job = executor.submit(a_request("a fox", steps=10_000, side_px=64), owner=1)
+        progress = await stepping(job)
+        job.cancel()
+
+        with pytest.raises(Cancelled):
+            await job.result()
+
+        assert progress.state is JobState.RUNNING
+        assert progress.steps >= 10_000
+        await executor.submit(a_request("a fox", side_px=64), owner=1).result()
+        assert executor.status().workers[0].restarts == 0
+
+
+async def test_a_size_that_the_model_cannot_make_fails_alone(spec: BackendSpec) -> None:
+    async with Executor.open(spec, request_limits=TINY) as executor:
+        job = executor.submit(a_request("a fox", side_px=60), owner=1)
+
+        with pytest.raises(RequestFailed, match="divisible by 8"):
+            await job.result()
+
+        await executor.submit(a_request("a fox", side_px=64), owner=1).result()
+        assert executor.status().workers[0].restarts == 0
+
+
+async def test_a_missing_model_reaches_whoever_waits_as_a_sentence() -> None:
+    spec = BackendSpec(kind="diffusers", model="/nowhere/model")
+    async with Executor.open(spec, limits=ExecutorLimits(retry_s=60)) as executor:
+        job = executor.submit(a_request(), owner=1)
+
+        with pytest.raises(BackendUnavailable, match=r"folder /nowhere/model does not exist\."):
+            await job.result()
+
+
+def test_the_checkup_finds_device_and_model(spec: BackendSpec) -> None:
+    findings = check_backend(spec, device="cpu")
+
+    assert [(finding.subject, finding.ok) for finding in findings] == [
+        ("device", True),
+        ("model", True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("load", "detail"),
+    [
+        ("refuse", "RuntimeError: looked and fell over"),
+        ("die", "the process that looked ended without an answer"),
+        ("hang", "no answer within 2 s"),
+    ],
+)
+def test_a_checkup_that_fails_is_a_finding(tmp_path: Path, load: str, detail: str) -> None:
+    (finding,) = check_backend(scripted(tmp_path, load=load), device="cpu", timeout_s=2)
+
+    assert (finding.ok, finding.detail) == (False, detail)
+
+
+def test_an_unknown_backend_is_a_finding() -> None:
+    (finding,) = check_backend(BackendSpec(kind="difusers"), device="cpu")
+
+    assert not finding.ok
+    assert "known are diffusers, placeholder" in finding.detail
+
+
+def test_importing_the_package_imports_no_model_library() -> None:
+    root = Path(__file__).parent.parent
+    printed = subprocess.run(
+        [sys.executable, "-c", IMPORT], cwd=root, check=True, capture_output=True, text=True
+    )
+
+    assert printed.stdout == "[]\n"
