@@ -54,7 +54,6 @@ async def _posted_set(store: VoteStore, *, kilobytes: int, randomness: random.Ra
             requester_id=1,
             guild_id=1,
             channel_id=1,
-            message_id=1,
             interaction_id=1,
             prompt="a fox in the snow, oil on canvas, morning light",
             negative_prompt="",

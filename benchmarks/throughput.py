@@ -97,7 +97,9 @@ def _message(posted: PostedSet) -> dict[str, Any]:
         images=posted.images,
     )
 
-    return {"flags": COMPONENTS_V2, "components": view.to_components()}
+    components: list[dict[str, Any]] = view.to_components()  # type: ignore[no-untyped-call]  # its own
+
+    return {"flags": COMPONENTS_V2, "components": components}
 
 
 async def _press_all(

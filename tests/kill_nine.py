@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -113,7 +114,7 @@ class Chaos:
         self.problems += [*kept.problems, *wrong, *self.ledger.compare(kept.ratings)]
         self.problems += self._posted_and_kept(kept.shown)
 
-    def _posted_and_kept(self, shown: dict[str, str]) -> list[str]:
+    def _posted_and_kept(self, shown: Mapping[str, str]) -> list[str]:
         """What members saw is what `generations` says, byte for byte, and all of it."""
         return [
             f"{name} was posted, and generations says {shown.get(name.removesuffix('.png'))}"

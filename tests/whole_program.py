@@ -129,7 +129,7 @@ class WholeProgram:
     async def settled(self, *, within_s: float) -> None:
         """Wait until it answers and no vote waits for its commit. Raises TimeoutError."""
         async with asyncio.timeout(within_s):
-            while not await self._has_committed_all():
+            while not await self._has_committed_all():  # noqa: ASYNC110  # another process
                 await asyncio.sleep(POLL_S)
 
     async def _has_committed_all(self) -> bool:

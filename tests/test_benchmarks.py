@@ -1,0 +1,73 @@
+"""Every benchmark runs, at toy size, and finds nothing lost. No figure is judged here."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks import acknowledge, growth, memory, startup, throughput
+from benchmarks.facts import machine
+
+pytestmark = pytest.mark.timeout(240)
+
+
+def test_clicks_are_timed_on_both_bots_and_none_is_lost_on_ours(tmp_path: Path) -> None:
+    options = acknowledge.parsed(
+        ["--seconds", "2", "--clicks-per-s", "20", "--voters", "10", "--sets", "2", "--steps", "5"]
+    )
+
+    figures = asyncio.run(acknowledge.measure(tmp_path, options))
+
+    assert figures["oxherd"]["lost"] == 0
+    assert figures["oxherd"]["failed"] == 0
+    assert figures["oxherd"]["problems"] == []
+    assert figures["oxherd"]["clicks"] == figures["naive"]["clicks"] > 0
+    assert figures["naive"]["rows_for_all_those_clicks"] > 0
+
+
+def test_votes_are_counted_from_click_to_commit(tmp_path: Path) -> None:
+    options = throughput.parsed(["--votes", "40", "--kilobytes", "5", "--members", "5"])
+
+    figures = asyncio.run(throughput.measure(tmp_path, options))
+
+    assert figures["oxherd"]["rows"] == figures["oxherd"]["votes"] == 40
+    assert figures["oxherd"]["problems"] == []
+    assert figures["tutorial"]["votes"] == 40
+
+
+def test_growth_is_told_per_vote(tmp_path: Path) -> None:
+    options = growth.parsed(["--votes", "32", "--kilobytes", "5", "--tutorial-votes", "5"])
+
+    figures = asyncio.run(growth.measure(tmp_path, options))
+
+    assert figures["oxherd"]["votes"] == 32
+    assert figures["oxherd"]["oxen_bytes"] > figures["oxherd"]["image_bytes"] > 0
+    assert figures["tutorial"]["stopped_at_votes"] == 5
+
+
+def test_memory_is_read_while_messages_are_posted(tmp_path: Path) -> None:
+    options = memory.parsed(["--messages", "20", "--askers", "2"])
+
+    figures = asyncio.run(memory.measure(tmp_path, options))
+
+    assert figures["bot_process"]["messages"] == 20
+    assert figures["bot_process"]["exit_status"] == 0
+
+
+def test_the_command_line_and_the_bot_process_import_neither_torch_nor_oxen(
+    tmp_path: Path,
+) -> None:
+    figures = asyncio.run(startup.measure(tmp_path, startup.parsed(["--times", "1"])))
+
+    assert figures["help"]["imports"] == []
+    assert figures["status"]["imports"] == []
+    assert not figures["run"]["bot_process_has_torch"]
+    assert not figures["run"]["bot_process_has_oxen"]
+
+
+def test_the_machine_is_named_in_json() -> None:
+    facts = json.loads(json.dumps(machine()))
+
+    assert facts["cores"] >= 1
+    assert set(facts["versions"]) >= {"oxenai", "discord.py"}
