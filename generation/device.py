@@ -107,7 +107,7 @@ class Device:
         self._provenance: Provenance | None = None
         self._restarts = 0
         self._refusal: str | None = None  # why this worker will not serve, if it said so
-        self._failures = 0  # workers that ended in a row with nothing finished in between
+        self._failures = 0  # workers that ended in a row without answering a request
 
     @property
     def is_loaded(self) -> bool:
@@ -228,7 +228,6 @@ class Device:
             raise RuntimeError(f"the worker on {self._name} made a picture before it was ready")
 
         now = self._now()
-        self._failures = 0
         self._pace.learn(run.job.request, run.watch, finished_at=now)
 
         return Result(
@@ -241,6 +240,7 @@ class Device:
         run = self._run_of(job_id)
         run.alarm.cancel()
         self.run = None
+        self._failures = 0
         outcome = run.stop_reason or outcome  # whoever asked for an end was promised one
         if isinstance(outcome, Result):
             run.job.keep(outcome)

@@ -35,7 +35,7 @@ _NEEDED = {"prompt", "num_images_per_prompt", "generator", "callback_on_step_end
 
 
 class DiffusersBackend:
-    """Any text-to-image pipeline of diffusers that reports its steps.
+    """Any text-to-image pipeline of diffusers that reports its steps; most do.
 
     spec.model: a name on the Hugging Face hub, or a folder; default DEFAULT_MODEL. What is in
         the hub's local cache is used without asking the hub for more than the revision.
@@ -46,7 +46,8 @@ class DiffusersBackend:
 
     The same request on the same device with the same versions makes the same bytes. The same
     seed alone and among others differs by rounding. Prompts beyond what the model's text encoder
-    takes are cut by it.
+    takes are cut by it. A setting that the pipeline does not have is left out, except that a
+    negative prompt for such a pipeline raises.
     """
 
     def __init__(self, spec: BackendSpec, *, device: str) -> None:
@@ -182,8 +183,9 @@ class DiffusersBackend:
         missing = _NEEDED - set(inspect.signature(self._pipeline.__call__).parameters)
         if missing:
             raise BackendUnavailable(
-                f"{self._model} is a {type(self._pipeline).__name__}, which does not take "
-                f"{', '.join(sorted(missing))}; a text-to-image model does."
+                f"{self._model} is a {type(self._pipeline).__name__}, whose call takes no "
+                f"{', '.join(sorted(missing))}. That is needed to make pictures from text and to "
+                "stop between two steps."
             )
 
     def _place(self) -> None:

@@ -110,10 +110,15 @@ class WorkerProcess:
 
         theirs.close()
         self._tell(self._started, process, ours)
-        with suppress(EOFError, OSError):
+        try:
             while process.is_alive() or ours.poll():
                 if ours.poll(_LOOK_S):
                     self._tell(self._events.put_nowait, ours.recv())
+        except (EOFError, OSError):
+            pass  # the ordinary end of a pipe
+        except Exception:  # something that cannot be unpickled here
+            log.exception("%s said what nobody understands", name)
+            process.kill()
 
         process.join()
         self._tell(self._ended, _phrase(process.exitcode))

@@ -1,5 +1,6 @@
 """Workers die, hang and fail to load; people who wait get their pictures or a reason."""
 
+import asyncio
 import os
 import signal
 from pathlib import Path
@@ -80,6 +81,16 @@ async def test_a_worker_that_goes_silent_is_killed_and_its_request_tried_again(
 
         await executor.submit(a_request(), owner=BOB).result()
         assert executor.status().workers[0].restarts == 2
+
+
+async def test_a_worker_without_work_may_be_silent(tmp_path: Path) -> None:
+    limits = ExecutorLimits(retry_s=0.01, grace_s=0, silence_s=1)
+    async with Executor.open(scripted(tmp_path), devices=("a",), limits=limits) as executor:
+        await executor.submit(a_request(), owner=ALICE).result()
+
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1.5):
+                await worker_when(executor, WorkerState.RESTARTING)
 
 
 async def test_a_cancelled_request_ends_even_if_its_worker_hangs(tmp_path: Path) -> None:
