@@ -42,3 +42,11 @@ async def worker_when(executor: Executor, state: WorkerState) -> WorkerStatus:
         await asyncio.sleep(0.01)  # nobody announces a worker's state: people wait for jobs
 
     return status
+
+
+def pid_of(executor: Executor) -> int:
+    """The process id of the first worker, which lives."""
+    pid = executor.status().workers[0].pid
+    assert pid is not None
+
+    return pid

@@ -10,7 +10,7 @@ import pytest
 from generation.device import WorkerState
 from generation.errors import BackendUnavailable, Cancelled, DeadlineExceeded, WorkerFailed
 from generation.executor import Executor, ExecutorLimits
-from tests.generation_requests import a_request, progress_when, stepping, worker_when
+from tests.generation_requests import a_request, pid_of, progress_when, stepping, worker_when
 from tests.scripted_backend import scripted
 
 ALICE, BOB = 1, 2
@@ -47,7 +47,7 @@ async def test_a_request_that_is_tried_again_goes_ahead_of_the_line(tmp_path: Pa
         await stepping(job)
         behind = executor.submit(a_request(), owner=BOB)
 
-        os.kill(executor.status().workers[0].pid or 0, signal.SIGKILL)
+        os.kill(pid_of(executor), signal.SIGKILL)
         await progress_when(job, lambda progress: progress.position == 1)
 
         assert behind.progress.position == 2

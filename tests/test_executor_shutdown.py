@@ -12,7 +12,7 @@ import pytest
 from generation.device import WorkerState
 from generation.errors import Closing
 from generation.executor import Executor, ExecutorLimits
-from tests.generation_requests import a_request, stepping, worker_when
+from tests.generation_requests import a_request, pid_of, stepping, worker_when
 from tests.scripted_backend import scripted
 
 ALICE, BOB = 1, 2
@@ -49,6 +49,20 @@ async def test_what_is_unfinished_after_the_grace_ends_with_closing(
         with pytest.raises(Closing):
             await job.result()
     assert workers_of(os.getpid()) == []
+
+
+async def test_a_request_whose_worker_dies_during_the_grace_is_not_tried_again(
+    tmp_path: Path,
+) -> None:
+    async with Executor.open(scripted(tmp_path), limits=ExecutorLimits(grace_s=30)) as executor:
+        job = executor.submit(a_request("until never"), owner=ALICE)
+        await stepping(job)
+        executor.stop_accepting()
+        os.kill(pid_of(executor), signal.SIGKILL)
+
+    with pytest.raises(Closing):
+        await job.result()
+    assert (tmp_path / "log").read_text(encoding="utf-8") == "until never\n"
 
 
 async def test_nothing_is_taken_while_closing(tmp_path: Path) -> None:
