@@ -29,7 +29,7 @@ from generation.request import GeneratedImage, ImageRequest, Provenance
 DEFAULT_MODEL = "CompVis/stable-diffusion-v1-4"
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-_OFFLOADS = ("none", "model", "sequential")
+_OFFLOADS = ("none", "model")
 _LIBRARIES = ("accelerate", "diffusers", "pillow", "transformers")
 _NEEDED = {"prompt", "num_images_per_prompt", "generator", "callback_on_step_end"}
 
@@ -40,9 +40,8 @@ class DiffusersBackend:
     spec.model: a name on the Hugging Face hub, or a folder; default DEFAULT_MODEL. What is in
         the hub's local cache is used without asking the hub for more than the revision.
     spec.dtype: "auto" is float16 on a GPU and float32 elsewhere.
-    options: `variant` names the files to load ("fp16"); `offload` is "none", "model" or
-        "sequential": accelerate then keeps on the GPU only the part that is at work, or only its
-        layer, for models that do not fit.
+    options: `variant` names the files to load ("fp16"). `offload` is "none", or "model" for a
+        model that does not fit: accelerate then keeps on the device only the part at work.
 
     The same request on the same device with the same versions makes the same bytes. The same
     seed alone and among others differs by rounding. Prompts beyond what the model's text encoder
@@ -60,9 +59,10 @@ class DiffusersBackend:
         return [self._check_device(), check_model(self._model, revision=self._spec.revision)]
 
     def load(self) -> Provenance:
-        diffusers.utils.logging.disable_progress_bar()
-        transformers.utils.logging.disable_progress_bar()
-        transformers.utils.logging.set_verbosity_error()  # advice for programmers, at each start
+        for library in (diffusers, transformers):
+            library.utils.logging.disable_progress_bar()
+            library.utils.logging.set_verbosity_error()  # warnings quote prompts that were cut
+
         torch.backends.cudnn.deterministic = True
         self._require_device()
         dtype = self._dtype()
@@ -194,8 +194,6 @@ class DiffusersBackend:
                 self._pipeline.to(self._device)
             case "model":
                 self._pipeline.enable_model_cpu_offload(device=self._device)
-            case "sequential":
-                self._pipeline.enable_sequential_cpu_offload(device=self._device)
             case other:
                 raise BackendUnavailable(
                     f"offload is {other!r}; allowed is {', '.join(_OFFLOADS)}."

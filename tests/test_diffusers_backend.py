@@ -66,6 +66,12 @@ def make(
     return backend.generate(request, on_step=on_step, cancelled=cancelled)
 
 
+def cancelled_after_a_step() -> Callable[[], bool]:
+    answers = iter([False, True])
+
+    return lambda: next(answers)
+
+
 def largest_difference(one: GeneratedImage, other: GeneratedImage) -> int:
     pictures = [Image.open(io.BytesIO(image.png)) for image in (one, other)]
 
@@ -261,6 +267,16 @@ def test_what_cannot_be_loaded_is_refused_with_a_sentence(
 
     assert sentence in refused.value.reason
     assert not all(finding.ok for finding in backend.check())
+
+
+def test_offloading_changes_no_picture_and_survives_a_cancellation(
+    backend: DiffusersBackend, model: Path
+) -> None:
+    offloading = loaded(model, offload="model")
+    with pytest.raises(Cancelled):
+        make(offloading, a_small_request(), cancelled=cancelled_after_a_step())
+
+    assert make(offloading, a_small_request()) == make(backend, a_small_request())
 
 
 def test_an_unknown_way_of_offloading_is_refused(model: Path) -> None:
