@@ -1,0 +1,102 @@
+"""The dataset's card: what a trainer who finds the dataset has to know. Pure."""
+
+from dataclasses import dataclass
+
+MARKER = "<!-- oxherd dataset, format 1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardFacts:
+    """What only the people who run the bot can say about their dataset."""
+
+    title: str = "Votes on generated images"
+    licence: str = "unknown"
+    consent_version: str = "none"
+
+
+def is_ours(card: str) -> bool:
+    """Whether oxherd wrote this card."""
+    return MARKER in card
+
+
+def follows(card: str, journal_id: str) -> bool:
+    """Whether the card's dataset is the one made from this journal."""
+    return f"{MARKER}, journal {journal_id}:" in card
+
+
+def render(facts: CardFacts, *, journal_id: str) -> str:
+    """README.md of the dataset that follows this journal."""
+    return _CARD.format(
+        marker=MARKER,
+        journal_id=journal_id,
+        title=_one_line(facts.title),
+        licence=_one_line(facts.licence),
+        consent_version=_one_line(facts.consent_version),
+    )
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+_CARD = """\
+---
+configs:
+- config_name: default
+  data_files: train/*.csv
+---
+{marker}, journal {journal_id}: written by oxherd; edits are overwritten when it starts -->
+# {title}
+
+People asked for images in Discord, looked at four candidates and pressed 👍 or 👎.
+Each press is a row; a changed mind replaces the row, Undo removes it. The history has them all.
+
+* Licence: {licence}
+* Version of the text that people agreed to: {consent_version}
+
+## Files
+
+| path | what it holds |
+| --- | --- |
+| `train/*.csv` | one row for each (image, voter): the ratings |
+| `images/*/*.png` | every image that somebody rated, as posted, byte for byte |
+| `generations/*.csv` | one row for each image shown, rated or not: how to make it again |
+| `train.csv` | everything in `train/`, concatenated; as old as the last commit that names it |
+
+## Columns of `train/*.csv`
+
+| column | meaning |
+| --- | --- |
+| `prompt` | what was asked for |
+| `path` | the image, relative to this file's folder's parent |
+| `rating` | `good` or `bad` |
+| `voter_id` | the voter's Discord id |
+| `image_id`, `set_id`, `slot` | the image, the request it was made for, its number there (1 to 4) |
+| `voted_at` | when this voter last changed their mind, UTC |
+| `seed`, `model`, `revision` | what made the image; `generations` has the rest |
+
+`generations/*.csv` adds `shown_at`, `negative_prompt`, `steps`, `guidance_scale`, `width_px`,
+`height_px`, `scheduler`, `backend`, `device`, `dtype`, `versions` (JSON) and `sha256` of the PNG.
+
+## How to load
+
+```python
+import datasets
+
+votes = datasets.load_dataset("csv", data_files="train/*.csv")
+```
+
+```python
+from pathlib import Path
+
+import pandas
+
+files = sorted(Path("train").glob("*.csv"))
+votes = pandas.concat(pandas.read_csv(file, keep_default_na=False) for file in files)
+```
+
+Text that people typed is guarded: a cell that a spreadsheet would run as a formula, or a reader
+would take for a number, a boolean or a missing value, and one that is empty or starts with `'`,
+has one `'` before it. `text.removeprefix("'")` gives the text back, for every cell of `prompt`,
+`negative_prompt`, `model`, `revision`, `scheduler`, `backend`, `device` and `dtype`.
+"""

@@ -1,0 +1,210 @@
+"""Makes the dataset follow the journal, for as long as the store is open."""
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any, Protocol, Self, TypeVar
+
+from storage.errors import StorageError
+from storage.journal import Journal
+from storage.journal_thread import JournalThread
+from storage.repository import CommitInfo
+from storage.writer import Committed
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class AnyWriter(Protocol):
+    """A Writer, in this process or in another. Calls block, and belong on one thread."""
+
+    @property
+    def pid(self) -> int | None: ...
+    def is_alive(self) -> bool: ...
+    def wait_until_open(self) -> None: ...
+    def knows(self, commit_id: str) -> bool: ...
+    def commit_pending(self, *, after_seq: int) -> Committed | None: ...
+    def snapshot(self) -> str | None: ...
+    def log(self, limit: int) -> Sequence[CommitInfo]: ...
+    def close(self) -> None: ...
+    def kill(self) -> None: ...
+
+
+class Committer:
+    """Owns the writer: starts it, asks it for one thing at a time, replaces it after an error.
+
+    While the dataset cannot be changed, votes wait in the journal and the committer tries
+    again, after `first_pause_s` at first and `longest_pause_s` at last.
+    `last_error` is what keeps it from committing, None when nothing does.
+    """
+
+    def __init__(
+        self,
+        start_writer: Callable[[], AnyWriter],
+        *,
+        journal: JournalThread,
+        now: Callable[[], datetime],
+        jitter: Callable[[], float] = random.random,
+        first_pause_s: float = 1.0,
+        longest_pause_s: float = 60.0,
+    ) -> None:
+        self._start_writer = start_writer
+        self._journal = journal
+        self._now = now
+        self._jitter = jitter
+        self._first_pause_s = first_pause_s
+        self._longest_pause_s = longest_pause_s
+        self._wake = asyncio.Event()
+        self._settled = asyncio.Event()
+        self._one_at_a_time = asyncio.Lock()
+        # One thread for the writer's whole life: its process dies with the thread that made it.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="oxherd-writer")
+        self._job: asyncio.Future[Any] | None = None
+        self.writer: AnyWriter | None = None
+        self.last_error: Exception | None = None
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        start_writer: Callable[[], AnyWriter],
+        *,
+        journal: JournalThread,
+        now: Callable[[], datetime],
+        first_pause_s: float = 1.0,
+    ) -> AsyncIterator[Self]:
+        """Commit in the background until the block ends; what is being committed then is given
+        up, not waited for."""
+        self = cls(start_writer, journal=journal, now=now, first_pause_s=first_pause_s)
+        task = asyncio.create_task(self._commit_forever(), name="oxherd-committer")
+        try:
+            yield self
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await self._close()
+
+    def wake(self) -> None:
+        """Say that the journal has something new."""
+        self._settled.clear()
+        self._wake.set()
+
+    async def settled(self) -> None:
+        """Wait until the dataset holds everything that was recorded before the call."""
+        self.wake()
+        await self._settled.wait()
+
+    async def start(self) -> None:
+        """Start the writer now. Raises what keeps it from opening the dataset."""
+        async with self._session():
+            pass
+
+    async def log(self, limit: int) -> Sequence[CommitInfo]:
+        """The newest commits. Waits for the commit that is running."""
+        async with self._session() as writer:
+            return await self._on_thread(lambda: writer.log(limit))
+
+    async def snapshot(self) -> str | None:
+        """Commit what waits, then `train.csv`; None if that was as new as the rest."""
+        async with self._session() as writer:
+            while await self._commit_once(writer):
+                pass
+
+            commit_id = await self._on_thread(writer.snapshot)
+            await self._journal.run(
+                lambda journal: journal.mark_snapshot(commit_id=commit_id, now=self._now())
+            )
+
+            return commit_id
+
+    async def _commit_forever(self) -> None:
+        pause_s = self._first_pause_s
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            try:
+                async with self._session() as writer:
+                    while await self._commit_once(writer):
+                        self.last_error = None
+            except Exception as exc:
+                log.warning("%s", exc, exc_info=not isinstance(exc, StorageError))
+                self.last_error = exc
+                await asyncio.sleep(pause_s * (0.5 + 0.5 * self._jitter()))
+                pause_s = min(2 * pause_s, self._longest_pause_s)
+                self._wake.set()
+            else:
+                self.last_error = None
+                pause_s = self._first_pause_s
+                if not self._wake.is_set():
+                    self._settled.set()
+
+    async def _commit_once(self, writer: AnyWriter) -> bool:
+        """One batch. False when nothing waited."""
+        mark = await self._journal.run(Journal.watermark)
+        if mark.committed_seq == mark.newest_seq:
+            return False
+
+        done = await self._on_thread(lambda: writer.commit_pending(after_seq=mark.committed_seq))
+        if done is None:
+            return False
+
+        await self._journal.run(
+            lambda journal: journal.mark_committed(
+                done.upto_seq, commit_id=done.commit_id, now=self._now()
+            )
+        )
+        log.info("committed the changes up to %d as %s", done.upto_seq, done.commit_id)
+
+        return True
+
+    @asynccontextmanager
+    async def _session(self) -> AsyncIterator[AnyWriter]:
+        """The writer, for one caller at a time. After an error the next gets another writer."""
+        async with self._one_at_a_time:
+            try:
+                yield self.writer or await self._started()
+            except Exception:
+                await self._discard()
+                raise
+
+    async def _started(self) -> AnyWriter:
+        self.writer = writer = await self._on_thread(self._start_writer)
+        await self._on_thread(writer.wait_until_open)
+        mark = await self._journal.run(Journal.watermark)
+        commit_id = mark.commit_id
+        if commit_id and not await self._on_thread(lambda: writer.knows(commit_id)):
+            # The dataset was made anew or put back from a backup: let it follow from the
+            # beginning. What it holds already is no change.
+            log.warning("commit %s is not in the dataset: it follows from the start", commit_id)
+            await self._journal.run(Journal.forget_commits)
+
+        return writer
+
+    async def _discard(self) -> None:
+        writer, self.writer = self.writer, None
+        if writer is not None:
+            await self._on_thread(writer.close)
+
+    async def _close(self) -> None:
+        if self._job is not None and not self._job.done():
+            if self.writer is not None:
+                self.writer.kill()
+
+            await asyncio.wait([self._job])
+
+        async with self._one_at_a_time:
+            await self._discard()
+
+        self._thread.shutdown(wait=False)
+
+    async def _on_thread(self, job: Callable[[], T]) -> T:
+        future = asyncio.get_running_loop().run_in_executor(self._thread, job)
+        self._job = future
+
+        # Shielded: a cancelled caller leaves the job running, and `_close` has to see that.
+        return await asyncio.shield(future)

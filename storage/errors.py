@@ -1,0 +1,124 @@
+"""What can go wrong while keeping votes.
+
+StorageError
+├── StoreClosing               the store takes no more work
+├── JournalError               the journal on local disk
+│   ├── JournalInUse             another process owns it
+│   ├── JournalTooNew            a newer oxherd wrote it
+│   ├── JournalForeign           not a journal of ours, or damaged
+│   ├── JournalFull              the disk is full: nothing was recorded, ask again later
+│   └── JournalFailed            the disk refused for another reason
+└── RepositoryError            the dataset; votes are safe in the journal meanwhile
+    ├── RepositoryForeign        made by something else
+    ├── RepositoryInUse          another process has it open
+    ├── RepositoryFull           the disk is full
+    ├── RepositoryUnavailable    trying again may help
+    └── RepositoryRejected       trying again will not help; a person must look
+
+Messages speak to operators: a fact and a next step. All survive pickling, since the
+writer process sends them to its parent.
+"""
+
+from pathlib import Path
+from typing import Self
+
+
+class StorageError(Exception):
+    """Base for everything storage raises on purpose."""
+
+
+class StoreClosing(StorageError):
+    """The store is shutting down and takes no more work."""
+
+    @classmethod
+    def now(cls) -> Self:
+        return cls("The vote store is closing; nothing was recorded. Ask again after the restart.")
+
+
+class JournalError(StorageError):
+    """The journal on local disk cannot do what was asked."""
+
+
+class JournalInUse(JournalError):
+    @classmethod
+    def by(cls, pid: str, *, path: Path) -> Self:
+        return cls(
+            f"Another oxherd (process {pid or 'unknown'}) owns the journal {path}. "
+            "Stop it first, or give this one a data folder of its own."
+        )
+
+
+class JournalTooNew(JournalError):
+    @classmethod
+    def with_version(cls, found: int, *, newest: int, path: Path) -> Self:
+        return cls(
+            f"The journal {path} has version {found}; this oxherd knows up to {newest}. "
+            "Start the newer oxherd that wrote it."
+        )
+
+
+class JournalForeign(JournalError):
+    @classmethod
+    def at(cls, path: Path, *, found: str) -> Self:
+        return cls(
+            f"{path} is not a journal of oxherd, or it is damaged: {found}. "
+            "Move it away, or restore it from a backup."
+        )
+
+
+class JournalFull(JournalError):
+    @classmethod
+    def at(cls, path: Path) -> Self:
+        return cls(
+            f"The disk under {path} is full; nothing was recorded. "
+            "Free some space: recording goes on by itself."
+        )
+
+
+class JournalFailed(JournalError):
+    @classmethod
+    def at(cls, path: Path, *, reason: str) -> Self:
+        return cls(f"{path} could not be read or written: {reason}. Check the disk.")
+
+
+class RepositoryError(StorageError):
+    """The dataset cannot be changed now. No vote is lost: the journal has them all."""
+
+
+class RepositoryForeign(RepositoryError):
+    @classmethod
+    def at(cls, path: Path, *, found: str) -> Self:
+        return cls(
+            f"{path} was not made by oxherd: {found}. "
+            "Move it away, or give oxherd another data folder."
+        )
+
+
+class RepositoryInUse(RepositoryError):
+    @classmethod
+    def at(cls, path: Path) -> Self:
+        return cls(
+            f"Another process has the dataset {path} open. "
+            "Close it: Oxen allows one process for each repository."
+        )
+
+
+class RepositoryFull(RepositoryError):
+    @classmethod
+    def at(cls, path: Path) -> Self:
+        return cls(
+            f"The disk under {path} is full. Free some space: "
+            "votes wait in the journal and are committed by themselves."
+        )
+
+
+class RepositoryUnavailable(RepositoryError):
+    @classmethod
+    def while_(cls, doing: str, *, reason: str) -> Self:
+        return cls(f"The dataset could not be reached while {doing}: {reason}. It is tried again.")
+
+
+class RepositoryRejected(RepositoryError):
+    @classmethod
+    def while_(cls, doing: str, *, reason: str) -> Self:
+        return cls(f"The dataset refused while {doing}: {reason}. Somebody has to look at it.")

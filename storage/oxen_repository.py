@@ -1,0 +1,279 @@
+"""The dataset in a local Oxen repository. The only file that imports oxen.
+
+oxen keeps the GIL during every call and allows one process for each repository, so this belongs
+into a process of its own (`writer_process`). Commits survive `kill -9` of that process. They are
+as safe from a power cut as Oxen's own files are; the journal and the images are safer.
+"""
+
+import errno
+import os
+import shutil
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+from typing import Any, Self
+
+import oxen
+import oxen.user
+
+from storage.card import CardFacts, follows, is_ours, render
+from storage.errors import (
+    RepositoryError,
+    RepositoryForeign,
+    RepositoryFull,
+    RepositoryInUse,
+    RepositoryRejected,
+    RepositoryUnavailable,
+)
+from storage.layout import CARD
+from storage.repository import Changes, CommitInfo
+from storage.spool import sync_folder
+
+# Oxen stores a directory's list of entries in pieces of about this many, and stores a piece
+# again when an entry in it changes. Its default of 10,000 makes every commit grow with the
+# dataset; measured with 64: flat.
+_ENTRIES_A_NODE = 64
+
+# Adding a folder compares all of it with the last commit; adding a file opens Oxen's databases
+# again. Measured: a folder of 256 costs as much as two files.
+_FILES_ADDED_ONE_BY_ONE = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OxenSettings:
+    """Where the repository is and who its commits are by."""
+
+    path: Path
+    config_dir: Path
+    journal_id: str
+    user_name: str = "oxherd"
+    user_email: str = "oxherd@localhost"
+    card: CardFacts = field(default_factory=CardFacts)
+
+
+class OxenRepository:
+    """One open Oxen repository that oxherd made."""
+
+    def __init__(self, repo: Any, *, path: Path) -> None:
+        self._repo = repo
+        self._path = path
+
+    @classmethod
+    def open(cls, settings: OxenSettings) -> Self:
+        """Open the repository, made with its card if absent, with nothing staged.
+
+        Raises RepositoryForeign, RepositoryInUse, RepositoryFull or RepositoryUnavailable.
+        """
+        path = settings.path.absolute()
+        with _vendor_errors(path, doing="opening it"):
+            settings.config_dir.mkdir(parents=True, exist_ok=True)
+            os.environ["OXEN_CONFIG_DIR"] = str(settings.config_dir)
+            oxen.user.config_user(settings.user_name, settings.user_email)
+
+            text = render(settings.card, journal_id=settings.journal_id)
+            if not path.exists() or not any(path.iterdir()):
+                _create(path, text=text)
+
+            _refuse_foreign(path, journal_id=settings.journal_id)
+            repository = cls(oxen.Repo(str(path)), path=path)
+            repository._repo.log()  # the first call that meets another process's lock
+            repository._repo.restore(".", staged=True)
+
+        repository._renew_card(text)
+
+        return repository
+
+    def read(self, path: str) -> bytes | None:
+        try:
+            return (self._path / path).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def apply(self, changes: Changes) -> None:
+        with _vendor_errors(self._path, doing="adding files"):
+            for path, source in changes.images.items():
+                self._place(path, source)
+
+            for folder in {(self._path / path).parent for path in changes.images}:
+                sync_folder(folder)  # the spool's copies go once the commit landed
+
+            for path, content in changes.files.items():
+                self._write(path, content)
+
+            self._stage([*changes.images, *changes.files])
+            for path in changes.removals:
+                self._remove(path)
+
+    def commit(self, message: str) -> str | None:
+        with _vendor_errors(self._path, doing="committing"):
+            before = self._repo.log()[0].id
+            try:
+                return str(self._repo.commit(message).id)
+            except ValueError as exc:
+                if "No changes to commit" in str(exc):
+                    return None
+
+                # It may raise after the commit landed: look before anybody tries again.
+                after = self._repo.log()[0].id
+                if after == before:
+                    raise
+
+                return str(after)
+
+    def log(self, limit: int) -> Sequence[CommitInfo]:
+        with _vendor_errors(self._path, doing="reading the history"):
+            return [_commit_info(commit) for commit in self._repo.log()[:limit]]
+
+    def close(self) -> None:
+        self._repo = None
+
+    def _place(self, path: str, source: Path) -> None:
+        target = self._path / path
+        if target.exists():
+            return
+
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            target.hardlink_to(source)  # no second copy, and as durable as the spool's
+        except FileNotFoundError as exc:
+            raise RepositoryRejected.while_(
+                "adding an image",
+                reason=f"{source} is gone, and {target} never arrived; restore one from a backup",
+            ) from exc
+        except OSError:  # another file system, or one without links
+            part = self._part()
+            shutil.copyfile(source, part)
+            part.replace(target)
+
+    def _write(self, path: str, content: bytes) -> None:
+        target = self._path / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = self._part()
+        part.write_bytes(content)
+        part.replace(target)
+
+    def _part(self) -> Path:
+        """A name outside the working tree, so that nothing half written is ever added."""
+        return self._path.with_name(f"{self._path.name}.part")
+
+    def _stage(self, paths: Iterable[str]) -> None:
+        by_folder = defaultdict[PurePosixPath, list[str]](list)
+        for path in paths:
+            by_folder[PurePosixPath(path).parent].append(path)
+
+        for folder, members in by_folder.items():
+            one_by_one = len(members) <= _FILES_ADDED_ONE_BY_ONE
+            for path in members if one_by_one else [str(folder)]:
+                self._repo.add(str(self._path / path))
+
+    def _remove(self, path: str) -> None:
+        try:
+            self._repo.rm(path, force=True)
+        except ValueError as exc:
+            if "must be committed" not in str(exc):
+                raise
+
+            self._repo.restore(path, staged=True)
+
+        (self._path / path).unlink(missing_ok=True)
+
+    def _renew_card(self, text: str) -> None:
+        if self.read(CARD) == text.encode():
+            return
+
+        self.apply(Changes(files={CARD: text.encode()}, images={}, removals=()))
+        self.commit("dataset card")
+
+
+def _create(path: Path, *, text: str) -> None:
+    """Make the repository beside its place and move it there whole."""
+    new = path.with_name(f"{path.name}.new")
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    repo = oxen.Repo(str(new))
+    repo.init()
+    config = new / ".oxen" / "config.toml"
+    lines = config.read_text(encoding="utf-8").splitlines()
+    config.write_text(
+        "\n".join(
+            f"vnode_size = {_ENTRIES_A_NODE}" if line.startswith("vnode_size") else line
+            for line in lines
+        )
+        + "\n",
+        encoding="utf-8",
+    )
+
+    repo = oxen.Repo(str(new))
+    (new / CARD).write_text(text, encoding="utf-8")
+    repo.add(str(new / CARD))
+    repo.commit("dataset card")
+    del repo  # Oxen keeps paths: nothing may be open while the folder moves
+    new.replace(path)
+
+
+def _refuse_foreign(path: Path, *, journal_id: str) -> None:
+    if not (path / ".oxen").is_dir():
+        raise RepositoryForeign.at(path, found="it is not empty and has no .oxen folder")
+
+    try:
+        text = (path / CARD).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        text = ""
+
+    if not is_ours(text):
+        raise RepositoryForeign.at(path, found=f"its {CARD} does not carry oxherd's mark")
+
+    if not follows(text, journal_id):
+        raise RepositoryForeign.at(path, found="it was made from another journal")
+
+
+@contextmanager
+def _vendor_errors(path: Path, *, doing: str) -> Iterator[None]:
+    """Translate everything that comes out of Oxen, which raises bare ValueErrors and panics."""
+    try:
+        yield
+    except RepositoryError:
+        raise
+    except Exception as exc:
+        raise translated(exc, path=path, doing=doing) from exc
+    except BaseException as exc:
+        if type(exc).__name__ != "PanicException":
+            raise
+
+        raise RepositoryRejected.while_(doing, reason=f"Oxen stopped: {exc}") from exc
+
+
+def translated(exc: Exception, *, path: Path, doing: str) -> RepositoryError:
+    """Our error for what Oxen, or the file system under it, said."""
+    text = " ".join(str(exc).split()) or type(exc).__name__
+    if isinstance(exc, OSError) and exc.errno in (errno.ENOSPC, errno.EDQUOT):
+        return RepositoryFull.at(path)
+
+    for mark, error in _WHAT_OXEN_SAYS.items():
+        if mark in text.lower():
+            return error.at(path)
+
+    return RepositoryUnavailable.while_(doing, reason=text[:500])
+
+
+_WHAT_OXEN_SAYS: dict[str, type[RepositoryInUse] | type[RepositoryFull]] = {
+    "while lock file": RepositoryInUse,
+    "no space left on device": RepositoryFull,
+    "disk quota exceeded": RepositoryFull,
+    "mdb_map_full": RepositoryFull,
+}
+
+
+def _commit_info(commit: Any) -> CommitInfo:
+    return CommitInfo(id=str(commit.id), at=_moment(str(commit.timestamp)), message=commit.message)
+
+
+def _moment(text: str) -> datetime:
+    """Oxen writes `2026-11-23 17:25:37.280482962 +00:00:00`: nanoseconds, an odd offset."""
+    day, clock, offset = text.split(" ")
+    seconds, _, fraction = clock.partition(".")
+
+    return datetime.fromisoformat(f"{day}T{seconds}.{fraction[:6]:0<6}{offset[:6]}")

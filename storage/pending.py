@@ -1,0 +1,208 @@
+"""What the dataset has to follow next, read from the journal by the writer process.
+
+The writer has its own read-only connection; one read transaction sees one state.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+BATCH_CHANGES = 512
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainRow:
+    """A current vote with all that its row says."""
+
+    seq: int
+    image_id: str
+    image_shard: int
+    set_id: str
+    slot: int
+    seed: int
+    prompt: str
+    rating: str
+    voter_id: int
+    voted_at: str
+    provenance: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShownRow:
+    """An image that people were shown, with all that is needed to make it again."""
+
+    seq: int
+    image_id: str
+    set_id: str
+    slot: int
+    seed: int
+    sha256: str
+    shown_at: str
+    prompt: str
+    negative_prompt: str
+    steps: int
+    guidance_scale: float
+    width_px: int
+    height_px: int
+    provenance: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TouchedImage:
+    """An image with a changed vote in one of the batch's shards.
+
+    `needed`: a row that is in the dataset after this batch points at it.
+    `undecided`: so may a row in a shard that a later batch rewrites; leave the image as it is.
+    """
+
+    image_id: str
+    image_shard: int
+    needed: bool
+    undecided: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    """The changes of one batch, and the shards they touch, in full."""
+
+    after_seq: int
+    upto_seq: int
+    train: Mapping[int, Sequence[TrainRow]]
+    shown: Mapping[int, Sequence[ShownRow]]
+    images: Sequence[TouchedImage]
+    undone: int
+
+
+@contextmanager
+def open_for_reading(path: Path) -> Iterator[sqlite3.Connection]:
+    """The journal, for a process that does not own it."""
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    try:
+        connection.isolation_level = None
+        connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA busy_timeout = 5000")
+        yield connection
+    finally:
+        connection.close()
+
+
+def read_pending(
+    connection: sqlite3.Connection, *, after_seq: int, limit: int = BATCH_CHANGES
+) -> Pending | None:
+    """The next batch of at most `limit` changes after `after_seq`, or None."""
+    connection.execute("BEGIN")
+    try:
+        return _read_pending(connection, after_seq=after_seq, limit=limit)
+    finally:
+        connection.execute("ROLLBACK")
+
+
+def _read_pending(connection: sqlite3.Connection, *, after_seq: int, limit: int) -> Pending | None:
+    (upto_seq,) = connection.execute(
+        """
+        SELECT max(seq) FROM (
+            SELECT seq FROM (SELECT seq FROM votes WHERE seq > :after ORDER BY seq LIMIT :limit)
+            UNION ALL
+            SELECT seq FROM (SELECT seq FROM images WHERE seq > :after ORDER BY seq LIMIT :limit)
+            ORDER BY seq LIMIT :limit)
+        """,
+        {"after": after_seq, "limit": limit},
+    ).fetchone()
+    if upto_seq is None:
+        return None
+
+    changed = {"after": after_seq, "upto": upto_seq}
+    (undone,) = connection.execute(
+        "SELECT count(*) FROM votes WHERE seq > :after AND seq <= :upto AND rating IS NULL", changed
+    ).fetchone()
+    train_shards = _numbers(
+        connection,
+        "SELECT DISTINCT train_shard FROM votes WHERE seq > :after AND seq <= :upto",
+        changed,
+    )
+    shown_shards = _numbers(
+        connection,
+        "SELECT DISTINCT shown_shard FROM images WHERE seq > :after AND seq <= :upto",
+        changed,
+    )
+
+    return Pending(
+        after_seq=after_seq,
+        upto_seq=upto_seq,
+        train={shard: _train_rows(connection, shard) for shard in train_shards},
+        shown={shard: _shown_rows(connection, shard) for shard in shown_shards},
+        images=_touched_images(connection, train_shards, after_seq=after_seq),
+        undone=undone,
+    )
+
+
+def _numbers(connection: sqlite3.Connection, sql: str, values: Mapping[str, Any]) -> list[int]:
+    return sorted(number for (number,) in connection.execute(sql, values))
+
+
+def _train_rows(connection: sqlite3.Connection, shard: int) -> list[TrainRow]:
+    rows = connection.execute(
+        """
+        SELECT votes.seq, image_id, image_shard, set_id, slot, seed, prompt, rating, voter_id,
+            voted_at, coalesce(provenance, '{}') AS provenance
+        FROM votes JOIN images USING (image_id) JOIN sets USING (set_id)
+        WHERE train_shard = ? AND rating IS NOT NULL ORDER BY train_row
+        """,
+        (shard,),
+    )
+
+    return [TrainRow(**_values(row)) for row in rows]
+
+
+def _shown_rows(connection: sqlite3.Connection, shard: int) -> list[ShownRow]:
+    rows = connection.execute(
+        """
+        SELECT seq, image_id, set_id, slot, seed, sha256, posted_at AS shown_at, prompt,
+            negative_prompt, steps, guidance_scale, width_px, height_px,
+            coalesce(provenance, '{}') AS provenance
+        FROM images JOIN sets USING (set_id) WHERE shown_shard = ? ORDER BY shown_row
+        """,
+        (shard,),
+    )
+
+    return [ShownRow(**_values(row)) for row in rows]
+
+
+def _touched_images(
+    connection: sqlite3.Connection, shards: Sequence[int], *, after_seq: int
+) -> list[TouchedImage]:
+    rows = connection.execute(
+        """
+        WITH batch AS (SELECT value AS shard FROM json_each(:shards)),
+        touched AS (
+            SELECT DISTINCT image_id FROM votes
+            WHERE seq > :after AND train_shard IN (SELECT shard FROM batch))
+        SELECT image_id, image_shard,
+            max(rating IS NOT NULL AND (seq <= :after OR in_batch)) AS needed,
+            max(seq > :after AND NOT in_batch) AS undecided
+        FROM (
+            SELECT votes.image_id, images.image_shard, votes.rating, votes.seq,
+                votes.train_shard IN (SELECT shard FROM batch) AS in_batch
+            FROM touched JOIN votes USING (image_id) JOIN images USING (image_id))
+        GROUP BY image_id ORDER BY image_shard, image_id
+        """,
+        {"shards": json.dumps(shards), "after": after_seq},
+    )
+
+    return [
+        TouchedImage(
+            image_id=row["image_id"],
+            image_shard=row["image_shard"],
+            needed=bool(row["needed"]),
+            undecided=bool(row["undecided"]),
+        )
+        for row in rows
+    ]
+
+
+def _values(row: sqlite3.Row) -> dict[str, Any]:
+    return {**dict(row), "provenance": json.loads(row["provenance"])}

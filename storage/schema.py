@@ -1,0 +1,104 @@
+"""The journal's tables, as an ordered list of migrations.
+
+`seq` counts changes that the dataset has to follow: a vote, or an image shown. Everything with
+`seq <= committed_seq` is in the dataset, in that state or a later one.
+"""
+
+import sqlite3
+from pathlib import Path
+
+from storage.errors import JournalForeign, JournalTooNew
+
+APPLICATION_ID = 0x6F786864  # "oxhd"
+
+_TABLES = """
+CREATE TABLE sets (
+    set_id TEXT PRIMARY KEY,
+    state TEXT NOT NULL,
+    requester_id INTEGER NOT NULL,
+    guild_id INTEGER,
+    request_channel_id INTEGER NOT NULL,
+    interaction_id INTEGER NOT NULL,
+    prompt TEXT NOT NULL,
+    negative_prompt TEXT NOT NULL,
+    seeds TEXT NOT NULL,
+    steps INTEGER NOT NULL,
+    guidance_scale REAL NOT NULL,
+    width_px INTEGER NOT NULL,
+    height_px INTEGER NOT NULL,
+    channel_id INTEGER NOT NULL,
+    message_id INTEGER,
+    provenance TEXT,
+    created_at TEXT NOT NULL,
+    posted_at TEXT
+) STRICT;
+CREATE INDEX sets_by_state ON sets (state) WHERE state IN ('waiting', 'running');
+
+CREATE TABLE images (
+    image_id TEXT PRIMARY KEY,
+    set_id TEXT NOT NULL REFERENCES sets,
+    slot INTEGER NOT NULL,
+    seed INTEGER NOT NULL,
+    sha256 TEXT NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    made_at TEXT NOT NULL,
+    image_shard INTEGER,          -- given at the first vote, kept for ever
+    shown_row INTEGER,            -- given when shown, kept for ever, like shown_shard
+    shown_shard INTEGER,
+    seq INTEGER,                  -- of its being shown
+    removed_at TEXT
+) STRICT;
+CREATE INDEX images_by_set ON images (set_id);
+CREATE INDEX images_by_seq ON images (seq) WHERE seq IS NOT NULL;
+CREATE INDEX images_by_shown_shard ON images (shown_shard) WHERE shown_shard IS NOT NULL;
+CREATE INDEX images_by_age ON images (made_at) WHERE removed_at IS NULL;
+
+CREATE TABLE votes (
+    image_id TEXT NOT NULL REFERENCES images,
+    voter_id INTEGER NOT NULL,
+    rating TEXT,                  -- NULL: undone
+    voted_at TEXT NOT NULL,       -- of the last change
+    train_row INTEGER NOT NULL,   -- given at the first vote of this key, kept for ever
+    train_shard INTEGER NOT NULL, -- the same
+    seq INTEGER NOT NULL,
+    PRIMARY KEY (image_id, voter_id)
+) STRICT;
+CREATE INDEX votes_by_seq ON votes (seq);
+CREATE INDEX votes_by_shard ON votes (train_shard, train_row);
+
+CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
+INSERT INTO counters VALUES ('seq', 0), ('train_row', 0), ('shown_row', 0), ('image', 0);
+
+CREATE TABLE watermark (
+    only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+    journal_id TEXT NOT NULL,     -- the dataset's card names it: one dataset follows one journal
+    committed_seq INTEGER NOT NULL,
+    commit_id TEXT,
+    committed_at TEXT,
+    snapshot_at TEXT
+) STRICT;
+INSERT INTO watermark VALUES (1, lower(hex(randomblob(8))), 0, NULL, NULL, NULL);
+"""
+
+MIGRATIONS = (_TABLES,)
+
+
+def migrate(connection: sqlite3.Connection, *, path: Path) -> None:
+    """Bring the journal to the newest version, all or nothing.
+
+    Raises JournalForeign for somebody else's database, JournalTooNew for a later oxherd's.
+    """
+    (found_id,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    if found_id != APPLICATION_ID and (found_id, version, tables) != (0, 0, 0):
+        raise JournalForeign.at(path, found=f"a database with application id {found_id:#x}")
+
+    if version > len(MIGRATIONS):
+        raise JournalTooNew.with_version(version, newest=len(MIGRATIONS), path=path)
+
+    for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
+        connection.executescript(
+            f"BEGIN IMMEDIATE; PRAGMA application_id = {APPLICATION_ID}; {script};"
+            f"PRAGMA user_version = {number}; COMMIT;"
+        )

@@ -1,0 +1,23 @@
+"""How the store is, as one value."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreStatus:
+    """A snapshot for `status` and for the health check.
+
+    `last_error` is a sentence for operators, None again once a commit succeeded.
+    `writer_pid` is None while there is no writer process.
+    """
+
+    votes_waiting: int
+    oldest_waiting_at: datetime | None
+    last_commit_id: str | None
+    last_commit_at: datetime | None
+    last_snapshot_at: datetime | None
+    last_error: str | None
+    writer_alive: bool
+    writer_pid: int | None
+    disk_free_bytes: int

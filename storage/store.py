@@ -1,0 +1,315 @@
+"""The asyncio side of keeping votes: what the bot uses.
+
+A vote is durable in the journal when `vote` returns, and in the dataset a moment later. Nothing
+here blocks the event loop: the journal has a thread, the spool has one, and so has the writer,
+whose work is done by a process.
+"""
+
+import asyncio
+import logging
+import shutil
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Self, TypeVar
+
+from storage.clock import utc_now
+from storage.committer import AnyWriter, Committer
+from storage.errors import RepositoryError, RepositoryForeign, RepositoryInUse, StoreClosing
+from storage.folder import DataFolder
+from storage.inline_writer import InlineWriter
+from storage.journal import Journal
+from storage.journal_thread import JournalThread
+from storage.memory import MemoryRepository
+from storage.repository import CommitInfo
+from storage.spool import Spool
+from storage.status import StoreStatus
+from storage.vote import (
+    NewImage,
+    NewSet,
+    Rating,
+    SetState,
+    StoredImage,
+    StoredSet,
+    VoteOutcome,
+)
+from storage.writer_process import RepositorySettings, WriterProcess
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_HOUSEKEEPING_EVERY_S = 600.0
+_SNAPSHOT_EVERY = timedelta(days=1)
+
+
+class VoteStore:
+    """One open store: the journal, the spool, and the writer behind them.
+
+    Kept: everything whose call returned, through `kill -9` anywhere and through a power cut.
+    Every method may raise a JournalError (nothing was recorded) or StoreClosing.
+    Cancelling a caller does not take back what it asked for.
+    """
+
+    def __init__(
+        self,
+        *,
+        folder: DataFolder,
+        journal: JournalThread,
+        committer: Committer,
+        spool_thread: ThreadPoolExecutor,
+        keep_unvoted: timedelta,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._folder = folder
+        self._journal = journal
+        self._committer = committer
+        self._spool = Spool(folder.spool)
+        self._spool_thread = spool_thread
+        self._keep_unvoted = keep_unvoted
+        self._clock = clock
+        self._closing = False
+        self._interrupted: list[StoredSet] = []
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        data_dir: Path,
+        *,
+        repository: RepositorySettings | MemoryRepository,
+        keep_unvoted: timedelta,
+        commit_timeout_s: float = 60.0,
+        flush_timeout_s: float = 20.0,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> AsyncIterator[Self]:
+        """Own the data folder until the block ends; then wait for the last commit, for
+        `flush_timeout_s` at most. What was not committed by then is at the next start.
+
+        A MemoryRepository is used as it is, on a thread of this process.
+        Raises a JournalError, RepositoryForeign or RepositoryInUse. A dataset that cannot be
+        opened for another reason is tried again later, and `status` says so.
+        """
+        folder = DataFolder(data_dir)
+        start_writer = partial(_start_writer, folder, repository, timeout_s=commit_timeout_s)
+        with ThreadPoolExecutor(1, thread_name_prefix="oxherd-spool") as spool_thread:
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(
+                spool_thread, partial(folder.spool.mkdir, parents=True, exist_ok=True)
+            )
+            async with (
+                JournalThread.open(folder.journal) as journal,
+                Committer.open(start_writer, journal=journal, now=clock) as committer,
+            ):
+                store = cls(
+                    folder=folder,
+                    journal=journal,
+                    committer=committer,
+                    spool_thread=spool_thread,
+                    keep_unvoted=keep_unvoted,
+                    clock=clock,
+                )
+                await store._take_up()
+                housekeeping = asyncio.create_task(store._keep_house(), name="oxherd-housekeeping")
+                try:
+                    yield store
+                finally:
+                    store._closing = True
+                    housekeeping.cancel()
+                    await asyncio.gather(housekeeping, return_exceptions=True)
+                    if not await store.settle(flush_timeout_s):
+                        log.warning("votes are left for the next start to commit")
+
+    # Requests and images
+
+    async def add_request(self, request: NewSet) -> None:
+        """Note a request before anything is done for it."""
+        await self._record(lambda journal: journal.add_request(request, now=self._clock()))
+
+    async def set_state(self, set_id: str, state: SetState) -> None:
+        """Note where the request is."""
+        await self._record(lambda journal: journal.set_state(set_id, state))
+
+    async def note_message(self, set_id: str, *, channel_id: int, message_id: int) -> None:
+        """Note which message shows the set."""
+        await self._record(
+            lambda journal: journal.note_message(
+                set_id, channel_id=channel_id, message_id=message_id
+            )
+        )
+
+    async def add_images(
+        self, set_id: str, images: Sequence[NewImage], *, provenance: Mapping[str, str]
+    ) -> None:
+        """Keep the images, with all that is needed to make them again. Durable on return.
+
+        `provenance` holds model, revision, scheduler, backend, device and dtype; every other key
+        is kept as the version of a library.
+        """
+        self._refuse_when_closing()
+        content = {image.image_id: image.png for image in images}
+        await self._on_spool_thread(lambda: self._spool.put(content))
+        await self._record(
+            lambda journal: journal.add_images(
+                set_id, images, provenance=provenance, now=self._clock()
+            )
+        )
+
+    async def mark_posted(self, set_id: str, message_id: int) -> None:
+        """Note that people see the set: each image gets its `generations` row."""
+        await self._record(
+            lambda journal: journal.mark_posted(set_id, message_id=message_id, now=self._clock())
+        )
+        self._committer.wake()
+
+    async def find_set(self, set_id: str) -> StoredSet | None:
+        """The set with its images, or None."""
+        return await self._journal.run(lambda journal: journal.find_set(set_id))
+
+    async def find_image(self, image_id: str) -> StoredImage | None:
+        """The image, or None."""
+        return await self._journal.run(lambda journal: journal.find_image(image_id))
+
+    async def interrupted_sets(self) -> list[StoredSet]:
+        """Sets that were waiting or running when the last run ended.
+
+        They stay so until `set_state` says otherwise: tell the people first.
+        """
+        return list(self._interrupted)
+
+    # Votes
+
+    async def vote(self, image_id: str, voter_id: int, rating: Rating | None) -> VoteOutcome:
+        """Make `rating` this voter's vote on the image; None takes the vote back.
+
+        Durable on return. The same again changes nothing.
+        """
+        outcome = await self._record(
+            lambda journal: journal.vote(image_id, voter_id, rating, now=self._clock())
+        )
+        if outcome.kind.changed_something:
+            self._committer.wake()
+
+        return outcome
+
+    # The dataset
+
+    async def settle(self, timeout_s: float) -> bool:
+        """Wait until everything recorded so far is in the dataset; False when it took longer."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._committer.settled()
+        except TimeoutError:
+            return False
+
+        return True
+
+    async def snapshot(self) -> str | None:
+        """Commit what waits, then `train.csv`: the commit's id, None if it was new enough.
+
+        Raises RepositoryError.
+        """
+        return await self._committer.snapshot()
+
+    async def log(self, limit: int) -> Sequence[CommitInfo]:
+        """The newest commits, newest first. Raises RepositoryError."""
+        return await self._committer.log(limit)
+
+    async def status(self) -> StoreStatus:
+        """How the store is."""
+        mark, backlog, free_bytes = await self._journal.run(
+            lambda journal: (
+                journal.watermark(),
+                journal.backlog(),
+                shutil.disk_usage(self._folder.root).free,
+            )
+        )
+        writer = self._committer.writer
+        error = self._committer.last_error
+
+        return StoreStatus(
+            votes_waiting=backlog.votes,
+            oldest_waiting_at=backlog.oldest_at,
+            last_commit_id=mark.commit_id,
+            last_commit_at=mark.committed_at,
+            last_snapshot_at=mark.snapshot_at,
+            last_error=None if error is None else str(error),
+            writer_alive=writer is not None and writer.is_alive(),
+            writer_pid=None if writer is None else writer.pid,
+            disk_free_bytes=free_bytes,
+        )
+
+    # Inside
+
+    async def drop_unvoted(self) -> int:
+        """Drop images nobody voted on for `keep_unvoted`; how many. Also done every 10 minutes."""
+        now = self._clock()
+        try:
+            before = now - self._keep_unvoted
+        except OverflowError:
+            return 0  # kept for longer than there is time
+
+        total = 0
+        while dropped := await self._journal.run(
+            lambda journal: journal.drop_unvoted(before=before, now=now)
+        ):
+            await self._on_spool_thread(partial(self._spool.discard, dropped))
+            total += len(dropped)
+
+        return total
+
+    async def _take_up(self) -> None:
+        """Go on where the last run ended."""
+        self._interrupted = await self._journal.run(Journal.unfinished_sets)
+        await self._on_spool_thread(self._spool.clean)
+        here = await self._on_spool_thread(self._spool.ids)
+        unwanted = await self._journal.run(lambda journal: journal.unwanted(here))
+        await self._on_spool_thread(lambda: self._spool.discard(unwanted))
+
+        try:
+            await self._committer.start()
+        except (RepositoryForeign, RepositoryInUse):
+            raise
+        except RepositoryError as exc:
+            log.warning("%s", exc)
+
+        self._committer.wake()
+
+    async def _keep_house(self) -> None:
+        while True:
+            try:
+                await self.drop_unvoted()
+                await self._snapshot_if_due()
+            except Exception:
+                log.exception("housekeeping failed; it is tried again in 10 minutes")
+
+            await asyncio.sleep(_HOUSEKEEPING_EVERY_S)
+
+    async def _snapshot_if_due(self) -> None:
+        mark = await self._journal.run(Journal.watermark)
+        if mark.snapshot_at is None or self._clock() - mark.snapshot_at >= _SNAPSHOT_EVERY:
+            await self.snapshot()
+
+    async def _record(self, operation: Callable[[Journal], T]) -> T:
+        self._refuse_when_closing()
+
+        return await self._journal.run(operation)
+
+    def _refuse_when_closing(self) -> None:
+        if self._closing:
+            raise StoreClosing.now()
+
+    async def _on_spool_thread(self, job: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._spool_thread, job)
+
+
+def _start_writer(
+    folder: DataFolder, repository: RepositorySettings | MemoryRepository, *, timeout_s: float
+) -> AnyWriter:
+    if isinstance(repository, MemoryRepository):
+        return InlineWriter(repository, journal=folder.journal, spool=Spool(folder.spool))
+
+    return WriterProcess.start(folder, repository, timeout_s=timeout_s)
