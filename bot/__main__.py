@@ -121,7 +121,7 @@ def sync_commands(
         typer.Option(help="Only in this server (its id): shows at once, good for trying."),
     ] = None,
 ) -> None:
-    """Register the slash commands with Discord: once, and after the limits in the settings change."""
+    """Register the slash commands with Discord: once, and when the limits change."""
     with _sentences():
         settings = _settings(env_file)
         log.configure(settings.log_level)

@@ -14,16 +14,18 @@ from datetime import timedelta
 
 import aiohttp
 import discord
+from storage.card import CardFacts
+from storage.store import VoteStore
+from storage.writer_process import RepositorySettings
 
 from bot import control, report
 from bot.client import OxherdClient
 from bot.settings import Settings, SettingsError
 from bot.studio import Studio
 from generation.backend import BackendSpec
-from generation.executor import Executor, ExecutorLimits
+from generation.executor import Executor
+from generation.limits import ExecutorLimits
 from generation.request import Limits
-from storage.repository import RepositorySettings
-from storage.store import VoteStore
 
 log = logging.getLogger(__name__)
 
@@ -82,14 +84,12 @@ async def opened(settings: Settings) -> AsyncIterator[Parts]:
                 max_running_per_person=settings.max_running_per_person,
                 deadline_s=settings.deadline_s,
                 silence_s=settings.silence_s,
+                grace_s=0,  # wind_down has given them theirs
             ),
             request_limits=request_limits(settings),
-            grace_s=0,
         ) as executor,
     ):
-        yield Parts(
-            store=store, executor=executor, studio=Studio(store=store, executor=executor)
-        )
+        yield Parts(store=store, executor=executor, studio=Studio(store=store, executor=executor))
 
 
 @asynccontextmanager
@@ -151,7 +151,7 @@ def repository_settings(settings: Settings) -> RepositorySettings:
     return RepositorySettings(
         user_name=settings.commit_name,
         user_email=settings.commit_email,
-        licence=settings.dataset_licence,
+        card=CardFacts(licence=settings.dataset_licence),
     )
 
 

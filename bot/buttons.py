@@ -45,12 +45,12 @@ class VoteButton(ui.DynamicItem[ui.Button[Any]], template=VoteId.PATTERN):
 
         return cls(vote.image_id, vote.rating)
 
-    async def callback(self, interaction: "discord.Interaction[OxherdClient]") -> None:
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
         """Record the vote, and only then say so."""
-        store = interaction.client.store
+        client: OxherdClient = interaction.client
         async with answered(interaction):
             outcome = await in_time(
-                interaction, store.vote(self.image_id, interaction.user.id, self.rating)
+                interaction, client.store.vote(self.image_id, interaction.user.id, self.rating)
             )
             await say_privately(
                 interaction,
@@ -73,13 +73,13 @@ class UndoButton(ui.DynamicItem[ui.Button[Any]], template=UndoId.PATTERN):
         """The button that was pressed."""
         return cls(UndoId.parse(match.string).image_id)
 
-    async def callback(self, interaction: "discord.Interaction[OxherdClient]") -> None:
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
         """Remove the vote, and only then say so."""
-        store = interaction.client.store
+        client: OxherdClient = interaction.client
         async with answered(interaction):
             outcome = await in_time(
                 interaction,
-                store.vote(self.image_id, interaction.user.id, None),
+                client.store.vote(self.image_id, interaction.user.id, None),
                 new_message=False,
             )
             await replace_private(interaction, replies.outcome_sentence(outcome))
@@ -105,17 +105,17 @@ class SetButton(ui.DynamicItem[ui.Button[Any]], template=SetId.PATTERN):
 
         return cls(pressed.action, pressed.set_id)
 
-    async def callback(self, interaction: "discord.Interaction[OxherdClient]") -> None:
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
         """Do what the label says."""
-        studio = interaction.client.studio
+        client: OxherdClient = interaction.client
         async with answered(interaction):
             match self.action:
                 case "again":
-                    await studio.again(interaction, self.set_id)
+                    await client.studio.again(interaction, self.set_id)
                 case "cancel":
-                    await studio.cancel(interaction, self.set_id)
+                    await client.studio.cancel(interaction, self.set_id)
                 case _:
-                    await studio.details(interaction, self.set_id)
+                    await client.studio.details(interaction, self.set_id)
 
 
 def undo_view(image_id: str) -> ui.View:

@@ -68,7 +68,7 @@ async def run_demo(
     with stopped_by_signals(stop), _keys(restart):
         async with _simulated_discord(members, port) as (env, preview):
             say(f"\n  The demo:   {preview.url}")
-            say(f"  Its folder: {data.resolve()}  (the dataset is in dataset/)")
+            say(f"  Its folder: {data}  (the dataset is in dataset/)")
             say(f"  Its log:    OXHERD_DATA={data} oxherd log\n")
             say("  r + Enter restarts the bot, Ctrl-C stops it.\n")
             if open_browser:

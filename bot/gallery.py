@@ -7,14 +7,14 @@ DynamicItem: anything else makes discord.py 2.7.1 forget the buttons of other me
 
 from collections.abc import Sequence
 from io import BytesIO
+from typing import Any
 
 import discord
 from discord import ui
 
 from bot import replies
 from bot.buttons import SetButton, VoteButton
-from storage.store import NewImage
-from storage.vote import Rating
+from storage.vote import NewImage, Rating
 
 
 def filename(image_id: str) -> str:
@@ -36,7 +36,7 @@ def result(
     *, set_id: str, prompt: str, parameters: str, images: Sequence[NewImage], note: str = ""
 ) -> ui.LayoutView:
     """The images, each with its own two buttons under it, and what else can be done."""
-    box: ui.Container[ui.LayoutView] = ui.Container(_heading(prompt, parameters))
+    box: ui.Container[Any] = ui.Container(_heading(prompt, parameters))
     if note:
         box.add_item(ui.TextDisplay(note))
 
@@ -50,13 +50,13 @@ def result(
             )
         )
         box.add_item(
-            ui.ActionRow(
+            ui.ActionRow[Any](
                 *(VoteButton(image.image_id, rating, slot=image.slot) for rating in Rating)
             )
         )
 
     box.add_item(ui.Separator())
-    box.add_item(ui.ActionRow(SetButton("again", set_id), SetButton("details", set_id)))
+    box.add_item(ui.ActionRow[Any](SetButton("again", set_id), SetButton("details", set_id)))
 
     return _view(box)
 
@@ -67,7 +67,7 @@ def progress(*, set_id: str, prompt: str, parameters: str, sentence: str) -> ui.
         ui.Container(
             _heading(prompt, parameters),
             ui.TextDisplay(sentence),
-            ui.ActionRow(SetButton("cancel", set_id)),
+            ui.ActionRow[Any](SetButton("cancel", set_id)),
         )
     )
 
@@ -78,12 +78,12 @@ def ended(*, set_id: str, prompt: str, parameters: str, sentence: str) -> ui.Lay
         ui.Container(
             _heading(prompt, parameters),
             ui.TextDisplay(sentence),
-            ui.ActionRow(SetButton("again", set_id)),
+            ui.ActionRow[Any](SetButton("again", set_id)),
         )
     )
 
 
-def _heading(prompt: str, parameters: str) -> ui.TextDisplay[ui.LayoutView]:
+def _heading(prompt: str, parameters: str) -> ui.TextDisplay[Any]:
     return ui.TextDisplay(f"**{replies.quoted(prompt)}**\n-# {parameters}")
 
 
@@ -92,7 +92,7 @@ def _alt(slot: int, prompt: str) -> str:
     return f"Image {slot}: {prompt}"[:1024]
 
 
-def _view(box: ui.Container[ui.LayoutView]) -> ui.LayoutView:
+def _view(box: ui.Container[Any]) -> ui.LayoutView:
     view = ui.LayoutView(timeout=None)
     view.add_item(box)
 

@@ -38,17 +38,18 @@ def imagine_command(settings: Settings) -> app_commands.Command[Any, ..., None]:
     )
     @app_commands.guild_only()
     async def imagine(
-        interaction: "discord.Interaction[OxherdClient]",
-        prompt: prompt_text,  # type: ignore[valid-type]  # limits are known only at run time
-        negative_prompt: prompt_text = "",  # type: ignore[valid-type]  # the same
-        seed: seed_number | None = None,  # type: ignore[valid-type]  # the same
-        steps: step_count | None = None,  # type: ignore[valid-type]  # the same
-        guidance: scale | None = None,  # type: ignore[valid-type]  # the same
+        interaction: discord.Interaction[Any],
+        prompt: prompt_text,
+        negative_prompt: prompt_text = "",
+        seed: seed_number | None = None,
+        steps: step_count | None = None,
+        guidance: scale | None = None,
         size: str | None = None,
     ) -> None:
         width, height = (size or settings.sizes[0]).split("x")
+        client: OxherdClient = interaction.client
         async with answered(interaction):
-            await interaction.client.studio.imagine(
+            await client.studio.imagine(
                 interaction,
                 Ask(
                     prompt=prompt,

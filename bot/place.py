@@ -8,7 +8,6 @@ from typing import Any, Protocol
 import discord
 from discord import ui
 
-from bot import replies
 from bot.answers import NO_MENTIONS
 
 log = logging.getLogger(__name__)

@@ -18,8 +18,7 @@ from generation.errors import (
 from generation.job import JobProgress
 from generation.request import ImageRequest
 from storage.errors import JournalFull, StorageError
-from storage.store import StoredSet
-from storage.vote import Rating, VoteKind, VoteOutcome
+from storage.vote import NewSet, Rating, StoredSet, VoteKind, VoteOutcome
 
 NOT_OURS = (
     "I do not know this button. It may come from a newer or older version of me; nothing was "
@@ -37,7 +36,9 @@ INTERRUPTED = "I was restarted before these images were finished. Press **Again*
 UNKNOWN_SET = "I no longer know this request, so I cannot do that."
 NOT_READY = "I am still starting. Please try again in a moment."
 EXPIRED_POST = "The images took a while, so I post them as a new message."
-CANNOT_POST = "The images were made, but Discord did not take them. A moderator finds why in my log."
+CANNOT_POST = (
+    "The images were made, but Discord did not take them. A moderator finds why in my log."
+)
 
 
 def emoji(rating: Rating) -> str:
@@ -83,9 +84,7 @@ def progress_sentence(progress: JobProgress) -> str:
     """Where a request stands: its place, an honest wait, or the steps done."""
     wait = "" if progress.eta_s is None else f", about {duration(progress.eta_s)}"
     if progress.position is not None:
-        place = (
-            "next in line" if progress.position == 1 else f"number {progress.position} in line"
-        )
+        place = "next in line" if progress.position == 1 else f"number {progress.position} in line"
         return f"⏳ Waiting: {place}{wait} until it is done."
 
     if progress.step == 0:
@@ -111,7 +110,7 @@ def duration(seconds: float) -> str:
     return f"{round(seconds / 60)} minutes"
 
 
-def parameters(request: ImageRequest) -> str:
+def parameters(request: ImageRequest | NewSet) -> str:
     """One line under the prompt."""
     return (
         f"{request.width_px}×{request.height_px} · {request.steps} steps · "
@@ -121,14 +120,13 @@ def parameters(request: ImageRequest) -> str:
 
 def details(stored: StoredSet) -> str:
     """Everything that is needed to make the images of a request again."""
-    made_by = stored.provenance or {}
+    asked, made_by = stored.request, stored.provenance or {}
     lines = [
-        f"**{quoted(stored.prompt)}**",
-        *([f"without: {quoted(stored.negative_prompt)}"] if stored.negative_prompt else []),
-        f"{stored.width_px}×{stored.height_px} pixels, {stored.steps} steps, "
-        f"guidance {stored.guidance_scale:g}",
+        f"**{quoted(asked.prompt)}**",
+        *([f"without: {quoted(asked.negative_prompt)}"] if asked.negative_prompt else []),
+        parameters(asked),
         *(
-            f"{name}: {quoted(str(made_by[name]))}"
+            f"{name}: {quoted(made_by[name])}"
             for name in ("model", "revision", "scheduler", "backend", "device", "dtype")
             if made_by.get(name)
         ),

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from storage.store import VoteStore
+
 from bot.client import OxherdClient
 from bot.control import Handler
 from bot.settings import Settings
 from generation.device import WorkerState
 from generation.executor import Executor
-from storage.store import VoteStore
 
 
 def handlers(

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bot.finding import Finding
+from generation.backend import Finding
 
 
 def show_findings(console: Console, findings: Sequence[Finding]) -> None:
@@ -51,7 +51,9 @@ def show_status(console: Console, state: Mapping[str, Any]) -> None:
     )
     table.add_row(
         "last commit",
-        "none since the start" if commit["id"] is None else f"{commit['id'][:12]}, {_age(commit['age_s'])} ago",
+        "none since the start"
+        if commit["id"] is None
+        else f"{commit['id'][:12]}, {_age(commit['age_s'])} ago",
     )
     table.add_row("disk", f"{state['disk_free_mb']:,} MB free")
     console.print(table)
@@ -67,7 +69,9 @@ def show_log(console: Console, commits: Sequence[Mapping[str, str]]) -> None:
 
     for commit in commits:
         console.print(
-            Text.assemble((commit["id"][:12], "yellow"), "  ", commit["at"][:19].replace("T", " "), " UTC")
+            Text.assemble(
+                (commit["id"][:12], "yellow"), "  ", commit["at"][:19].replace("T", " "), " UTC"
+            )
         )
         console.print(Text(_indented(commit["message"])))
 

@@ -1,16 +1,18 @@
 """A request's life on the Discord side: acknowledged, followed, posted or explained."""
 
 import asyncio
-import json
 import logging
 import secrets
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 import discord
 import shortuuid
 from discord import ui
+from storage.store import VoteStore
+from storage.vote import NewImage, NewSet, SetState, StoredSet
 
 from bot import gallery, replies
 from bot.answers import answered, in_time, say_privately, tolerated
@@ -20,7 +22,6 @@ from generation.executor import Executor
 from generation.job import Job
 from generation.request import MAX_SEED, ImageRequest, Result
 from storage.errors import StorageError
-from storage.store import NewImage, NewSet, SetState, StoredSet, VoteStore
 
 log = logging.getLogger(__name__)
 
@@ -102,9 +103,7 @@ class Studio:
             await say_privately(interaction, replies.UNKNOWN_SET)
             return
 
-        await self._begin(
-            interaction, replace(_request(stored), seeds=_seeds(self._new_seed()))
-        )
+        await self._begin(interaction, replace(_request(stored), seeds=_seeds(self._new_seed())))
 
     async def details(self, interaction: discord.Interaction[Any], set_id: str) -> None:
         """Tell the presser what the images were made from."""
@@ -132,15 +131,15 @@ class Studio:
                 place = ChannelPlace(
                     client,
                     channel_id=stored.channel_id,
-                    guild_id=stored.guild_id,
+                    guild_id=stored.request.guild_id,
                     message_id=stored.message_id,
                 )
                 try:
-                    await place.show(_ended(stored.set_id, _request(stored), replies.INTERRUPTED))
+                    await place.show(_ended(stored.request.set_id, _request(stored), replies.INTERRUPTED))
                 except (discord.HTTPException, MessageDeleted) as exc:
-                    log.warning("set %s: could not be told: %r", stored.set_id, exc)
+                    log.warning("set %s: could not be told: %r", stored.request.set_id, exc)
 
-            await self._store.set_state(stored.set_id, SetState.INTERRUPTED)
+            await self._store.set_state(stored.request.set_id, SetState.INTERRUPTED)
 
     async def _begin(self, interaction: discord.Interaction[Any], request: ImageRequest) -> None:
         if not interaction.app_permissions.attach_files:
@@ -154,7 +153,8 @@ class Studio:
         self._idle.clear()
         try:
             shown = await interaction.response.send_message(
-                view=_progress(set_id, request, job), allowed_mentions=discord.AllowedMentions.none()
+                view=_progress(set_id, request, job),
+                allowed_mentions=discord.AllowedMentions.none(),
             )
             message_id = shown.message_id or (await interaction.original_response()).id
         except (discord.HTTPException, discord.InteractionResponded):
@@ -163,7 +163,9 @@ class Studio:
             raise
 
         self._starting.put_nowait(
-            self._follow(interaction, set_id, request, job, InteractionPlace(interaction, message_id))
+            self._follow(
+                interaction, set_id, request, job, InteractionPlace(interaction, message_id)
+            )
         )
 
     async def _follow(
@@ -189,31 +191,32 @@ class Studio:
         job: Job,
         place: Place,
     ) -> None:
-        await self._store.add_request(_new_set(interaction, set_id, request, place))
         try:
+            await self._store.add_request(_new_set(interaction, set_id, request))
+            await self._store.note_message(
+                set_id, channel_id=interaction.channel_id or 0, message_id=place.message_id
+            )
             result = await self._shown_result(set_id, request, job, place)
             images = self._shown_images(result)
-            await self._store.add_images(set_id, images, _provenance(result))
+            await self._store.add_images(set_id, images, provenance=_provenance(result))
             message_id = await place.post(
-                gallery.result(
-                    set_id=set_id,
-                    prompt=request.prompt,
-                    parameters=replies.parameters(request),
-                    images=images,
-                    note=_note(result),
-                ),
+                _result(set_id, request, images, note=_note(result)),
                 gallery.files(images, prompt=request.prompt),
             )
             await self._store.mark_posted(set_id, message_id)
         except MessageDeleted:
+            log.info("set %s: its message was deleted", set_id)
             await self._store.set_state(set_id, SetState.CANCELLED)
         except (GenerationError, StorageError) as exc:
-            state = SetState.CANCELLED if isinstance(exc, Cancelled) else SetState.FAILED
-            log.info("set %s: %s: %s", set_id, state, exc)
-            await place.show(
-                _ended(set_id, request, replies.refusal(exc, reference=str(interaction.id)))
+            log.info("set %s: %s", set_id, exc)
+            sentence = replies.refusal(exc, reference=str(interaction.id))
+            with suppress(MessageDeleted), tolerated(interaction, doing="explaining"):
+                await place.show(_ended(set_id, request, sentence))
+
+            cancelled = isinstance(exc, Cancelled)
+            await self._store.set_state(
+                set_id, SetState.CANCELLED if cancelled else SetState.FAILED
             )
-            await self._store.set_state(set_id, state)
         except discord.HTTPException as exc:
             log.error("set %s: Discord did not take the images: %s", set_id, exc)
             await self._store.set_state(set_id, SetState.FAILED)
@@ -268,34 +271,35 @@ def _seeds(first: int) -> tuple[int, ...]:
 
 
 def _request(stored: StoredSet) -> ImageRequest:
+    asked = stored.request
+
     return ImageRequest(
-        prompt=stored.prompt,
-        negative_prompt=stored.negative_prompt,
-        seeds=stored.seeds,
-        steps=stored.steps,
-        guidance_scale=stored.guidance_scale,
-        width_px=stored.width_px,
-        height_px=stored.height_px,
+        prompt=asked.prompt,
+        negative_prompt=asked.negative_prompt,
+        seeds=asked.seeds,
+        steps=asked.steps,
+        guidance_scale=asked.guidance_scale,
+        width_px=asked.width_px,
+        height_px=asked.height_px,
     )
 
 
 def _new_set(
-    interaction: discord.Interaction[Any], set_id: str, request: ImageRequest, place: Place
+    interaction: discord.Interaction[Any], set_id: str, request: ImageRequest
 ) -> NewSet:
     return NewSet(
         set_id=set_id,
         requester_id=interaction.user.id,
         guild_id=interaction.guild_id,
         channel_id=interaction.channel_id or 0,
-        message_id=place.message_id,
         interaction_id=interaction.id,
         prompt=request.prompt,
         negative_prompt=request.negative_prompt,
+        seeds=request.seeds,
         steps=request.steps,
         guidance_scale=request.guidance_scale,
         width_px=request.width_px,
         height_px=request.height_px,
-        seeds=request.seeds,
     )
 
 
@@ -316,7 +320,7 @@ def _provenance(result: Result) -> dict[str, str]:
         "scheduler": made.scheduler,
         "device": made.device,
         "dtype": made.dtype,
-        "versions": json.dumps(dict(made.versions), sort_keys=True),
+        **made.versions,
     }
 
 
@@ -326,6 +330,18 @@ def _progress(set_id: str, request: ImageRequest, job: Job) -> ui.LayoutView:
         prompt=request.prompt,
         parameters=replies.parameters(request),
         sentence=replies.progress_sentence(job.progress),
+    )
+
+
+def _result(
+    set_id: str, request: ImageRequest, images: Sequence[NewImage], *, note: str = ""
+) -> ui.LayoutView:
+    return gallery.result(
+        set_id=set_id,
+        prompt=request.prompt,
+        parameters=replies.parameters(request),
+        images=images,
+        note=note,
     )
 
 

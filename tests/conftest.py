@@ -85,7 +85,3 @@ class LoopWatch:
             return int(self._schedstat.read_text().split()[1]) / 1e9
         except (OSError, IndexError):
             return 0.0
-
-
-
-

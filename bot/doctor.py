@@ -1,0 +1,94 @@
+"""Looks at everything that `run` needs, and says what to do about what is missing."""
+
+import shutil
+from collections.abc import Iterator
+
+from bot.app import backend_spec, repository_settings
+from bot.settings import Settings, SettingsError
+from generation.backend import Finding
+from generation.checkup import check_backend
+from storage import offline
+from storage.errors import JournalInUse, StorageError
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """One finding a check; none of them changes anything but the data folder, which it makes."""
+    findings = [_token(settings)]
+    folder = _folder(settings)
+    findings.append(folder)
+    if folder.ok:
+        findings += [_disk(settings), *_storage(settings)]
+
+    findings += _generation(settings)
+    findings.append(
+        Finding(
+            subject="remote",
+            ok=True,
+            detail=f"none: commits stay in {settings.data / 'dataset'}; this version does not push",
+        )
+    )
+
+    return findings
+
+
+def _token(settings: Settings) -> Finding:
+    try:
+        settings.usable_token  # noqa: B018 - asked for its error
+    except SettingsError as exc:
+        return Finding(subject="token", ok=False, detail=str(exc))
+
+    return Finding(
+        subject="token", ok=True, detail="has a token's shape; whether it is valid, Discord knows"
+    )
+
+
+def _folder(settings: Settings) -> Finding:
+    try:
+        settings.data.mkdir(parents=True, exist_ok=True)
+        probe = settings.data / ".doctor"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as exc:
+        return Finding(
+            subject="data folder",
+            ok=False,
+            detail=f"{settings.data} cannot be written: {exc.strerror}. Choose another with "
+            "OXHERD_DATA, or give this user the right to write there.",
+        )
+
+    return Finding(subject="data folder", ok=True, detail=str(settings.data.resolve()))
+
+
+def _disk(settings: Settings) -> Finding:
+    free_mb = shutil.disk_usage(settings.data).free // 10**6
+    if free_mb < settings.min_free_mb:
+        return Finding(
+            subject="disk",
+            ok=False,
+            detail=f"{free_mb:,} MB free, less than OXHERD_MIN_FREE_MB, {settings.min_free_mb:,}: "
+            "make room, or move OXHERD_DATA.",
+        )
+
+    return Finding(subject="disk", ok=True, detail=f"{free_mb:,} MB free")
+
+
+def _storage(settings: Settings) -> Iterator[Finding]:
+    """Journal and repository. A running bot holds both, which is well."""
+    checks = {
+        "journal": lambda: offline.check_journal(settings.data),
+        "repository": lambda: offline.check_repository(
+            settings.data, repository_settings(settings)
+        ),
+    }
+    for subject, check in checks.items():
+        try:
+            yield Finding(subject=subject, ok=True, detail=check())
+        except JournalInUse as exc:
+            yield Finding(subject=subject, ok=True, detail=f"in use: {exc}")
+        except StorageError as exc:
+            yield Finding(subject=subject, ok=False, detail=str(exc))
+
+
+def _generation(settings: Settings) -> Iterator[Finding]:
+    for device in settings.devices:
+        yield from check_backend(backend_spec(settings), device=device)

@@ -1,0 +1,124 @@
+"""The demo as a person uses it: the real command, in a real browser."""
+
+import asyncio
+import os
+import re
+import shutil
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from playwright.async_api import Browser, Locator, Page, async_playwright, expect
+
+CHROMIUM = shutil.which("chromium")
+
+# Chromium must not look for its maker's servers: the machine may have no network.
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PATIENCE_MS = 30_000
+
+
+class Demo:
+    """`oxherd demo`, running."""
+
+    def __init__(self, process: asyncio.subprocess.Process, url: str) -> None:
+        self.process = process
+        self.url = url
+
+    async def restart_bot(self) -> None:
+        """What `r` and Enter in the terminal do."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(b"r\n")
+        await self.process.stdin.drain()
+        await self.line(r"The bot was restarted")
+
+    async def line(self, pattern: str) -> re.Match[str]:
+        """The next printed line that matches."""
+        assert self.process.stdout is not None
+        async with asyncio.timeout(60):
+            while text := (await self.process.stdout.readline()).decode():
+                if match := re.search(pattern, text):
+                    return match
+
+        raise AssertionError(f"the demo ended without saying {pattern!r}")
+
+
+@asynccontextmanager
+async def running_demo(data: Path) -> AsyncIterator[Demo]:
+    """The demo on a free port; stopped with SIGTERM, which must leave exit status 0."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bot", "demo", "--no-open", "--port", "0", "--data", str(data)),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    try:
+        demo = Demo(process, "")
+        demo.url = (await demo.line(r"(http://127\.0\.0\.1:\d+/\S+)"))[1]
+        yield demo
+    finally:
+        if process.returncode is None:
+            process.terminate()
+
+        async with asyncio.timeout(60):
+            status = await process.wait()
+
+    assert status == 0
+
+
+@asynccontextmanager
+async def browser() -> AsyncIterator[Browser]:
+    """Debian's chromium, headless."""
+    async with async_playwright() as playwright:
+        started = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        try:
+            yield started
+        finally:
+            await started.close()
+
+
+class Member:
+    """Somebody with the page open."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+
+    @classmethod
+    async def open(cls, browser: Browser, url: str, name: str) -> "Member":
+        """Open the page and be that member."""
+        page = await browser.new_page(viewport={"width": 1100, "height": 1300})
+        page.set_default_timeout(PATIENCE_MS)
+        await page.goto(url)
+        await page.get_by_label("Viewing as").select_option(label=name)
+
+        return cls(page)
+
+    async def imagine(self, prompt: str) -> None:
+        """Type /imagine, fill in the prompt, send."""
+        composer = self.page.locator("#channel-composer-input")
+        await composer.click()
+        await composer.press_sequentially("/imagine")
+        await self.page.keyboard.press("Enter")
+        option = self.page.get_by_label("prompt, required")
+        await option.fill(prompt)
+        await option.press("Enter")
+
+    def message(self, text: str) -> Locator:
+        """The newest message that shows the text."""
+        return self.page.locator("article.channel-message", has_text=text).last
+
+    def button(self, message: Locator, emoji: str, slot: int) -> Locator:
+        """👍 or 👎 of one image."""
+        return message.locator("button", has_text=re.compile(rf"{emoji}\s*{slot}\b"))
+
+    async def sees(self, text: str) -> None:
+        """Wait until the text stands on the page."""
+        await expect(self.page.get_by_text(text).last).to_be_visible(timeout=PATIENCE_MS)

@@ -1,0 +1,53 @@
+"""The custom id codec: what is written is read back, and nothing else is."""
+
+import pytest
+import shortuuid
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.custom_ids import NotOurs, SetId, UndoId, VoteId, is_known
+from storage.vote import Rating
+
+IDS = st.uuids().map(shortuuid.encode)
+CUSTOM_IDS = st.one_of(
+    st.builds(VoteId, IDS, st.sampled_from(Rating)),
+    st.builds(UndoId, IDS),
+    st.builds(SetId, st.sampled_from(["again", "details", "cancel"]), IDS),
+)
+
+
+@given(CUSTOM_IDS)
+def test_what_is_written_is_read_back(custom_id: VoteId | UndoId | SetId) -> None:
+    assert type(custom_id).parse(str(custom_id)) == custom_id
+
+
+@given(CUSTOM_IDS)
+def test_every_id_fits_into_discords_hundred_characters(custom_id: VoteId | UndoId | SetId) -> None:
+    assert len(str(custom_id)) <= 100
+
+
+@given(CUSTOM_IDS, st.data())
+def test_a_truncated_id_is_not_ours(
+    custom_id: VoteId | UndoId | SetId, data: st.DataObject
+) -> None:
+    text = str(custom_id)
+    cut = text[: data.draw(st.integers(0, len(text) - 1))]
+
+    assert not is_known(cut)
+    with pytest.raises(NotOurs):
+        type(custom_id).parse(cut)
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        "oxherd1:vote:../../etc/passwd:good",
+        "oxherd1:vote:" + "A" * 22 + ":great",
+        "oxherd2:vote:" + "A" * 22 + ":good",
+        "oxherd1:vote:" + "A" * 22 + ":good\n",
+        "oxherd1:vote:" + "0" * 22 + ":good",
+    ],
+    ids=["path", "rating", "version", "newline", "alphabet"],
+)
+def test_a_forged_id_is_not_ours(forged: str) -> None:
+    assert not is_known(forged)

@@ -1,0 +1,55 @@
+"""Two members use the demo in a real browser, and the dataset on disk is what they said."""
+
+from pathlib import Path
+
+import pytest
+from playwright.async_api import expect
+
+from tests.demo_page import CHROMIUM, PATIENCE_MS, Member, browser, running_demo
+from tests.world import dataset_rows
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.timeout(300),
+    pytest.mark.stalls("starts processes; the bot is in another one"),
+]
+
+
+async def test_two_members_vote_change_undo_and_vote_after_a_restart(tmp_path: Path) -> None:
+    assert CHROMIUM, "chromium is not installed; `make test` installs it on Debian"
+    data = tmp_path / "demo"
+
+    async with running_demo(data) as demo, browser() as chromium:
+        alice = await Member.open(chromium, demo.url, "alice")
+        bob = await Member.open(chromium, demo.url, "bob")
+
+        await alice.imagine("a fox in the snow")
+        await alice.sees("step ")
+        for member in (alice, bob):
+            await expect(member.message("a fox in the snow").locator("img")).to_have_count(
+                4, timeout=PATIENCE_MS
+            )
+
+        await alice.button(alice.message("a fox in the snow"), "👍", 1).click()
+        await alice.sees("👍 recorded for image 1.")
+        await bob.button(bob.message("a fox in the snow"), "👍", 1).click()
+        await bob.sees("👍 recorded for image 1.")
+        await bob.button(bob.message("a fox in the snow"), "👎", 1).click()
+        await bob.sees("👎 recorded for image 1, instead of your 👍.")
+        await bob.button(bob.message("a fox in the snow"), "👍", 4).click()
+        await bob.sees("👍 recorded for image 4.")
+        await bob.message("👍 recorded for image 4.").get_by_role("button", name="Undo").click()
+        await bob.sees("for image 4 is removed")
+
+        await demo.restart_bot()
+        await bob.button(bob.message("a fox in the snow"), "👎", 2).click()
+        await bob.sees("👎 recorded for image 2.")
+
+    rows = dataset_rows(data, "train")
+    images = [row["image_id"] for row in dataset_rows(data, "generations")]
+    votes = sorted((images.index(row["image_id"]) + 1, row["rating"]) for row in rows)
+    assert votes == [(1, "bad"), (1, "good"), (2, "bad")]
+    assert len({row["voter_id"] for row in rows}) == 2
+    assert {row["prompt"] for row in rows} == {"a fox in the snow"}
+    for row in rows:
+        assert (data / "dataset" / row["path"]).read_bytes().startswith(b"\x89PNG")

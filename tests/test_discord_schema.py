@@ -1,0 +1,118 @@
+"""Every request that the bot sends, checked against Discord's own API description.
+
+The description (Discord's, MIT) is not part of this repository; without it these tests skip.
+"""
+
+import json
+import re
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+from referencing import Registry, Resource
+from referencing.jsonschema import DRAFT202012
+
+from storage.vote import Rating
+from tests.world import image_ids, set_button, undo_id, world
+
+DESCRIPTION = Path(__file__).parents[2] / "shared" / "discord-openapi.json"
+
+pytestmark = pytest.mark.skipif(
+    not DESCRIPTION.exists(), reason=f"{DESCRIPTION.name} is not beside this checkout"
+)
+
+
+class Description:
+    """Discord's OpenAPI document, asked for the schema of one request's body."""
+
+    def __init__(self) -> None:
+        self._document = json.loads(DESCRIPTION.read_text())
+        resource = Resource.from_contents(self._document, default_specification=DRAFT202012)
+        self._registry: Registry[Any] = Registry().with_resource("urn:discord", resource)
+        self._paths = [
+            (re.compile(re.sub(r"\{[^}]+\}", "[^/]+", template)), template)
+            for template in self._document["paths"]
+        ]
+
+    def problems(self, method: str, path: str, body: Any) -> list[str]:
+        """What the description has against the request; empty if nothing."""
+        template = self._template(path, method)
+        operation = self._document["paths"][template][method.lower()]
+        if body is None:
+            required = operation.get("requestBody", {}).get("required", False)
+            return ["a body is required"] if required else []
+
+        escaped = template.replace("~", "~0").replace("/", "~1")
+        pointer = f"#/paths/{escaped}/{method.lower()}/requestBody/content/application~1json/schema"
+        validator = Draft202012Validator(
+            {"$ref": f"urn:discord{_encoded(pointer)}"}, registry=self._registry
+        )
+
+        return [error.message[:300] for error in validator.iter_errors(_as_described(body))]
+
+    def _template(self, path: str, method: str) -> str:
+        plain = [
+            template
+            for pattern, template in self._paths
+            if pattern.fullmatch(path) and method.lower() in self._document["paths"][template]
+        ]
+        # /webhooks/{id}/{token}/messages/@original is described next to …/{message_id}
+        assert plain, f"{method} {path} is not described"
+
+        return min(plain, key=lambda template: template.count("{"))
+
+
+def _encoded(pointer: str) -> str:
+    return pointer.replace("{", "%7B").replace("}", "%7D")
+
+
+def _as_described(body: Any) -> Any:
+    """discord.py numbers attachments with integers, which Discord takes and does not describe."""
+    body = deepcopy(body)
+    for part in (body, body.get("data") if isinstance(body, dict) else None):
+        for attachment in (part or {}).get("attachments", []) if isinstance(part, dict) else []:
+            attachment["id"] = str(attachment["id"])
+
+    return body
+
+
+async def test_every_request_matches_discords_description(tmp_path: Path) -> None:
+    description = Description()
+
+    async with world(tmp_path, placeholder_step_seconds=0.4, default_steps=6) as w:
+        message = await w.imagine(w.alice, "a *fox* in the snow", negative_prompt="rain", seed=3)
+        voted = await w.vote(w.bob, message, 1, Rating.GOOD)
+        await w.vote(w.bob, message, 1, Rating.BAD)
+        await w.bob.click(voted.response, custom_id=undo_id(image_ids(message)[0]))
+        await w.bob.click(message, custom_id=set_button(message, "details"))
+        cancelled = await w.bob.click(message, custom_id=set_button(message, "again"))
+        await w.bob.click(
+            cancelled.response, custom_id=set_button(cancelled.response.message, "cancel")
+        )
+        await w.posted()
+        await w.press(w.bob, message, "oxherd1:vote:forged")
+        await w.ask(w.alice, " ")
+        late = await w.ask(w.alice, "an owl")
+        await w.env.advance_time(14 * 60 + 30)
+        await w.posted()
+        requests = [r for r in w.env.http_requests if r.method != "GET"]
+
+    assert late.response is not None
+    kinds = {(r.method, re.sub(r"\d{6,}|simcord[\w.-]+", "…", r.path)) for r in requests}
+    assert len(kinds) >= 5, kinds
+    problems = {
+        f"{r.method} {r.path}": found
+        for r in requests
+        if (found := description.problems(r.method, r.path, r.json))
+    }
+    assert problems == {}
+
+
+def test_the_check_can_fail() -> None:
+    found = Description().problems(
+        "POST", "/channels/1/messages", {"content": "x" * 5000, "components": "no list"}
+    )
+
+    assert found

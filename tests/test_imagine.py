@@ -1,0 +1,241 @@
+"""/imagine as members and moderators meet it."""
+
+from pathlib import Path
+
+import pytest
+
+from bot import replies
+from storage.vote import Rating
+from tests.world import buttons, image_ids, set_button, text_of, vote_ids, world
+
+
+async def test_four_numbered_images_each_with_its_own_two_buttons(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        message = await w.imagine(w.alice, "a fox in the snow")
+
+        assert len(message.attachments) == 4
+        assert set(vote_ids(message)) == {(s, r) for s in (1, 2, 3, 4) for r in Rating}
+        assert len(buttons(message)) == 10
+        [box] = message.components
+        kinds = [child.type.name for child in box.children]
+        assert kinds[1:9] == ["media_gallery", "action_row"] * 4
+        for slot, row in enumerate(kinds_of_rows(box)[:4], start=1):
+            assert [button.label for button in row] == [str(slot), str(slot)]
+
+
+def kinds_of_rows(box: object) -> list[list[object]]:
+    """The buttons of each row."""
+    return [
+        list(child.children)
+        for child in box.children  # type: ignore[attr-defined]  # a discord.Container
+        if child.type.name == "action_row"
+    ]
+
+
+async def test_the_answer_comes_at_once_and_says_where_one_stands(tmp_path: Path) -> None:
+    async with world(tmp_path, placeholder_step_seconds=0.2) as w:
+        first = await w.ask(w.alice, "a fox")
+        second = await w.ask(w.bob, "an owl")
+        third = await w.ask(w.member("carol"), "a crow")
+
+        assert "Starting" in text_of(first.response.message)
+        assert "next in line" in text_of(second.response.message)
+        assert "number 2 in line" in text_of(third.response.message)
+        await w.posted()
+
+
+async def test_progress_is_shown_and_the_message_ends_as_the_result(tmp_path: Path) -> None:
+    async with world(tmp_path, placeholder_step_seconds=0.6, default_steps=6) as w:
+        result = await w.ask(w.alice, "a fox")
+        await w.until(lambda: "step" in text_of(result.response.message))
+
+        await w.posted()
+
+        assert len(w.last_message().attachments) == 4
+        assert result.response.id == w.last_message().id
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "@everyone <@1> <@&2> look",
+        "**bold** `code` ||spoiler|| [link](https://example.org)",
+        "one\ntwo\r\nthree",
+        '=HYPERLINK("https://example.org","click")',
+        "a fox <|endoftext|> in the snow",
+        "漢字 🦊 и кириллица",
+    ],
+    ids=["mentions", "markdown", "newlines", "formula", "token", "scripts"],
+)
+async def test_any_text_is_data(tmp_path: Path, prompt: str) -> None:
+    async with world(tmp_path) as w:
+        message = await w.imagine(w.alice, prompt)
+        await w.vote(w.bob, message, 1, Rating.GOOD)
+        await w.committed()
+
+        [row] = w.rows()
+        assert "<|endoftext|>" not in row["prompt"]
+        assert "\n" not in row["prompt"]
+        assert not row["prompt"].startswith("=")
+        assert message.mentions == []
+        assert not message.mention_everyone
+        for request in w.env.http_requests:
+            assert not _mentions_allowed(request.json)
+
+
+def _mentions_allowed(body: object) -> bool:
+    if not isinstance(body, dict):
+        return False
+
+    data = body.get("data", body)
+    if not isinstance(data, dict) or ("components" not in data and "content" not in data):
+        return False
+
+    return (data.get("allowed_mentions") or {}).get("parse") != []
+
+
+async def test_an_empty_prompt_gets_a_sentence(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        result = await w.ask(w.alice, " ​\n ".replace("​", " "))
+
+        assert result.response.ephemeral
+        assert "The prompt is empty" in text_of(result.response.message)
+
+
+async def test_a_full_line_says_so_with_numbers(tmp_path: Path) -> None:
+    async with world(tmp_path, max_waiting=2, placeholder_step_seconds=0.3) as w:
+        for name in ("a", "b", "c"):
+            await w.ask(w.member(name), "a fox")
+
+        refused = await w.ask(w.bob, "an owl")
+
+        assert refused.response.ephemeral
+        assert "The line is full: 2 requests are waiting" in text_of(refused.response.message)
+        await w.posted()
+
+
+async def test_one_persons_share_is_limited(tmp_path: Path) -> None:
+    async with world(tmp_path, max_waiting_per_person=1, placeholder_step_seconds=0.3) as w:
+        await w.ask(w.alice, "one")
+        await w.ask(w.alice, "two")
+
+        refused = await w.ask(w.alice, "three")
+        accepted = await w.ask(w.bob, "four")
+
+        assert "You already have 1 requests waiting" in text_of(refused.response.message)
+        assert not accepted.response.ephemeral
+        await w.posted()
+
+
+async def test_only_the_requester_cancels(tmp_path: Path) -> None:
+    async with world(tmp_path, placeholder_step_seconds=0.3, default_steps=30) as w:
+        asked = await w.ask(w.alice, "a fox")
+        button = set_button(asked.response.message, "cancel")
+
+        refused = await w.bob.click(asked.response, custom_id=button)
+        await w.alice.click(asked.response, custom_id=button)
+        await w.posted()
+
+        assert text_of(refused.response.message) == replies.NOT_YOURS
+        assert replies.CANCELLED in text_of(w.last_message())
+        assert w.last_message().attachments == []
+
+
+async def test_cancelling_what_is_over_says_so(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        asked = await w.ask(w.alice, "a fox")
+        before = asked.response.message
+        await w.posted()
+
+        late = await w.press(w.alice, before, set_button(before, "cancel"))
+
+        assert late.response.ephemeral
+
+
+async def test_again_makes_new_images_of_the_same_prompt(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        first = await w.imagine(w.alice, "a fox", seed=1, steps=3)
+        await w.bob.click(first, custom_id=set_button(first, "again"))
+        await w.posted()
+        second = w.last_message()
+        await w.committed()
+
+        rows = {row["image_id"]: row for row in w.generations()}
+        old, new = ([rows[i] for i in image_ids(m)] for m in (first, second))
+        assert first.id != second.id
+        assert {row["prompt"] for row in old + new} == {"a fox"}
+        assert {row["steps"] for row in new} == {"3"}
+        assert not {row["seed"] for row in old} & {row["seed"] for row in new}
+
+
+async def test_the_same_seed_makes_the_same_bytes(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        first = await w.imagine(w.alice, "a fox", seed=99)
+        second = await w.imagine(w.bob, "a fox", seed=99)
+        await w.committed()
+
+        hashes = [row["sha256"] for row in w.generations()]
+        assert first.id != second.id
+        assert hashes[:4] == hashes[4:]
+        assert len(set(hashes)) == 4
+
+
+async def test_details_tell_each_images_seed(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        message = await w.imagine(w.alice, "a *fox*", seed=41)
+
+        result = await w.bob.click(message, custom_id=set_button(message, "details"))
+
+        said = text_of(result.response.message)
+        assert result.response.ephemeral
+        assert "a \\*fox\\*" in said
+        assert "placeholder" in said
+        for slot, image_id in enumerate(image_ids(message), start=1):
+            assert f"image {slot}: seed `{40 + slot}`, id `{image_id}`" in said
+
+
+async def test_without_the_right_to_attach_files_nothing_starts(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        w.forbid_attachments()
+
+        result = await w.ask(w.alice, "a fox")
+
+        assert result.response.ephemeral
+        assert text_of(result.response.message) == replies.NO_ATTACHMENTS
+        assert w.parts.executor.status().running == 0
+
+
+async def test_an_interrupted_request_is_explained_after_the_restart(tmp_path: Path) -> None:
+    async with world(tmp_path, placeholder_step_seconds=0.5, default_steps=50) as w:
+        asked = await w.ask(w.alice, "a fox")
+        await w.kill()
+
+        await w.begin()
+        await w.until(lambda: replies.INTERRUPTED in text_of(asked.response.message))
+
+        w.speed_up()
+        await w.alice.click(asked.response, custom_id=set_button(w.last_message(), "again"))
+
+
+async def test_images_arrive_as_a_new_message_when_the_token_is_over(tmp_path: Path) -> None:
+    async with world(tmp_path, placeholder_step_seconds=0.4, default_steps=4) as w:
+        asked = await w.ask(w.alice, "a fox")
+        await w.env.advance_time(14 * 60 + 30)
+
+        await w.posted()
+
+        assert len(w.last_message().attachments) == 4
+        assert w.last_message().id != asked.response.id
+        await w.vote(w.bob, w.last_message(), 1, Rating.GOOD)
+        await w.committed()
+        assert len(w.rows()) == 1
+
+
+async def test_a_message_deleted_while_it_runs_stops_the_work(tmp_path: Path) -> None:
+    async with world(tmp_path, placeholder_step_seconds=0.4, default_steps=50) as w:
+        asked = await w.ask(w.alice, "a fox")
+
+        await asked.response.message.delete()
+        await w.posted()
+
+        assert w.parts.executor.status().running == 0

@@ -1,0 +1,155 @@
+"""What is shipped: locked versions, the Dockerfile, the changelog, and cheap imports."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+LOCKS = ("demo", "dev", "gpu")
+
+
+def locked(name: str) -> dict[str, str]:
+    """Distribution -> version in a lock file."""
+    pins = re.findall(r"^([\w.-]+)==(\S+)", (ROOT / f"locks/{name}.txt").read_text(), re.MULTILINE)
+
+    return {distribution.lower().replace("_", "-"): version for distribution, version in pins}
+
+
+def wanted(*extras: str) -> list[Requirement]:
+    """What pyproject.toml asks for."""
+    texts = [*PROJECT["dependencies"]]
+    for extra in extras:
+        texts += PROJECT["optional-dependencies"][extra]
+
+    return [r for r in map(Requirement, texts) if r.name != "oxherd"]
+
+
+@pytest.mark.parametrize(
+    ("lock", "extras"),
+    [("demo", ["demo"]), ("gpu", ["gpu"]), ("dev", ["demo", "gpu", "dev"])],
+    ids=LOCKS,
+)
+def test_every_dependency_is_locked_at_a_version_it_allows(lock: str, extras: list[str]) -> None:
+    pins = locked(lock)
+
+    for requirement in wanted(*extras):
+        assert Version(pins[requirement.name.lower()]) in requirement.specifier
+
+
+def test_the_locks_agree_with_each_other() -> None:
+    everything = locked("dev")
+
+    for name in ("demo", "gpu"):
+        assert locked(name).items() <= everything.items()
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_a_lock_has_hashes_and_names_no_index(lock: str) -> None:
+    text = (ROOT / f"locks/{lock}.txt").read_text()
+
+    assert "://" not in text
+    assert text.count("==") <= text.count("--hash=sha256:")
+
+
+def test_the_changelog_begins_with_the_version() -> None:
+    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+
+    assert newest is not None
+    assert newest[1] == PROJECT["version"]
+
+
+class TestDockerfile:
+    """Dockerfile.gpu against pyproject.toml; no Docker engine is needed."""
+
+    text = (ROOT / "Dockerfile.gpu").read_text().replace("\\\n", " ")
+    lines: ClassVar = [re.split(r"\s+", line, maxsplit=1) for line in text.splitlines() if line[:1].isupper()]
+
+    def told(self, instruction: str) -> list[str]:
+        return [rest for name, rest in self.lines if name == instruction]
+
+    def test_the_python_is_one_that_the_project_supports(self) -> None:
+        for image in self.told("FROM"):
+            version = re.match(r"python:(\d+\.\d+)-slim", image)
+            assert version is not None
+            assert PROJECT["requires-python"] == f">={version[1]}"
+
+    def test_the_versions_are_the_locked_ones(self) -> None:
+        [install] = [run for run in self.told("RUN") if "--require-hashes" in run]
+
+        assert "-r locks/gpu.txt" in install
+        assert "--no-deps" in install
+
+    def test_every_package_of_the_wheel_is_copied_and_nothing_else_of_the_source(self) -> None:
+        tool = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+        packages = tool["hatch"]["build"]["targets"]["wheel"]["packages"]
+        copied = [rest.split()[0] for rest in self.told("COPY") if not rest.startswith("--from")]
+
+        assert set(packages) <= set(copied)
+        assert "." not in copied
+        ignored = (ROOT / ".dockerignore").read_text()
+        for path in [*packages, "locks/gpu.txt", "pyproject.toml", *PROJECT["license-files"]]:
+            assert f"!{path}\n" in ignored
+
+    def test_the_entry_is_a_console_script_in_exec_form(self) -> None:
+        [entry], [command] = self.told("ENTRYPOINT"), self.told("CMD")
+
+        assert entry == '["oxherd"]'
+        assert "oxherd" in PROJECT["scripts"]
+        assert command == '["run"]'
+        assert self.told("STOPSIGNAL") == ["SIGTERM"]
+
+    def test_it_runs_as_a_numbered_user(self) -> None:
+        assert self.told("USER") == ["10001:10001"]
+        names = [name for name, _ in self.lines]
+        assert names.index("USER") < names.index("ENTRYPOINT")
+
+    def test_state_is_on_volumes(self) -> None:
+        assert self.told("VOLUME") == ['["/data", "/models"]']
+        [environment] = self.told("ENV")
+        assert "OXHERD_DATA=/data" in environment
+        assert "HF_HOME=/models" in environment
+
+    def test_the_health_check_asks_the_running_bot(self) -> None:
+        [check] = self.told("HEALTHCHECK")
+
+        assert check.endswith('["oxherd", "status", "--check"]')
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["status", "--help"], ["status"]], ids=" ".join)
+def test_the_command_line_imports_neither_torch_nor_oxen(
+    arguments: list[str], tmp_path: Path
+) -> None:
+    script = (
+        "import sys\n"
+        f"sys.argv = ['oxherd', *{arguments!r}]\n"
+        "from bot.__main__ import main\n"
+        "try:\n"
+        "    main()\n"
+        "except SystemExit:\n"
+        "    pass\n"
+        "heavy = {'torch', 'diffusers', 'transformers', 'oxen', 'pandas', 'discord'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_bot_process_imports_neither_torch_nor_oxen() -> None:
+    script = (
+        "import sys, bot.app, bot.doctor\n"
+        "heavy = {'torch', 'diffusers', 'transformers', 'oxen', 'pandas', 'polars'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+
+    subprocess.run([sys.executable, "-c", script], check=True)

@@ -1,0 +1,115 @@
+"""Settings: the right value, or a sentence that names the variable."""
+
+from pathlib import Path
+
+import pytest
+
+from bot.settings import SettingsError, load
+
+NO_FILE = Path("/nonexistent/.env")
+A_TOKEN = ".".join(["M" * 26, "G" * 6, "x" * 38])
+
+
+def refused(environment: dict[str, str], file: Path = NO_FILE) -> str:
+    with pytest.raises(SettingsError) as caught:
+        load(environment, file)
+
+    return str(caught.value)
+
+
+def test_without_anything_the_defaults_hold() -> None:
+    settings = load({}, NO_FILE)
+
+    assert settings.model == "CompVis/stable-diffusion-v1-4"
+    assert settings.default_steps == 50
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text("OXHERD_MAX_STEPS=60\nOXHERD_MAX_WAITING=7\n# a comment\nOTHER=1\n")
+
+    settings = load({"OXHERD_MAX_STEPS": "70"}, file)
+
+    assert (settings.max_steps, settings.max_waiting) == (70, 7)
+
+
+def test_an_empty_variable_counts_as_not_set() -> None:
+    assert load({"OXHERD_REVISION": "", "OXHERD_MAX_STEPS": ""}, NO_FILE).revision is None
+
+
+def test_lists_are_separated_by_commas() -> None:
+    settings = load({"OXHERD_DEVICES": "cuda:0, cuda:1", "OXHERD_SIZES": "512x512,64x128"}, NO_FILE)
+
+    assert settings.devices == ("cuda:0", "cuda:1")
+    assert settings.sizes == ("512x512", "64x128")
+
+
+def test_an_unknown_setting_is_named_with_the_nearest_known_one() -> None:
+    sentence = refused({"OXHERD_MAX_WAITNG": "3"})
+
+    assert (
+        sentence == "OXHERD_MAX_WAITNG is not a setting of oxherd. Did you mean OXHERD_MAX_WAITING?"
+    )
+
+
+def test_an_unknown_setting_in_the_file_is_named_too(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("OXHERD_TOKN=x\n")
+
+    assert "Did you mean OXHERD_TOKEN?" in refused({}, tmp_path / ".env")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("OXHERD_MAX_STEPS", "many", "OXHERD_MAX_STEPS: input should be a valid integer"),
+        (
+            "OXHERD_MAX_STEPS",
+            "5000",
+            "OXHERD_MAX_STEPS: input should be less than or equal to 1000",
+        ),
+        ("OXHERD_SIZES", "big", "'big' is not a size like 512x768"),
+        ("OXHERD_SIZES", "500x500", "multiple of 8"),
+        ("OXHERD_BACKEND", "dalle", "'diffusers' or 'placeholder'"),
+        ("OXHERD_DEFAULT_STEPS", "101", "above OXHERD_MAX_STEPS, 100"),
+        ("OXHERD_DEVICES", ",", "OXHERD_DEVICES"),
+    ],
+)
+def test_a_bad_value_is_refused_with_the_variables_name(
+    name: str, value: str, expected: str
+) -> None:
+    assert expected in refused({name: value})
+
+
+def test_the_token_is_never_shown() -> None:
+    settings = load({"OXHERD_TOKEN": A_TOKEN}, NO_FILE)
+
+    assert A_TOKEN not in repr(settings)
+    assert settings.usable_token == A_TOKEN
+
+
+@pytest.mark.parametrize("token", ["", "abc", "1234567890abcdef1234567890abcdef"])
+def test_a_token_without_a_tokens_shape_is_explained(token: str) -> None:
+    settings = load({"OXHERD_TOKEN": token}, NO_FILE)
+
+    with pytest.raises(SettingsError, match="OXHERD_TOKEN") as caught:
+        settings.usable_token  # noqa: B018 - asked for its error
+
+    assert token == "" or token not in str(caught.value)
+
+
+def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"\xff\xfe\x00")
+
+    assert "cannot be read: it is not UTF-8 text" in refused({}, tmp_path / ".env")
+
+
+def test_a_folder_in_place_of_the_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / ".env").mkdir()
+
+    assert "cannot be read" in refused({}, tmp_path / ".env")
+
+
+def test_a_line_that_is_not_an_assignment_is_named(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("OXHERD_MAX_STEPS=60\n'unfinished\n")
+
+    assert "line 2" in refused({}, tmp_path / ".env")
