@@ -3,9 +3,10 @@
 import asyncio
 import itertools
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Self
 
 from generation.backend import BackendSpec
@@ -117,7 +118,7 @@ class Executor:
 
             for ending in endings:
                 if isinstance(ending, Exception):
-                    raise ending  # a mistake in this file: be loud about it
+                    raise ending  # a mistake in our own code: be loud about it
 
     def submit(self, request: ImageRequest, *, owner: int) -> Job:
         """Put a request in the line, or say no at once.
@@ -160,10 +161,11 @@ class Executor:
     async def drain(self, grace_s: float) -> None:
         """Stop accepting, end waiting jobs with Closing, and give running ones `grace_s`.
 
-        Those that still run then end with Closing too.
+        Those that still run then are asked to stop, and end with Closing at their next step, or
+        at the latest when the executor is left.
         """
         self.stop_accepting()
-        self._end_line(Closing())
+        self._end_line(Closing)
         try:
             async with asyncio.timeout(grace_s):
                 await self._nothing_runs.wait()
@@ -211,7 +213,11 @@ class Executor:
                 steps=job.request.steps,
             )
 
-        return JobProgress(state=job.state, step=job.request.steps, steps=job.request.steps)
+        steps = job.request.steps
+
+        return JobProgress(
+            state=job.state, step=steps if job.state is JobState.DONE else 0, steps=steps
+        )
 
     def device_changed(self) -> None:
         """For the devices: give each idle one the next job whose owner may run.
@@ -221,7 +227,7 @@ class Executor:
         try:
             self._refuse_if_nobody_serves()
         except BackendUnavailable as exc:
-            self._end_line(exc)
+            self._end_line(partial(BackendUnavailable, exc.reason))
 
         for device in self._devices:
             if device.state is WorkerState.IDLE:
@@ -249,9 +255,9 @@ class Executor:
             self._line.put_first(job, owner=job.owner)
             job.notify()
 
-    def _end_line(self, error: GenerationError) -> None:
+    def _end_line(self, new_error: Callable[[], GenerationError]) -> None:
         while (job := self._line.take()) is not None:
-            job.break_off(error)
+            job.break_off(new_error())  # one each: an error that is raised collects tracebacks
 
     def _refuse_if_nobody_serves(self) -> None:
         if all(device.state is WorkerState.FAILED for device in self._devices):
