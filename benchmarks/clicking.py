@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bot.custom_ids import NotOurs, VoteId
 from benchmarks.facts import spread_ms
+from bot.custom_ids import NotOurs, VoteId
 from tests.discord_payloads import Message
 from tests.discord_rest import ACKNOWLEDGE_WITHIN_S
 from tests.discord_stub import DiscordStub

@@ -9,8 +9,9 @@ from pathlib import Path
 import shortuuid
 
 from benchmarks.pictures import noise_png
-from storage.repository import RepositorySettings
-from storage.store import NewImage, NewSet, VoteStore
+from storage.store import VoteStore
+from storage.vote import NewImage, NewSet
+from storage.writer_process import RepositorySettings
 
 SLOTS = 4
 PROVENANCE = {
@@ -20,11 +21,9 @@ PROVENANCE = {
     "scheduler": "none",
     "device": "cpu",
     "dtype": "uint8",
-    "versions": "{}",
+    "noise": "1",
 }
-REPOSITORY = RepositorySettings(
-    user_name="benchmark", user_email="benchmark@localhost", licence="not stated"
-)
+REPOSITORY = RepositorySettings()
 KEEP_UNVOTED = timedelta(days=30)
 
 
@@ -77,7 +76,7 @@ async def _posted_set(store: VoteStore, *, kilobytes: int, randomness: random.Ra
             )
         )
 
-    await store.add_images(set_id, images, PROVENANCE)
+    await store.add_images(set_id, images, provenance=PROVENANCE)
     await store.mark_posted(set_id, 1)
 
     return PostedSet(set_id=set_id, images=tuple(images))

@@ -91,12 +91,13 @@ def main() -> None:
             began = time.perf_counter()
             repository.vote(image, prompt="a fox in the snow", rating="good", voter_id=number)
             seconds += time.perf_counter() - began
-            if number % options.every == 0 or seconds > options.most_s:
+            ends = number == len(images) or seconds > options.most_s
+            if number % options.every == 0 or ends:
                 size = disk_bytes(options.folder / "dataset" / ".oxen")
                 point = {"votes": number, "seconds": round(seconds, 2), "oxen_bytes": size}
                 points.write(json.dumps(point) + "\n")
 
-            if seconds > options.most_s:
+            if ends:
                 break
 
 
