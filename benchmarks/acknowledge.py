@@ -10,13 +10,12 @@ puts `asyncio.to_thread` around Oxen and acknowledges afterwards. Prints JSON.
 import argparse
 import asyncio
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.clicking import Click, click, plan, stalls
-from benchmarks.facts import print_result
+from benchmarks.facts import run
 from tests import kept_dataset
 from tests.discord_payloads import Message
 from tests.discord_stub import DiscordStub
@@ -136,11 +135,7 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main() -> None:
     """Measure and print."""
-    options = parsed()
-    with tempfile.TemporaryDirectory(prefix="acknowledge-") as folder:
-        figures = asyncio.run(measure(Path(folder), options))
-
-    print_result("acknowledge", options, **figures)
+    run("acknowledge", parsed(), measure)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
-"""What a figure is worth without: the machine, the versions, the day. And how to sum figures up."""
+"""What every benchmark prints beside its figures, and how figures are summed up."""
 
 import argparse
+import asyncio
 import json
 import math
 import os
 import platform
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -24,22 +26,28 @@ def machine() -> dict[str, Any]:
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
-        "load_before": os.getloadavg()[0],
+        # Others at work on the machine; a figure taken under pressure is a bad one.
+        "load": os.getloadavg()[0],
+        "processor_pressure_percent": _pressure_percent("cpu"),
+        "disk_pressure_percent": _pressure_percent("io"),
         "system": platform.platform(),
-        "file_system": _file_system(Path("/tmp")),  # where the runs keep their folders
+        "file_system": _file_system(Path(tempfile.gettempdir())),
         "python": platform.python_version(),
         "versions": {package: version(package) for package in PACKAGES},
     }
 
 
-def print_result(benchmark: str, options: argparse.Namespace, **figures: Any) -> None:
-    """One JSON object on standard output."""
-    result = {
-        "benchmark": benchmark,
-        "options": {name: _plain(value) for name, value in vars(options).items()},
-        "machine": machine(),
-        **figures,
-    }
+def run(
+    benchmark: str,
+    options: argparse.Namespace,
+    measure: Callable[[Path, argparse.Namespace], Coroutine[Any, Any, Mapping[str, Any]]],
+) -> None:
+    """Measure in a folder that goes away; one JSON object on standard output."""
+    before = machine()
+    with tempfile.TemporaryDirectory(prefix=f"oxherd-{benchmark}-") as folder:
+        figures = asyncio.run(measure(Path(folder), options))
+
+    result = {"benchmark": benchmark, "options": vars(options), "machine": before, **figures}
     sys.stdout.write(json.dumps(result, indent=2) + "\n")
 
 
@@ -69,8 +77,14 @@ def _ms(seconds: float) -> float:
     return round(1000 * seconds, 2)
 
 
-def _plain(value: Any) -> Any:
-    return str(value) if isinstance(value, Path) else value
+def _pressure_percent(resource: str) -> float | None:
+    """How much of the last ten seconds somebody waited for it; None where Linux does not tell."""
+    try:
+        text = Path(f"/proc/pressure/{resource}").read_text(encoding="ascii")
+    except OSError:
+        return None
+
+    return float(text.partition("avg10=")[2].partition(" ")[0])
 
 
 def _processor() -> str:

@@ -12,7 +12,6 @@ images there. Then the same is done the tutorial's way, for as long as is allowe
 import argparse
 import asyncio
 import random
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import tutorial
-from benchmarks.facts import disk_bytes, print_result
+from benchmarks.facts import disk_bytes, run
 from benchmarks.stock import KEEP_UNVOTED, REPOSITORY, SLOTS, oxen_folder, posted_sets
 from storage.store import VoteStore
 from storage.vote import Rating
@@ -148,11 +147,7 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main() -> None:
     """Measure and print."""
-    options = parsed()
-    with tempfile.TemporaryDirectory(prefix="growth-") as folder:
-        figures = asyncio.run(measure(Path(folder), options))
-
-    print_result("growth", options, **figures)
+    run("growth", parsed(), measure)
 
 
 if __name__ == "__main__":

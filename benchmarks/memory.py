@@ -10,14 +10,13 @@ arenas fill, is the first tenth of the messages. Prints JSON.
 
 import argparse
 import asyncio
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from benchmarks.facts import print_result
+from benchmarks.facts import run
 from tests.discord_stub import DiscordStub
 from tests.whole_program import QUICK, WholeProgram
 
@@ -82,11 +81,7 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main() -> None:
     """Measure and print."""
-    options = parsed()
-    with tempfile.TemporaryDirectory(prefix="memory-") as folder:
-        figures = asyncio.run(measure(Path(folder), options))
-
-    print_result("memory", options, **figures)
+    run("memory", parsed(), measure)
 
 
 if __name__ == "__main__":

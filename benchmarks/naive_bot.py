@@ -38,7 +38,7 @@ class NaiveButton(ui.DynamicItem[ui.Button[Any]], template=VoteId.PATTERN):
         """The button that was pressed."""
         return cls(VoteId.parse(match.string))
 
-    async def callback(self, interaction: "discord.Interaction[NaiveBot]") -> None:
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
         """Commit, then say so."""
         await asyncio.to_thread(interaction.client.keep, self.vote, interaction.user.id)
         # Too late is "unknown interaction": the member has read "This interaction failed".

@@ -11,7 +11,6 @@ import asyncio
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any
 
 import psutil
 
-from benchmarks.facts import print_result, spread_ms
+from benchmarks.facts import run, spread_ms
 from tests.discord_stub import DiscordStub
 from tests.whole_program import ROOT, WholeProgram
 
@@ -91,11 +90,7 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main() -> None:
     """Measure and print."""
-    options = parsed()
-    with tempfile.TemporaryDirectory(prefix="startup-") as folder:
-        figures = asyncio.run(measure(Path(folder), options))
-
-    print_result("startup", options, **figures)
+    run("startup", parsed(), measure)
 
 
 if __name__ == "__main__":

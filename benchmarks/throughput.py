@@ -11,7 +11,6 @@ allowed, without any Discord. Prints JSON.
 import argparse
 import asyncio
 import random
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any
 
 from benchmarks import tutorial
 from benchmarks.clicking import FIRST_VOTER, votes_on
-from benchmarks.facts import print_result, spread_ms
+from benchmarks.facts import run, spread_ms
 from benchmarks.stock import KEEP_UNVOTED, REPOSITORY, SLOTS, PostedSet, posted_sets
 from bot import gallery
 from bot.control import ask
@@ -165,11 +164,7 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main() -> None:
     """Measure and print."""
-    options = parsed()
-    with tempfile.TemporaryDirectory(prefix="throughput-") as folder:
-        figures = asyncio.run(measure(Path(folder), options))
-
-    print_result("throughput", options, **figures)
+    run("throughput", parsed(), measure)
 
 
 if __name__ == "__main__":
