@@ -10,7 +10,6 @@ from datetime import datetime
 from typing import Any, Protocol, Self, TypeVar
 
 from storage.errors import StorageError
-from storage.journal import Journal
 from storage.journal_thread import JournalThread
 from storage.repository import CommitInfo
 from storage.writer import Committed
@@ -117,7 +116,7 @@ class Committer:
 
             commit_id = await self._on_thread(writer.snapshot)
             await self._journal.run(
-                lambda journal: journal.mark_snapshot(commit_id=commit_id, now=self._now())
+                lambda journal: journal.progress.mark_snapshot(commit_id=commit_id, now=self._now())
             )
 
             return commit_id
@@ -145,7 +144,7 @@ class Committer:
 
     async def _commit_once(self, writer: AnyWriter) -> bool:
         """One batch. False when nothing waited."""
-        mark = await self._journal.run(Journal.watermark)
+        mark = await self._journal.run(lambda journal: journal.progress.watermark())
         if mark.committed_seq == mark.newest_seq:
             return False
 
@@ -154,7 +153,7 @@ class Committer:
             return False
 
         await self._journal.run(
-            lambda journal: journal.mark_committed(
+            lambda journal: journal.progress.mark_committed(
                 done.upto_seq, commit_id=done.commit_id, now=self._now()
             )
         )
@@ -175,13 +174,13 @@ class Committer:
     async def _started(self) -> AnyWriter:
         self.writer = writer = await self._on_thread(self._start_writer)
         await self._on_thread(writer.wait_until_open)
-        mark = await self._journal.run(Journal.watermark)
+        mark = await self._journal.run(lambda journal: journal.progress.watermark())
         commit_id = mark.commit_id
         if commit_id and not await self._on_thread(lambda: writer.knows(commit_id)):
             # The dataset was made anew or put back from a backup: let it follow from the
             # beginning. What it holds already is no change.
             log.warning("commit %s is not in the dataset: it follows from the start", commit_id)
-            await self._journal.run(Journal.forget_commits)
+            await self._journal.run(lambda journal: journal.progress.forget_commits())
 
         return writer
 

@@ -1,24 +1,17 @@
-"""The journal: every request, image and vote, in one SQLite file on local disk.
+"""Every request, image and vote, in the journal's file.
 
 Kept: everything whose transaction committed, also through `kill -9` and a power cut (WAL,
 synchronous FULL). Not kept: anything if the disk itself is lost.
-One process owns it. The methods here run inside a transaction that the caller opened.
 """
 
-import fcntl
 import json
-import os
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
-from typing import Self
 
-from storage.errors import JournalFailed, JournalForeign, JournalFull, JournalInUse
-from storage.layout import IMAGES_PER_FOLDER, ROWS_PER_SHARD, SHOWN_PER_SHARD, timestamp
-from storage.schema import migrate
+from storage.layout import ShardSizes, timestamp
+from storage.progress import Progress
+from storage.stored import stored_image, stored_set
 from storage.vote import (
     NewImage,
     NewSet,
@@ -30,88 +23,18 @@ from storage.vote import (
     VoteOutcome,
 )
 
-_UNFINISHED = (SetState.WAITING, SetState.RUNNING)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Watermark:
-    """How far the dataset follows the journal."""
-
-    committed_seq: int
-    newest_seq: int
-    commit_id: str | None
-    committed_at: datetime | None
-    snapshot_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Backlog:
-    """The votes that are not in the dataset yet."""
-
-    votes: int
-    oldest_at: datetime | None
+SHARD_SIZES = ShardSizes()
 
 
 class Journal:
-    """One open journal, owned by this process."""
+    """What can be noted and asked. Methods run inside a transaction of the caller's."""
 
-    def __init__(self, connection: sqlite3.Connection, *, path: Path) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, *, shard_sizes: ShardSizes = SHARD_SIZES
+    ) -> None:
         self._connection = connection
-        self._path = path
-
-    @classmethod
-    @contextmanager
-    def open(cls, path: Path) -> Iterator[Self]:
-        """Own the journal at `path`, made if absent, until the block ends.
-
-        Raises JournalInUse, JournalTooNew, JournalForeign, JournalFull or JournalFailed.
-        The connection may be used from any one thread at a time.
-        """
-        with _ownership(path), _disk_errors(path):
-            connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            try:
-                connection.row_factory = sqlite3.Row
-                connection.execute("PRAGMA busy_timeout = 5000")
-                migrate(connection, path=path)
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute("PRAGMA synchronous = FULL")
-                connection.execute("PRAGMA foreign_keys = ON")
-                yield cls(connection, path=path)
-            finally:
-                connection.close()
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """All or nothing, durable when the block has ended without an error."""
-        with _disk_errors(self._path):
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._connection.execute("COMMIT")
-            finally:
-                if self._connection.in_transaction:  # SQLite may have rolled back by itself
-                    self._connection.execute("ROLLBACK")
-
-    @contextmanager
-    def savepoint(self) -> Iterator[None]:
-        """All or nothing inside a transaction: an error leaves the neighbours' work alone."""
-        with _disk_errors(self._path):
-            self._connection.execute("SAVEPOINT operation")
-            try:
-                yield
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK TO operation")
-                    self._connection.execute("RELEASE operation")
-
-                raise
-
-            self._connection.execute("RELEASE operation")
-
-    @property
-    def in_transaction(self) -> bool:
-        """False after an error that made SQLite give the whole transaction up."""
-        return self._connection.in_transaction
+        self._shard_sizes = shard_sizes
+        self.progress = Progress(connection)
 
     # Requests and their images
 
@@ -193,7 +116,7 @@ class Journal:
             row = self._next("shown_row") - 1
             self._connection.execute(
                 "UPDATE images SET shown_row = ?, shown_shard = ?, seq = ? WHERE image_id = ?",
-                (row, row // SHOWN_PER_SHARD, self._next("seq"), image_id),
+                (row, row // self._shard_sizes.shown_rows, self._next("seq"), image_id),
             )
 
     # Votes
@@ -234,7 +157,7 @@ class Journal:
             self._show(image["set_id"], now=now)
 
         if image["image_shard"] is None:
-            shard = (self._next("image") - 1) // IMAGES_PER_FOLDER
+            shard = (self._next("image") - 1) // self._shard_sizes.images
             self._connection.execute(
                 "UPDATE images SET image_shard = ? WHERE image_id = ?", (shard, image_id)
             )
@@ -249,7 +172,7 @@ class Journal:
                     rating,
                     timestamp(now),
                     row,
-                    row // ROWS_PER_SHARD,
+                    row // self._shard_sizes.train_rows,
                     self._next("seq"),
                 ),
             )
@@ -277,7 +200,7 @@ class Journal:
             "SELECT * FROM images WHERE set_id = ? ORDER BY slot", (set_id,)
         ).fetchall()
 
-        return _stored_set(row, images)
+        return stored_set(row, images)
 
     def find_image(self, image_id: str) -> StoredImage | None:
         """The image, or None."""
@@ -285,61 +208,16 @@ class Journal:
             "SELECT * FROM images WHERE image_id = ?", (image_id,)
         ).fetchone()
 
-        return None if row is None else _stored_image(row)
+        return None if row is None else stored_image(row)
 
     def unfinished_sets(self) -> list[StoredSet]:
         """Sets that are waiting or running, oldest first."""
         rows = self._connection.execute(
-            "SELECT set_id FROM sets WHERE state IN (?, ?) ORDER BY created_at", _UNFINISHED
+            "SELECT set_id FROM sets WHERE state IN ('waiting', 'running') ORDER BY created_at"
         ).fetchall()
         found = (self.find_set(set_id) for (set_id,) in rows)
 
         return [stored for stored in found if stored is not None]
-
-    # The dataset's progress
-
-    def watermark(self) -> Watermark:
-        """How far the dataset follows the journal."""
-        row = self._connection.execute(
-            "SELECT watermark.*, value AS newest_seq FROM watermark, counters WHERE name = 'seq'"
-        ).fetchone()
-
-        return Watermark(
-            committed_seq=row["committed_seq"],
-            newest_seq=row["newest_seq"],
-            commit_id=row["commit_id"],
-            committed_at=_moment(row["committed_at"]),
-            snapshot_at=_moment(row["snapshot_at"]),
-        )
-
-    def mark_committed(self, seq: int, *, commit_id: str | None, now: datetime) -> None:
-        """Note that the dataset holds every change up to `seq`. A `commit_id` of None keeps the
-        last one: there was nothing to change."""
-        self._connection.execute(
-            "UPDATE watermark SET committed_seq = ?, commit_id = coalesce(?, commit_id),"
-            " committed_at = CASE WHEN ? IS NULL THEN committed_at ELSE ? END",
-            (seq, commit_id, commit_id, timestamp(now)),
-        )
-
-    def mark_snapshot(self, *, commit_id: str | None, now: datetime) -> None:
-        """Note that `train.csv` is as new as the rest."""
-        self._connection.execute(
-            "UPDATE watermark SET snapshot_at = ?, commit_id = coalesce(?, commit_id)",
-            (timestamp(now), commit_id),
-        )
-
-    def forget_commits(self) -> None:
-        """Let the dataset follow from the very first change again."""
-        self._connection.execute("UPDATE watermark SET committed_seq = 0, commit_id = NULL")
-
-    def backlog(self) -> Backlog:
-        """The votes that are not in the dataset yet."""
-        votes, oldest_at = self._connection.execute(
-            "SELECT count(*), min(voted_at) FROM votes"
-            " WHERE seq > (SELECT committed_seq FROM watermark)"
-        ).fetchone()
-
-        return Backlog(votes=votes, oldest_at=_moment(oldest_at))
 
     # Images nobody voted on
 
@@ -378,105 +256,9 @@ class Journal:
 
         return [image_id for (image_id,) in rows]
 
-    def identity(self) -> str:
-        """A random name, given when the journal was made: its dataset carries it."""
-        (identity,) = self._connection.execute("SELECT journal_id FROM watermark").fetchone()
-
-        return str(identity)
-
     def _next(self, counter: str) -> int:
         (value,) = self._connection.execute(
             "UPDATE counters SET value = value + 1 WHERE name = ? RETURNING value", (counter,)
         ).fetchone()
 
         return int(value)
-
-
-@contextmanager
-def _ownership(path: Path) -> Iterator[None]:
-    """Hold `<journal>.lock`, which says who has it. The kernel lets go when the process ends."""
-    lock_path = path.with_name(f"{path.name}.lock")
-    with lock_path.open("a+", encoding="ascii") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as exc:
-            lock.seek(0)
-            raise JournalInUse.by(lock.read().strip(), path=path) from exc
-
-        lock.truncate(0)
-        lock.write(f"{os.getpid()}\n")
-        lock.flush()
-        yield
-
-
-@contextmanager
-def _disk_errors(path: Path) -> Iterator[None]:
-    """Translate what SQLite says about the disk and the file."""
-    try:
-        yield
-    except sqlite3.DatabaseError as exc:
-        # Programming mistakes (constraints, SQL) pass as they are.
-        code = getattr(exc, "sqlite_errorcode", 0) & 0xFF
-        if code == sqlite3.SQLITE_FULL:
-            raise JournalFull.at(path) from exc
-
-        if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
-            raise JournalForeign.at(path, found=str(exc)) from exc
-
-        if code in _DISK_CODES:
-            raise JournalFailed.at(path, reason=str(exc)) from exc
-
-        raise
-
-
-_DISK_CODES = (
-    sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_READONLY,
-    sqlite3.SQLITE_BUSY,
-    sqlite3.SQLITE_PERM,
-)
-
-
-def _moment(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)
-
-
-def _stored_image(row: sqlite3.Row) -> StoredImage:
-    return StoredImage(
-        image_id=row["image_id"],
-        set_id=row["set_id"],
-        slot=row["slot"],
-        seed=row["seed"],
-        sha256=row["sha256"],
-        removed_at=_moment(row["removed_at"]),
-    )
-
-
-def _stored_set(row: sqlite3.Row, images: Sequence[sqlite3.Row]) -> StoredSet:
-    request = NewSet(
-        set_id=row["set_id"],
-        requester_id=row["requester_id"],
-        guild_id=row["guild_id"],
-        channel_id=row["request_channel_id"],
-        interaction_id=row["interaction_id"],
-        prompt=row["prompt"],
-        negative_prompt=row["negative_prompt"],
-        seeds=tuple(json.loads(row["seeds"])),
-        steps=row["steps"],
-        guidance_scale=row["guidance_scale"],
-        width_px=row["width_px"],
-        height_px=row["height_px"],
-    )
-    provenance: Mapping[str, str] | None = row["provenance"] and json.loads(row["provenance"])
-
-    return StoredSet(
-        request=request,
-        state=SetState(row["state"]),
-        channel_id=row["channel_id"],
-        message_id=row["message_id"],
-        provenance=provenance,
-        created_at=datetime.fromisoformat(row["created_at"]),
-        posted_at=_moment(row["posted_at"]),
-        images=tuple(map(_stored_image, images)),
-    )

@@ -14,6 +14,7 @@ from typing import Any, Self, TypeVar
 
 from storage.errors import StoreClosing
 from storage.journal import Journal
+from storage.journal_file import JournalFile
 
 T = TypeVar("T")
 
@@ -37,7 +38,7 @@ class JournalThread:
     async def open(cls, path: Path) -> AsyncIterator[Self]:
         """Own the journal until the block ends; then what waits is finished first.
 
-        Raises what `Journal.open` raises.
+        Raises what `JournalFile.open` raises.
         """
         self = cls(path)
         thread = threading.Thread(target=self._live, name="oxherd-journal")
@@ -68,10 +69,10 @@ class JournalThread:
 
     def _live(self) -> None:
         try:
-            with Journal.open(self._path) as journal:
+            with JournalFile.open(self._path) as file:
                 self._tell([(self._opened, None)])
                 while tickets := self._next_tickets():
-                    self._tell(_transact(journal, tickets))
+                    self._tell(_transact(file, tickets))
         except Exception as exc:  # noqa: BLE001 - belongs to whoever opened the journal
             self._tell([(self._opened, _Failure(exc))])
         finally:
@@ -108,21 +109,21 @@ class _Failure:
         self.error = error
 
 
-def _transact(journal: Journal, tickets: list[_Ticket]) -> list[_Answer]:
+def _transact(file: JournalFile, tickets: list[_Ticket]) -> list[_Answer]:
     """What to tell each of the waiting, once it is durable."""
     try:
-        with journal.transaction():
-            return [(done, _attempt(journal, operation)) for operation, done in tickets]
+        with file.transaction():
+            return [(done, _attempt(file, operation)) for operation, done in tickets]
     except Exception as exc:  # noqa: BLE001 - every promise is answered, with the error
         return [(done, _Failure(exc)) for _, done in tickets]
 
 
-def _attempt(journal: Journal, operation: Callable[[Journal], Any]) -> Any:
+def _attempt(file: JournalFile, operation: Callable[[Journal], Any]) -> Any:
     try:
-        with journal.savepoint():
-            return operation(journal)
+        with file.savepoint():
+            return operation(Journal(file.connection))
     except Exception as exc:
-        if not journal.in_transaction:
+        if not file.in_transaction:
             raise  # SQLite gave the whole transaction up: nobody's work is kept
 
         return _Failure(exc)

@@ -5,13 +5,22 @@ rows changed, and no file or folder grows without bound.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
-# Settled by measuring bytes and time a commit at 1,000 and at 20,000 votes (docs/dataset.md).
-# The journal keeps the shard each row was given, so these may change without moving anything.
-ROWS_PER_SHARD = 128
-SHOWN_PER_SHARD = 64
-IMAGES_PER_FOLDER = 256
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardSizes:
+    """How much goes into one file or folder.
+
+    Settled by measuring bytes and milliseconds a commit at 1,000 and at 20,000 votes. The
+    journal keeps the shard that each row was given, so these may change and nothing moves.
+    """
+
+    train_rows: int = 128
+    shown_rows: int = 64
+    images: int = 256
+
 
 CARD = "README.md"
 SNAPSHOT = "train.csv"

@@ -57,9 +57,10 @@ class OxenSettings:
 class OxenRepository:
     """One open Oxen repository that oxherd made."""
 
-    def __init__(self, repo: Any, *, path: Path) -> None:
+    def __init__(self, repo: Any, *, path: Path, head: str) -> None:
         self._repo = repo
         self._path = path
+        self._head = head
 
     @classmethod
     def open(cls, settings: OxenSettings) -> Self:
@@ -78,10 +79,11 @@ class OxenRepository:
                 _create(path, text=text)
 
             _refuse_foreign(path, journal_id=settings.journal_id)
-            repository = cls(oxen.Repo(str(path)), path=path)
-            repository._repo.log()  # the first call that meets another process's lock
-            repository._repo.restore(".", staged=True)
+            repo = oxen.Repo(str(path))
+            head = repo.log()[0].id  # the first call that meets another process's lock
+            repo.restore(".", staged=True)
 
+        repository = cls(repo, path=path, head=head)
         repository._renew_card(text)
 
         return repository
@@ -109,19 +111,20 @@ class OxenRepository:
 
     def commit(self, message: str) -> str | None:
         with _vendor_errors(self._path, doing="committing"):
-            before = self._repo.log()[0].id
             try:
-                return str(self._repo.commit(message).id)
+                self._head = self._repo.commit(message).id
             except ValueError as exc:
                 if "No changes to commit" in str(exc):
                     return None
 
                 # It may raise after the commit landed: look before anybody tries again.
-                after = self._repo.log()[0].id
-                if after == before:
+                head = self._repo.log()[0].id
+                if head == self._head:
                     raise
 
-                return str(after)
+                self._head = head
+
+            return self._head
 
     def log(self, limit: int) -> Sequence[CommitInfo]:
         with _vendor_errors(self._path, doing="reading the history"):

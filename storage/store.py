@@ -222,8 +222,8 @@ class VoteStore:
         """How the store is."""
         mark, backlog, free_bytes = await self._journal.run(
             lambda journal: (
-                journal.watermark(),
-                journal.backlog(),
+                journal.progress.watermark(),
+                journal.progress.backlog(),
                 shutil.disk_usage(self._folder.root).free,
             )
         )
@@ -289,7 +289,7 @@ class VoteStore:
             await asyncio.sleep(_HOUSEKEEPING_EVERY_S)
 
     async def _snapshot_if_due(self) -> None:
-        mark = await self._journal.run(Journal.watermark)
+        mark = await self._journal.run(lambda journal: journal.progress.watermark())
         if mark.snapshot_at is None or self._clock() - mark.snapshot_at >= _SNAPSHOT_EVERY:
             await self.snapshot()
 

@@ -1,0 +1,60 @@
+"""What can be done with the data folder while no bot runs on it, through the bot's own code.
+
+Everything here raises a StorageError: JournalInUse when a bot does run.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from storage.folder import DataFolder
+from storage.journal_file import JournalFile
+from storage.progress import Progress
+from storage.repository import CommitInfo
+from storage.writer_process import RepositorySettings, WriterProcess
+
+_PATIENCE_S = 600.0
+
+
+def snapshot(data_dir: Path, settings: RepositorySettings) -> str | None:
+    """Write `train.csv` from what is committed; the commit's id, None if it was new enough."""
+    with _writer(data_dir, settings) as writer:
+        return writer.snapshot()
+
+
+def log(data_dir: Path, settings: RepositorySettings, *, limit: int) -> Sequence[CommitInfo]:
+    """The newest commits, newest first."""
+    with _writer(data_dir, settings) as writer:
+        return writer.log(limit)
+
+
+def check_journal(data_dir: Path) -> str:
+    """Open the journal, made if absent; a phrase that says what was found."""
+    folder = DataFolder(data_dir)
+    folder.root.mkdir(parents=True, exist_ok=True)
+    with JournalFile.open(folder.journal) as file, file.transaction():
+        waiting = Progress(file.connection).backlog().votes
+
+    return f"{folder.journal} opens, {waiting} votes wait to be committed"
+
+
+def check_repository(data_dir: Path, settings: RepositorySettings) -> str:
+    """Open the dataset, made if absent; a phrase that says what was found."""
+    with _writer(data_dir, settings) as writer:
+        commits = len(writer.log(1_000_000))
+
+    return f"{DataFolder(data_dir).dataset} opens, {commits} commits"
+
+
+@contextmanager
+def _writer(data_dir: Path, settings: RepositorySettings) -> Iterator[WriterProcess]:
+    folder = DataFolder(data_dir)
+    folder.root.mkdir(parents=True, exist_ok=True)
+    # The lock says that no bot runs; a bot that starts meanwhile is refused.
+    with JournalFile.open(folder.journal):
+        writer = WriterProcess.start(folder, settings, timeout_s=_PATIENCE_S)
+        try:
+            writer.wait_until_open()
+            yield writer
+        finally:
+            writer.close()

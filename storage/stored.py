@@ -1,0 +1,51 @@
+"""From the journal's rows to the values that the rest of the program knows. Pure."""
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from datetime import datetime
+
+from storage.vote import NewSet, SetState, StoredImage, StoredSet
+
+
+def moment(text: str | None) -> datetime | None:
+    """A time as the journal writes it."""
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def stored_image(row: sqlite3.Row) -> StoredImage:
+    return StoredImage(
+        image_id=row["image_id"],
+        set_id=row["set_id"],
+        slot=row["slot"],
+        seed=row["seed"],
+        sha256=row["sha256"],
+        removed_at=moment(row["removed_at"]),
+    )
+
+
+def stored_set(row: sqlite3.Row, images: Sequence[sqlite3.Row]) -> StoredSet:
+    request = NewSet(
+        set_id=row["set_id"],
+        requester_id=row["requester_id"],
+        guild_id=row["guild_id"],
+        channel_id=row["request_channel_id"],
+        interaction_id=row["interaction_id"],
+        prompt=row["prompt"],
+        negative_prompt=row["negative_prompt"],
+        seeds=tuple(json.loads(row["seeds"])),
+        steps=row["steps"],
+        guidance_scale=row["guidance_scale"],
+        width_px=row["width_px"],
+        height_px=row["height_px"],
+    )
+    return StoredSet(
+        request=request,
+        state=SetState(row["state"]),
+        channel_id=row["channel_id"],
+        message_id=row["message_id"],
+        provenance=None if row["provenance"] is None else json.loads(row["provenance"]),
+        created_at=datetime.fromisoformat(row["created_at"]),
+        posted_at=moment(row["posted_at"]),
+        images=tuple(map(stored_image, images)),
+    )
