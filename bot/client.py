@@ -63,11 +63,14 @@ class OxherdClient(discord.AutoShardedClient):
             return
 
         custom_id = interaction.custom_id or ""
-        if custom_id.startswith(custom_ids.PREFIX) and not (
-            custom_ids.is_known(custom_id) and _is_on(interaction.message, custom_id)
-        ):
+        if not custom_id.startswith(custom_ids.PREFIX):
+            return
+
+        if not custom_ids.is_known(custom_id):
             log.warning("interaction %d: unknown button %.100r", interaction.id, custom_id)
             await say_privately(interaction, replies.NOT_OURS)
+        elif not _is_on(interaction.message, custom_id):
+            await say_privately(interaction, replies.BUTTON_GONE)
 
     async def on_error(self, event_method: str, /, *args: Any, **kwargs: Any) -> None:
         """Keep running, and keep the cause."""

@@ -24,6 +24,7 @@ NOT_OURS = (
     "I do not know this button. It may come from a newer or older version of me; nothing was "
     "recorded."
 )
+BUTTON_GONE = "This message has changed and no longer has that button; nothing was recorded."
 NO_ATTACHMENTS = (
     "I am not allowed to attach files in this channel, so I could not show you the images. "
     "Ask a moderator to give me the permission “Attach Files” here."

@@ -21,6 +21,7 @@ from bot.app import Parts, following, opened
 from bot.client import OxherdClient
 from bot.custom_ids import SetId, UndoId, VoteId
 from bot.settings import Settings
+from generation.device import WorkerState
 from storage.vote import Rating
 
 PATIENCE_S = 20.0
@@ -69,9 +70,14 @@ class World:
         await self._life.enter_async_context(following(self.parts.studio))
         await self.env.restart_bot(self.client)
         await self.client.tree.sync()
+        await self.until(lambda: self.worker_state() is WorkerState.IDLE)
+
+    def worker_state(self) -> WorkerState:
+        """What the one worker does."""
+        return self.parts.executor.status().workers[0].state
 
     async def end(self) -> None:
-        """Stop the bot; Discord and the folder stay."""
+        """Stop the bot at once, whatever it was doing; Discord and the folder stay."""
         await self._life.aclose()
 
     async def restart(self) -> None:
@@ -81,7 +87,9 @@ class World:
 
     async def ask(self, member: Any, prompt: str, **options: Any) -> InteractionResult:
         """/imagine, and nothing more: the answer that comes at once."""
-        result: InteractionResult = await member.slash(self.channel, "imagine", prompt=prompt, **options)
+        result: InteractionResult = await member.slash(
+            self.channel, "imagine", prompt=prompt, **options
+        )
 
         return result
 
