@@ -164,9 +164,11 @@ def snapshot(env_file: EnvFile = DEFAULT_ENV_FILE) -> None:
         try:
             commit = asyncio.run(ask(settings.data, "snapshot"))
         except NotRunning:
-            from bot import offline
+            from bot.app import repository_settings
+            from storage import offline
 
-            commit = offline.snapshot(settings)
+            _require_dataset(settings)
+            commit = offline.snapshot(settings.data, repository_settings(settings))
 
         Console().print(
             "train.csv was up to date." if commit is None else f"Wrote train.csv as {commit}."
@@ -184,9 +186,12 @@ def show_log(
         try:
             commits = asyncio.run(ask(settings.data, "log", limit=limit))
         except NotRunning:
-            from bot import offline
+            from bot.app import repository_settings
+            from bot.report import plain
+            from storage import offline
 
-            commits = offline.log(settings, limit)
+            _require_dataset(settings)
+            commits = plain(offline.log(settings.data, repository_settings(settings), limit=limit))
 
         screens.show_log(Console(), commits)
 
@@ -207,6 +212,15 @@ def main() -> None:
 
 def _settings(env_file: Path) -> Settings:
     return load(os.environ, env_file)
+
+
+def _require_dataset(settings: Settings) -> None:
+    """Asking about a dataset must not make one."""
+    if not (settings.data / "dataset").is_dir():
+        raise NotRunning(
+            f"There is no dataset in {settings.data}; the bot makes it when it starts. "
+            "OXHERD_DATA names the folder."
+        )
 
 
 @contextmanager

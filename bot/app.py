@@ -14,9 +14,6 @@ from datetime import timedelta
 
 import aiohttp
 import discord
-from storage.card import CardFacts
-from storage.store import VoteStore
-from storage.writer_process import RepositorySettings
 
 from bot import control, report
 from bot.client import OxherdClient
@@ -26,6 +23,9 @@ from generation.backend import BackendSpec
 from generation.executor import Executor
 from generation.limits import ExecutorLimits
 from generation.request import Limits
+from storage.card import CardFacts
+from storage.store import VoteStore
+from storage.writer_process import RepositorySettings
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SET_BUTTONS = {
     "again": ("Again", "🎲", discord.ButtonStyle.secondary),
     "details": ("Details", "🔎", discord.ButtonStyle.secondary),
-    "cancel": ("Cancel", "✖️", discord.ButtonStyle.danger),
+    "cancel": ("Cancel", None, discord.ButtonStyle.danger),
 }
 
 

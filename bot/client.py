@@ -5,7 +5,6 @@ from typing import Any
 
 import discord
 from discord import app_commands
-from storage.store import VoteStore
 
 from bot import custom_ids, replies
 from bot.answers import say_privately
@@ -13,6 +12,7 @@ from bot.buttons import SetButton, UndoButton, VoteButton
 from bot.imagine import imagine_command
 from bot.settings import Settings
 from bot.studio import Studio
+from storage.store import VoteStore
 
 log = logging.getLogger(__name__)
 

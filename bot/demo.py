@@ -5,6 +5,7 @@ draws them and says so on each.
 """
 
 import asyncio
+import logging
 import os
 import sys
 import webbrowser
@@ -31,7 +32,8 @@ PATIENCE = 400
 WELCOME = """\
 **Welcome to oxherd's demo.** This is a simulated Discord: nothing leaves your machine.
 1. Type `/imagine` below, fill in a prompt and send it.
-2. When the four images are there, press 👍 or 👎 under them. Only you see the answer.
+2. When the four images are there, press 👍 or 👎 under them. Only you see the answer, \
+at the end of the channel.
 3. Be somebody else with the member menu, and vote again."""
 
 
@@ -100,6 +102,8 @@ async def _simulated_discord(
     members: Sequence[str], port: int
 ) -> AsyncIterator[tuple["Env", "Preview"]]:
     """A server with a channel and its members, and the page that shows it."""
+    # simcord tries a client without intents first, which discord.py warns about.
+    logging.getLogger("discord.state").setLevel(logging.ERROR)
     try:
         import simcord
         from simcord import SetupError

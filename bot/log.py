@@ -10,5 +10,7 @@ def configure(level: str) -> None:
         format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
         datefmt="%Y-%m-%dT%H:%M:%S%z",
     )
-    # discord.py announces every reconnect and rate limit at info; that is debugging to operators.
+    # discord.py announces every reconnect at info; that is debugging to operators.
     logging.getLogger("discord").setLevel(max(logging.getLogger().level, logging.WARNING))
+    # It also warns that voice is not supported. It is not.
+    logging.getLogger("discord.client").setLevel(logging.ERROR)

@@ -83,7 +83,7 @@ def outcome_sentence(outcome: VoteOutcome) -> str:
 
 def progress_sentence(progress: JobProgress) -> str:
     """Where a request stands: its place, an honest wait, or the steps done."""
-    wait = "" if progress.eta_s is None else f", about {duration(progress.eta_s)}"
+    wait = "" if progress.eta_s is None else f", {duration(progress.eta_s)}"
     if progress.position is not None:
         place = "next in line" if progress.position == 1 else f"number {progress.position} in line"
         return f"⏳ Waiting: {place}{wait} until it is done."
@@ -103,12 +103,12 @@ def duration(seconds: float) -> str:
         return "a few seconds"
 
     if seconds < 55:
-        return f"{5 * round(seconds / 5)} seconds"
+        return f"about {5 * round(seconds / 5)} seconds"
 
     if seconds < 90:
-        return "a minute"
+        return "about a minute"
 
-    return f"{round(seconds / 60)} minutes"
+    return f"about {round(seconds / 60)} minutes"
 
 
 def parameters(request: ImageRequest | NewSet) -> str:
@@ -159,7 +159,7 @@ def refusal(error: GenerationError | StorageError, *, reference: str) -> str:
             return CANCELLED
         case DeadlineExceeded(seconds=seconds):
             return (
-                f"This took longer than the {duration(seconds)} that one request may take, so I "
+                f"This took longer than one request may take ({duration(seconds)}), so I "
                 "stopped it. Fewer steps or a smaller size would help."
             )
         case BackendUnavailable():

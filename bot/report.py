@@ -1,16 +1,16 @@
 """What the running bot tells another shell: its state, snapshots, and the last commits."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
-
-from storage.store import VoteStore
 
 from bot.client import OxherdClient
 from bot.control import Handler
 from bot.settings import Settings
 from generation.device import WorkerState
 from generation.executor import Executor
+from storage.repository import CommitInfo
+from storage.store import VoteStore
 
 
 def handlers(
@@ -25,12 +25,21 @@ def handlers(
         return await store.snapshot()
 
     async def log(request: Mapping[str, Any]) -> list[dict[str, str]]:
-        return [
-            {"id": commit.id, "at": commit.at.isoformat(), "message": commit.message}
-            for commit in await store.log(int(request["limit"]))
-        ]
+        return plain(await store.log(int(request["limit"])))
 
     return {"status": status, "snapshot": snapshot, "log": log}
+
+
+def plain(commits: Sequence[CommitInfo]) -> list[dict[str, str]]:
+    """Commits as JSON values; times are ISO 8601, UTC."""
+    return [
+        {
+            "id": commit.id,
+            "at": commit.at.astimezone(UTC).isoformat(timespec="seconds"),
+            "message": commit.message,
+        }
+        for commit in commits
+    ]
 
 
 async def gathered(

@@ -11,8 +11,6 @@ from typing import Any
 import discord
 import shortuuid
 from discord import ui
-from storage.store import VoteStore
-from storage.vote import NewImage, NewSet, SetState, StoredSet
 
 from bot import gallery, replies
 from bot.answers import answered, in_time, say_privately, tolerated
@@ -22,6 +20,8 @@ from generation.executor import Executor
 from generation.job import Job
 from generation.request import MAX_SEED, ImageRequest, Result
 from storage.errors import StorageError
+from storage.store import VoteStore
+from storage.vote import NewImage, NewSet, SetState, StoredSet
 
 log = logging.getLogger(__name__)
 
@@ -135,7 +135,9 @@ class Studio:
                     message_id=stored.message_id,
                 )
                 try:
-                    await place.show(_ended(stored.request.set_id, _request(stored), replies.INTERRUPTED))
+                    await place.show(
+                        _ended(stored.request.set_id, _request(stored), replies.INTERRUPTED)
+                    )
                 except (discord.HTTPException, MessageDeleted) as exc:
                     log.warning("set %s: could not be told: %r", stored.request.set_id, exc)
 
@@ -284,9 +286,7 @@ def _request(stored: StoredSet) -> ImageRequest:
     )
 
 
-def _new_set(
-    interaction: discord.Interaction[Any], set_id: str, request: ImageRequest
-) -> NewSet:
+def _new_set(interaction: discord.Interaction[Any], set_id: str, request: ImageRequest) -> NewSet:
     return NewSet(
         set_id=set_id,
         requester_id=interaction.user.id,

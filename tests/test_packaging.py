@@ -70,7 +70,7 @@ class TestDockerfile:
     """Dockerfile.gpu against pyproject.toml; no Docker engine is needed."""
 
     text = (ROOT / "Dockerfile.gpu").read_text().replace("\\\n", " ")
-    lines: ClassVar = [re.split(r"\s+", line, maxsplit=1) for line in text.splitlines() if line[:1].isupper()]
+    lines: ClassVar = [line.split(maxsplit=1) for line in text.splitlines() if line[:1].isupper()]
 
     def told(self, instruction: str) -> list[str]:
         return [rest for name, rest in self.lines if name == instruction]
