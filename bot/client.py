@@ -46,6 +46,12 @@ class OxherdClient(discord.AutoShardedClient):
         self.tree.error(self._command_failed)
         self._explained = False
 
+    def is_connected(self) -> bool:
+        """Whether every shard's gateway connection is open."""
+        shards = self.shards.values()
+
+        return bool(shards) and not any(shard.is_closed() for shard in shards)
+
     async def setup_hook(self) -> None:
         """Register the buttons of every message ever posted."""
         self.add_dynamic_items(VoteButton, UndoButton, SetButton)

@@ -114,6 +114,7 @@ async def _simulated_discord(
     nobody = discord.AutoShardedClient(intents=discord.Intents(guilds=True), shard_count=1)
     async with simcord.run(nobody, check_errors=False, settle_timeout=30) as env:
         with env.time_context():
+            env.backend.bot_user.name = "oxherd"
             guild = env.create_guild("oxherd demo")
             channel = guild.create_text_channel("labelling")
             people = [guild.add_member(env.create_user(name)) for name in members]

@@ -48,12 +48,15 @@ async def gathered(
     """The state as plain JSON values; `problems` is empty when all is well."""
     kept = await store.status()
     made = executor.status()
-    connected = client.is_ready() and not client.is_closed()
+    connected = client.is_connected()
     free_mb = kept.disk_free_bytes // 10**6
-    dead = [worker for worker in made.workers if worker.state is WorkerState.FAILED]
     problems = [
         *([] if connected else ["The gateway is not connected."]),
-        *(f"The worker on {worker.device} is down: {worker.last_error}" for worker in dead),
+        *(
+            f"The worker on {worker.device} is {worker.state}: {worker.last_error}"
+            for worker in made.workers
+            if worker.state in (WorkerState.FAILED, WorkerState.RESTARTING)
+        ),
         *([] if kept.writer_alive else ["The writer is down."]),
         *([kept.last_error] if kept.last_error else []),
         *([] if free_mb >= settings.min_free_mb else [f"Only {free_mb} MB of disk are free."]),

@@ -18,7 +18,7 @@ from aiohttp import WSMsgType, web
 from tests import discord_payloads as payloads
 from tests.discord_payloads import Message, Payload
 from tests.discord_rest import BASE, DiscordRest
-from tests.discord_world import DiscordWorld, Disconnected, Interaction
+from tests.discord_world import Disconnected, DiscordWorld, Interaction
 
 HEARTBEAT_MS = 41_250
 HEARTBEAT, IDENTIFY, RESUME, HELLO, HEARTBEAT_ACK = 1, 2, 6, 10, 11
@@ -34,6 +34,7 @@ class DiscordStub(DiscordWorld):
         self.disconnected = asyncio.Event()
         self.disconnected.set()
         self._socket: web.WebSocketResponse | None = None
+        self._refusing = False
         self._sequence = itertools.count(1)
 
     @classmethod
@@ -65,6 +66,12 @@ class DiscordStub(DiscordWorld):
 
         return await self._send(user_id, data, source=message)
 
+    async def hang_up(self) -> None:
+        """Discord ends the gateway connection, and takes no new one."""
+        self._refusing = True
+        if self._socket is not None:
+            await self._socket.close()
+
     async def _send(self, user_id: int, data: Payload, *, source: Message | None) -> Interaction:
         socket = self._socket
         if socket is None:
@@ -86,6 +93,9 @@ class DiscordStub(DiscordWorld):
         return interaction
 
     async def _gateway(self, request: web.Request) -> web.WebSocketResponse:
+        if self._refusing:
+            raise web.HTTPServiceUnavailable
+
         socket = web.WebSocketResponse(max_msg_size=0)
         await socket.prepare(request)
         await socket.send_json({"op": HELLO, "d": {"heartbeat_interval": HEARTBEAT_MS}})

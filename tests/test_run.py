@@ -1,0 +1,315 @@
+"""`oxherd run` as an operator meets it: the whole program against the stand-in for Discord."""
+
+import asyncio
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import pytest
+
+from bot.custom_ids import VoteId
+from tests.discord_payloads import Message
+from tests.discord_stub import DiscordStub
+from tests.whole_program import QUICK, ROOT, WholeProgram, family, role
+from tests.world import dataset_rows
+
+pytestmark = pytest.mark.stalls("starts processes; the bot is in another one")
+
+ALICE, BOB = 2_000_000_000_000_000_001, 2_000_000_000_000_000_002
+
+
+@asynccontextmanager
+async def running(data: Path, **settings: str) -> AsyncIterator[tuple[DiscordStub, WholeProgram]]:
+    """The stand-in, and the program connected to it."""
+    async with (
+        DiscordStub.open() as stub,
+        WholeProgram.running(stub, data, settings={**QUICK, **settings}) as program,
+    ):
+        yield stub, program
+
+
+async def images(stub: DiscordStub, prompt: str = "a fox") -> Message:
+    """What /imagine ends in."""
+    interaction = await stub.command(ALICE, "imagine", prompt=prompt)
+
+    return await asyncio.wait_for(interaction.posted, 30)
+
+
+async def vote(stub: DiscordStub, message: Message, *, member: int = BOB, button: int = 0) -> str:
+    """Press one of the vote buttons; what the member reads."""
+    custom_ids = [c for c in message.buttons if VoteId.PATTERN.fullmatch(c)]
+    interaction = await stub.press(member, message, custom_ids[button])
+
+    return (await asyncio.wait_for(interaction.answered, 30)).content
+
+
+async def problems(program: WholeProgram) -> list[str]:
+    """What `status --check` would print."""
+    state = await program.status()
+    assert state is not None
+    found: list[str] = state["problems"]
+
+    return found
+
+
+async def oxherd(*arguments: str, data: Path, **settings: str) -> tuple[int, str, str]:
+    """A command from another shell: exit status, standard output, standard error."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bot", *arguments),
+        cwd=data.parent,
+        env={**os.environ, **QUICK, "OXHERD_DATA": str(data), "PYTHONPATH": str(ROOT), **settings},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    out, err = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode is not None
+    assert b"Traceback" not in out + err
+
+    return process.returncode, out.decode(), err.decode()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
+async def test_a_stop_flushes_the_votes_and_exits_with_zero(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    data = tmp_path / "data"
+    async with running(data) as (stub, program):
+        message = await images(stub)
+        told = await vote(stub, message)
+
+        program.process.send_signal(number)
+        status = await asyncio.wait_for(program.process.wait(), 60)
+
+    assert status == 0
+    assert told == "👍 recorded for image 1."
+    assert len(dataset_rows(data, "train")) == 1
+    assert "Traceback" not in program.log_end(lines=1000)
+
+
+async def test_a_running_request_gets_its_time_when_the_bot_stops(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    slow = {"OXHERD_PLACEHOLDER_STEP_SECONDS": "0.4", "OXHERD_SHUTDOWN_GRACE_S": "30"}
+    async with running(data, **slow) as (stub, program):
+        await images(stub)
+        asked = await stub.command(ALICE, "imagine", prompt="a fox")
+        late = await stub.command(BOB, "imagine", prompt="an owl")
+        await asyncio.gather(asked.acknowledged, late.acknowledged)
+
+        status = await program.stop()
+
+        assert status == 0
+        assert len(asked.posted.result().attachments) == 4
+        assert late.original is not None
+        assert "I am restarting" in json.dumps(late.original.components)
+
+
+async def test_the_state_can_be_read_from_another_shell(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    async with running(data) as (stub, program):
+        await vote(stub, await images(stub))
+        await program.settled(within_s=30)
+
+        healthy = await oxherd("status", "--check", data=data)
+        table = await oxherd("status", data=data)
+        state = json.loads((await oxherd("status", "--json", data=data))[1])
+        log = await oxherd("log", data=data)
+        snapshot = await oxherd("snapshot", data=data)
+
+        assert healthy == (0, "", "")
+        for word in ("connected", "queue", "worker cpu", "idle", "votes waiting", "last commit"):
+            assert word in table[1]
+        assert state["votes"]["waiting"] == 0
+        assert state["problems"] == []
+        assert "1 vote: 1 good, 0 bad, on 1 image" in log[1]
+        assert "a fox" not in log[1]
+        assert "train.csv" in snapshot[1]
+        assert (data / "dataset" / "train.csv").read_text().count("\n") == 2
+
+
+async def test_health_fails_while_the_gateway_is_gone(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    async with running(data) as (stub, _):
+        await stub.hang_up()
+
+        status, said, _ = await oxherd("status", "--check", data=data)
+
+        assert status == 1
+        assert "The gateway is not connected." in said
+
+
+@pytest.mark.parametrize("who", ["writer", "worker"])
+async def test_health_fails_while_a_process_is_gone(tmp_path: Path, who: str) -> None:
+    data = tmp_path / "data"
+    async with running(data) as (_, program):
+        [victim] = [process for process in family(data) if role(process) == who]
+
+        victim.kill()
+
+        async with asyncio.timeout(10):
+            while not any(who in problem for problem in await problems(program)):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+
+async def test_a_second_bot_on_the_folder_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    async with running(data) as (_, program):
+        status, _, said = await oxherd("run", data=data, OXHERD_TOKEN=_a_token())
+
+        assert status == 1
+        assert f"process {program.process.pid}" in said
+        assert said.count("\n") == 1
+
+
+async def test_offline_commands_answer_when_no_bot_runs(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    async with running(data) as (stub, _):
+        await vote(stub, await images(stub))
+
+    log = await oxherd("log", data=data)
+    snapshot = await oxherd("snapshot", data=data)
+
+    assert "1 vote" in log[1]
+    assert snapshot[0] == 0
+    assert (data / "dataset" / "train.csv").read_text().count("\n") == 2
+
+
+async def test_a_token_that_discord_refuses_is_a_sentence(tmp_path: Path) -> None:
+    async with DiscordStub.open() as stub:
+        status, _, said = await _run_to_its_end(stub.url, tmp_path / "data", _a_token())
+
+    assert status == 78
+    assert said.endswith(
+        "oxherd: Discord does not accept OXHERD_TOKEN. It may have been reset: copy the present "
+        "one from the developer portal (your application, Bot, Reset Token).\n"
+    )
+
+
+async def test_discord_away_asks_the_supervisor_to_try_later(tmp_path: Path) -> None:
+    status, _, said = await _run_to_its_end("http://127.0.0.1:9", tmp_path / "data", _a_token())
+
+    assert status == 75
+    assert "oxherd: Discord could not be reached" in said
+
+
+@pytest.mark.parametrize("what", ["foreign", "newer", "damaged"])
+async def test_a_journal_that_is_not_ours_is_left_alone(tmp_path: Path, what: str) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    journal = data / "journal.sqlite3"
+    if what == "damaged":
+        journal.write_bytes(b"not a database" * 100)
+    else:
+        async with running(data):
+            pass
+        with _database(journal) as database:
+            database.execute(
+                "PRAGMA application_id = 1" if what == "foreign" else "PRAGMA user_version = 999"
+            )
+    before = journal.read_bytes()
+
+    status, _, said = await _run_to_its_end("http://127.0.0.1:9", data, _a_token())
+
+    assert status == 1
+    assert str(journal) in said
+    assert journal.read_bytes() == before
+
+
+async def test_a_repository_made_by_something_else_is_left_alone(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    (data / "dataset").mkdir(parents=True)
+    (data / "dataset" / "README.md").write_text("mine")
+
+    status, _, said = await _run_to_its_end("http://127.0.0.1:9", data, _a_token())
+
+    assert status == 1
+    assert "was not made by oxherd" in said
+    assert (data / "dataset" / "README.md").read_text() == "mine"
+
+
+async def test_a_full_disk_refuses_votes_and_loses_none(small_disk: Path) -> None:
+    data = small_disk / "data"
+    async with running(data) as (stub, program):
+        message = await images(stub)
+        before = await vote(stub, message, button=0)
+        await program.settled(within_s=30)
+
+        filler = small_disk / "filler"
+        _fill(filler)
+        # What is already allocated may still hold a few votes.
+        told = [await vote(stub, message, member=BOB + n, button=2) for n in range(1, 200)]
+        filler.unlink()
+        after = await vote(stub, message, button=4)
+        await program.settled(within_s=60)
+
+    recorded = [text for text in [before, *told, after] if "recorded for image" in text]
+    assert any("My disk is full, so **nothing was recorded**" in text for text in told)
+    assert before in recorded
+    assert after in recorded
+    assert len(dataset_rows(data, "train")) == len(recorded)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own with 24 MB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(place)]
+    if os.geteuid() != 0 or subprocess.run(mount, check=False).returncode != 0:
+        pytest.skip("mounting a small file system needs root")
+
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def _fill(path: Path) -> None:
+    with path.open("wb", buffering=0) as file:
+        for size in (2**20, 2**12, 2**9):
+            try:
+                while True:
+                    file.write(b"x" * size)
+            except OSError:
+                continue
+
+
+@contextmanager
+def _database(path: Path) -> Iterator[sqlite3.Connection]:
+    database = sqlite3.connect(path)
+    try:
+        yield database
+        database.commit()
+    finally:
+        database.close()
+
+
+def _a_token() -> str:
+    return ".".join(["M" * 26, "G" * 6, "x" * 38])
+
+
+async def _run_to_its_end(url: str, data: Path, token: str) -> tuple[int, str, str]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.launch", "run"),
+        cwd=data.parent,
+        env={
+            **os.environ,
+            **QUICK,
+            "OXHERD_DATA": str(data),
+            "OXHERD_TOKEN": token,
+            "PYTHONPATH": str(ROOT),
+            "STUB_URL": url,
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    out, err = await asyncio.wait_for(process.communicate(), 100)
+    assert process.returncode is not None
+    assert b"Traceback" not in out + err
+
+    return process.returncode, out.decode(), err.decode()
