@@ -9,8 +9,8 @@ import logging
 import os
 import sys
 import webbrowser
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,15 +19,11 @@ import discord
 from bot import control, report
 from bot.app import following, opened, stopped_by_signals, wind_down
 from bot.client import OxherdClient
+from bot.demo_page import LivePage
 from bot.settings import Settings
 
 if TYPE_CHECKING:
     from simcord import Env
-    from simcord.preview import Preview
-
-# The page is published anew when the bot did something by itself; looked at this often.
-REFRESH_EVERY_S = 0.25
-PATIENCE = 400
 
 WELCOME = """\
 **Welcome to oxherd's demo.** This is a simulated Discord: nothing leaves your machine.
@@ -68,39 +64,47 @@ async def run_demo(
 
     stop, restart = asyncio.Event(), asyncio.Event()
     with stopped_by_signals(stop), _keys(restart):
-        async with _simulated_discord(members, port) as (env, preview):
-            say(f"\n  The demo:   {preview.url}")
+        async with _simulated_discord(members, port) as (env, page):
+            say(f"\n  The demo:   {page.url}")
             say(f"  Its folder: {data}  (the dataset is in dataset/)")
             say(f"  Its log:    OXHERD_DATA={data} oxherd log\n")
             say("  r + Enter restarts the bot, Ctrl-C stops it.\n")
             if open_browser:
-                webbrowser.open(preview.url)
+                webbrowser.open(page.url)
 
             while not stop.is_set():
-                restart.clear()
-                await _live(env, demo_settings(data), stop, restart)
-                if restart.is_set():
-                    say("  The bot was restarted; its messages and buttons are still there.")
+                await _live(env, page, demo_settings(data), stop, restart, say)
 
 
 async def _live(
-    env: "Env", settings: Settings, stop: asyncio.Event, restart: asyncio.Event
+    env: "Env",
+    page: LivePage,
+    settings: Settings,
+    stop: asyncio.Event,
+    restart: asyncio.Event,
+    say: Callable[[str], None],
 ) -> None:
-    """One life of the bot, from opening its journal to closing it."""
+    """One life of the bot, from opening its journal to closing it; presses wait between two."""
     async with opened(settings) as parts:
         client = OxherdClient(settings, store=parts.store, studio=parts.studio, shard_count=1)
         handlers = report.handlers(settings, parts.store, parts.executor, client)
         async with following(parts.studio), control.served(settings.data, handlers):
-            await _between_actions(lambda: env.restart_bot(client))
+            await env.restart_bot(client)
             await client.tree.sync()
-            await _first_of(stop, restart)
+            async with page.in_use():
+                if restart.is_set():
+                    restart.clear()
+                    say("  The bot was restarted; its messages and buttons are still there.")
+
+                await _first_of(stop, restart)
+
             await wind_down(parts, settings)
 
 
 @asynccontextmanager
 async def _simulated_discord(
     members: Sequence[str], port: int
-) -> AsyncIterator[tuple["Env", "Preview"]]:
+) -> AsyncIterator[tuple["Env", LivePage]]:
     """A server with a channel and its members, and the page that shows it."""
     # simcord tries a client without intents first, which discord.py warns about.
     logging.getLogger("discord.state").setLevel(logging.ERROR)
@@ -122,41 +126,13 @@ async def _simulated_discord(
             assert isinstance(room, discord.TextChannel)
             await room.send(WELCOME)
             preview = env.preview(channel, viewers=people, layout="channel", port=port or None)
-            try:
-                await preview.__aenter__()
-            except SetupError as exc:
-                raise CannotDemo(f"{exc}; --port 0 takes a free one.") from exc
+            async with AsyncExitStack() as stack:
+                try:
+                    page = await stack.enter_async_context(LivePage.open(env, preview))
+                except SetupError as exc:
+                    raise CannotDemo(f"{exc}; --port 0 takes a free one.") from exc
 
-            pump = asyncio.create_task(_keep_fresh(env, preview), name="preview pump")
-            try:
-                yield env, preview
-            finally:
-                pump.cancel()
-                await asyncio.gather(pump, return_exceptions=True)
-                await preview.close()
-
-
-async def _keep_fresh(env: "Env", preview: "Preview") -> None:
-    """Publish what the bot does by itself, such as progress; only when something changed."""
-    seen = 0
-    while True:
-        await asyncio.sleep(REFRESH_EVERY_S)
-        changes = len(env.backend.transcript)
-        if changes != seen:
-            await _between_actions(preview.refresh)
-            seen = changes
-
-
-async def _between_actions(act: Callable[[], Awaitable[None]]) -> None:
-    """Do it when no member's action is under way; simcord runs one thing at a time."""
-    from simcord import SetupError
-
-    for _ in range(PATIENCE):
-        with suppress(SetupError):
-            await act()
-            return
-
-        await asyncio.sleep(REFRESH_EVERY_S)
+                yield env, page
 
 
 async def _first_of(*events: asyncio.Event) -> None:

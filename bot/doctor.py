@@ -1,7 +1,7 @@
 """Looks at everything that `run` needs, and says what to do about what is missing."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from bot.app import backend_spec, repository_settings
 from bot.settings import Settings, SettingsError
@@ -74,11 +74,10 @@ def _disk(settings: Settings) -> Finding:
 
 def _storage(settings: Settings) -> Iterator[Finding]:
     """Journal and repository. A running bot holds both, which is well."""
-    checks = {
-        "journal": lambda: offline.check_journal(settings.data),
-        "repository": lambda: offline.check_repository(
-            settings.data, repository_settings(settings)
-        ),
+    data, repository = settings.data, repository_settings(settings)
+    checks: dict[str, Callable[[], str]] = {
+        "journal": lambda: offline.check_journal(data),
+        "repository": lambda: offline.check_repository(data, repository),
     }
     for subject, check in checks.items():
         try:

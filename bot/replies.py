@@ -17,7 +17,7 @@ from generation.errors import (
 )
 from generation.job import JobProgress
 from generation.request import ImageRequest
-from storage.errors import JournalFull, StorageError
+from storage.errors import JournalFull, StorageError, StoreClosing
 from storage.vote import NewSet, Rating, StoredSet, VoteKind, VoteOutcome
 
 NOT_OURS = (
@@ -169,6 +169,8 @@ def refusal(error: GenerationError | StorageError, *, reference: str) -> str:
                 "My disk is full, so **nothing was recorded**. The moderators need to make room; "
                 "please try again later."
             )
+        case StoreClosing():
+            return "I am restarting, so nothing was recorded. Please press again in a minute."
         case StorageError():
             return (
                 f"I could not record that, so **nothing was recorded**. If you report it, mention "

@@ -71,19 +71,24 @@ class LoopWatch:
 
     def _again(self) -> None:
         self._began_s = time.perf_counter()
-        self._waited_s = self._run_queue_s()
+        self._waited_ns = self._run_queue_ns()
         self._timer = self._loop.call_later(TICK_S, self._tick)
 
     def _tick(self) -> None:
         gone_s = time.perf_counter() - self._began_s - TICK_S
-        not_run_s = self._run_queue_s() - self._waited_s
+        waited_ns = self._run_queue_ns()
+        not_run_s = (
+            sum(max(0, ns - self._waited_ns.get(thread, 0)) for thread, ns in waited_ns.items())
+            / 1e9
+        )
         self.longest_s = max(self.longest_s, gone_s - not_run_s)
         self._again()
 
-    def _run_queue_s(self) -> float:
-        total_ns = 0
+    def _run_queue_ns(self) -> dict[str, int]:
+        """Thread -> how long it was ready without being run."""
+        waited = {}
         for thread in Path("/proc/self/task").glob("*/schedstat"):
             with suppress(OSError):  # the thread has ended
-                total_ns += int(thread.read_text().split()[1])
+                waited[thread.parent.name] = int(thread.read_text().split()[1])
 
-        return total_ns / 1e9
+        return waited

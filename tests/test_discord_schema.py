@@ -17,7 +17,7 @@ from referencing.jsonschema import DRAFT202012
 
 from bot import place
 from storage.vote import Rating
-from tests.world import image_ids, set_button, undo_id, world
+from tests.world import image_ids, seen, set_button, undo_id, world
 
 DESCRIPTION = Path(__file__).parents[2] / "shared" / "discord-openapi.json"
 
@@ -63,7 +63,7 @@ class Description:
         # /webhooks/{id}/{token}/messages/@original is described next to …/{message_id}
         assert plain, f"{method} {path} is not described"
 
-        return min(plain, key=lambda template: template.count("{"))
+        return str(min(plain, key=lambda template: template.count("{")))
 
 
 def _encoded(pointer: str) -> str:
@@ -89,12 +89,10 @@ async def test_every_request_matches_discords_description(
         message = await w.imagine(w.alice, "a *fox* in the snow", negative_prompt="rain", seed=3)
         voted = await w.vote(w.bob, message, 1, Rating.GOOD)
         await w.vote(w.bob, message, 1, Rating.BAD)
-        await w.bob.click(voted.response, custom_id=undo_id(image_ids(message)[0]))
+        await w.bob.click(seen(voted), custom_id=undo_id(image_ids(message)[0]))
         await w.bob.click(message, custom_id=set_button(message, "details"))
         cancelled = await w.bob.click(message, custom_id=set_button(message, "again"))
-        await w.bob.click(
-            cancelled.response, custom_id=set_button(cancelled.response.message, "cancel")
-        )
+        await w.bob.click(seen(cancelled), custom_id=set_button(seen(cancelled).message, "cancel"))
         await w.posted()
         await w.press(w.bob, message, "oxherd1:vote:forged")
         await w.ask(w.alice, " ")

@@ -10,7 +10,7 @@ from bot import place, replies
 from bot.custom_ids import SetId
 from generation.device import WorkerState
 from storage.vote import Rating
-from tests.world import buttons, image_ids, set_button, text_of, vote_ids, world
+from tests.world import buttons, image_ids, seen, set_button, text_of, vote_ids, world
 
 
 async def test_four_numbered_images_each_with_its_own_two_buttons(tmp_path: Path) -> None:
@@ -21,19 +21,12 @@ async def test_four_numbered_images_each_with_its_own_two_buttons(tmp_path: Path
         assert set(vote_ids(message)) == {(s, r) for s in (1, 2, 3, 4) for r in Rating}
         assert len(buttons(message)) == 10
         [box] = message.components
+        assert isinstance(box, discord.Container)
         kinds = [child.type.name for child in box.children]
         assert kinds[1:9] == ["media_gallery", "action_row"] * 4
-        for slot, row in enumerate(kinds_of_rows(box)[:4], start=1):
-            assert [button.label for button in row] == [str(slot), str(slot)]
-
-
-def kinds_of_rows(box: object) -> list[list[object]]:
-    """The buttons of each row."""
-    return [
-        list(child.children)
-        for child in box.children  # type: ignore[attr-defined]  # a discord.Container
-        if child.type.name == "action_row"
-    ]
+        rows = [child for child in box.children if isinstance(child, discord.ActionRow)]
+        labels = [[getattr(button, "label", None) for button in row.children] for row in rows]
+        assert labels[:4] == [["1", "1"], ["2", "2"], ["3", "3"], ["4", "4"]]
 
 
 async def test_the_answer_comes_at_once_and_says_where_one_stands(tmp_path: Path) -> None:
@@ -42,21 +35,21 @@ async def test_the_answer_comes_at_once_and_says_where_one_stands(tmp_path: Path
         second = await w.ask(w.bob, "an owl")
         third = await w.ask(w.member("carol"), "a crow")
 
-        assert "Starting" in text_of(first.response.message)
-        assert "next in line" in text_of(second.response.message)
-        assert "number 2 in line" in text_of(third.response.message)
+        assert "Starting" in text_of(seen(first).message)
+        assert "next in line" in text_of(seen(second).message)
+        assert "number 2 in line" in text_of(seen(third).message)
         await w.posted()
 
 
 async def test_progress_is_shown_and_the_message_ends_as_the_result(tmp_path: Path) -> None:
     async with world(tmp_path, placeholder_step_seconds=0.6, default_steps=6) as w:
         result = await w.ask(w.alice, "a fox")
-        await w.until(lambda: "step" in text_of(result.response.message))
+        await w.until(lambda: "step" in text_of(seen(result).message))
 
         await w.posted()
 
         assert len(w.last_message().attachments) == 4
-        assert result.response.id == w.last_message().id
+        assert seen(result).id == w.last_message().id
 
 
 @pytest.mark.parametrize(
@@ -102,8 +95,8 @@ async def test_an_empty_prompt_gets_a_sentence(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         result = await w.ask(w.alice, " ​\n ".replace("​", " "))
 
-        assert result.response.ephemeral
-        assert "The prompt is empty" in text_of(result.response.message)
+        assert seen(result).ephemeral
+        assert "The prompt is empty" in text_of(seen(result).message)
 
 
 async def test_a_full_line_says_so_with_numbers(tmp_path: Path) -> None:
@@ -113,8 +106,8 @@ async def test_a_full_line_says_so_with_numbers(tmp_path: Path) -> None:
 
         refused = await w.ask(w.bob, "an owl")
 
-        assert refused.response.ephemeral
-        assert "The line is full: 2 requests are waiting" in text_of(refused.response.message)
+        assert seen(refused).ephemeral
+        assert "The line is full: 2 requests are waiting" in text_of(seen(refused).message)
         await w.posted()
 
 
@@ -126,21 +119,21 @@ async def test_one_persons_share_is_limited(tmp_path: Path) -> None:
         refused = await w.ask(w.alice, "three")
         accepted = await w.ask(w.bob, "four")
 
-        assert "You already have 1 requests waiting" in text_of(refused.response.message)
-        assert not accepted.response.ephemeral
+        assert "You already have 1 requests waiting" in text_of(seen(refused).message)
+        assert not seen(accepted).ephemeral
         await w.posted()
 
 
 async def test_only_the_requester_cancels(tmp_path: Path) -> None:
     async with world(tmp_path, placeholder_step_seconds=0.3, default_steps=30) as w:
         asked = await w.ask(w.alice, "a fox")
-        button = set_button(asked.response.message, "cancel")
+        button = set_button(seen(asked).message, "cancel")
 
-        refused = await w.bob.click(asked.response, custom_id=button)
-        await w.alice.click(asked.response, custom_id=button)
+        refused = await w.bob.click(seen(asked), custom_id=button)
+        await w.alice.click(seen(asked), custom_id=button)
         await w.posted()
 
-        assert text_of(refused.response.message) == replies.NOT_YOURS
+        assert text_of(seen(refused).message) == replies.NOT_YOURS
         assert replies.CANCELLED in text_of(w.last_message())
         assert w.last_message().attachments == []
 
@@ -152,8 +145,8 @@ async def test_cancelling_what_is_over_says_so(tmp_path: Path) -> None:
 
         late = await w.press(w.alice, message, str(SetId("cancel", again.set_id)))
 
-        assert late.response.ephemeral
-        assert text_of(late.response.message) == replies.BUTTON_GONE
+        assert seen(late).ephemeral
+        assert text_of(seen(late).message) == replies.BUTTON_GONE
 
 
 async def test_again_makes_new_images_of_the_same_prompt(tmp_path: Path) -> None:
@@ -190,8 +183,8 @@ async def test_details_tell_each_images_seed(tmp_path: Path) -> None:
 
         result = await w.bob.click(message, custom_id=set_button(message, "details"))
 
-        said = text_of(result.response.message)
-        assert result.response.ephemeral
+        said = text_of(seen(result).message)
+        assert seen(result).ephemeral
         assert "a \\*fox\\*" in said
         assert "placeholder" in said
         for slot, image_id in enumerate(image_ids(message), start=1):
@@ -208,8 +201,8 @@ async def test_without_the_right_to_attach_files_nothing_starts(tmp_path: Path) 
 
         result = await w.ask(w.alice, "a fox")
 
-        assert result.response.ephemeral
-        assert text_of(result.response.message) == replies.NO_ATTACHMENTS
+        assert seen(result).ephemeral
+        assert text_of(seen(result).message) == replies.NO_ATTACHMENTS
         assert w.parts.executor.status().running == 0
 
 
@@ -219,11 +212,9 @@ async def test_an_interrupted_request_is_explained_after_the_restart(tmp_path: P
 
         await w.restart()
 
-        await w.until(lambda: replies.INTERRUPTED in text_of(asked.response.message))
-        again = await w.bob.click(
-            asked.response, custom_id=set_button(asked.response.message, "again")
-        )
-        assert "a fox" in text_of(again.response.message)
+        await w.until(lambda: replies.INTERRUPTED in text_of(seen(asked).message))
+        again = await w.bob.click(seen(asked), custom_id=set_button(seen(asked).message, "again"))
+        assert "a fox" in text_of(seen(again).message)
 
 
 async def test_images_arrive_as_a_new_message_when_the_token_is_over(
@@ -235,7 +226,7 @@ async def test_images_arrive_as_a_new_message_when_the_token_is_over(
         await w.posted()
 
         assert len(w.last_message().attachments) == 4
-        assert w.last_message().id != asked.response.id
+        assert w.last_message().id != seen(asked).id
         await w.vote(w.bob, w.last_message(), 1, Rating.GOOD)
         await w.committed()
         assert len(w.rows()) == 1
@@ -245,7 +236,7 @@ async def test_a_message_deleted_while_it_runs_stops_the_work(tmp_path: Path) ->
     async with world(tmp_path, placeholder_step_seconds=0.4, default_steps=50) as w:
         asked = await w.ask(w.alice, "a fox")
 
-        await asked.response.message.delete()
+        await seen(asked).message.delete()
         await w.posted()
 
         await w.until(lambda: w.worker_state() is WorkerState.IDLE)

@@ -7,17 +7,16 @@ from simcord import InteractionResult
 
 from bot import replies
 from storage.vote import Rating
-from tests.world import image_ids, text_of, undo_id, vote_ids, world
+from tests.world import image_ids, seen, text_of, undo_id, vote_ids, world
 
 GOOD, BAD = Rating.GOOD, Rating.BAD
 
 
 def answer(result: InteractionResult) -> str:
     """What the person read, and that only they did."""
-    assert result.response is not None
-    assert result.response.ephemeral
+    assert seen(result).ephemeral
 
-    return text_of(result.response.message)
+    return text_of(seen(result).message)
 
 
 async def test_a_press_becomes_a_row_with_the_voters_id(tmp_path: Path) -> None:
@@ -83,12 +82,11 @@ async def test_undo_removes_the_row_and_the_unwanted_image(tmp_path: Path) -> No
         message = await w.imagine(w.alice, "a fox")
         voted = await w.vote(w.bob, message, 1, GOOD)
         await w.committed()
-        assert voted.response is not None
 
-        undone = await w.bob.click(voted.response, custom_id=undo_id(image_ids(message)[0]))
+        undone = await w.bob.click(seen(voted), custom_id=undo_id(image_ids(message)[0]))
         await w.committed()
 
-        assert "is removed" in text_of(undone.response.message)
+        assert "is removed" in text_of(seen(undone).message)
         assert w.rows() == []
         assert list((tmp_path / "dataset" / "images").rglob("*.png")) == []
 
@@ -98,7 +96,7 @@ async def test_a_vote_after_an_undo_counts_again(tmp_path: Path) -> None:
         message = await w.imagine(w.alice, "a fox")
         voted = await w.vote(w.bob, message, 1, GOOD)
         await w.committed()
-        await w.bob.click(voted.response, custom_id=undo_id(image_ids(message)[0]))
+        await w.bob.click(seen(voted), custom_id=undo_id(image_ids(message)[0]))
         await w.committed()
 
         await w.vote(w.bob, message, 1, BAD)

@@ -16,6 +16,7 @@ import simcord
 from simcord import InteractionResult, interactions
 from simcord.backend import serializers
 from simcord.enums import ComponentType, InteractionType
+from simcord.results import ResponseMessage
 
 from bot.app import Parts, following, opened
 from bot.client import OxherdClient
@@ -238,6 +239,13 @@ def image_ids(message: discord.Message) -> list[str]:
 def undo_id(image_id: str) -> str:
     """The custom id of the Undo button under a private answer."""
     return str(UndoId(image_id))
+
+
+def seen(result: InteractionResult) -> ResponseMessage:
+    """The answer to an interaction, as it is now."""
+    assert result.response is not None
+
+    return result.response
 
 
 def text_of(message: Any) -> str:
