@@ -14,7 +14,7 @@ async def register(settings: Settings, *, guild_id: int | None) -> list[str]:
     Raises SettingsError for a bad token or a server the bot is not in, CannotConnect when Discord
     is away.
     """
-    async with discord.Client(intents=discord.Intents.none()) as client:
+    async with discord.Client(intents=discord.Intents(guilds=True)) as client:
         tree: discord.app_commands.CommandTree[discord.Client] = discord.app_commands.CommandTree(
             client
         )

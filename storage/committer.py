@@ -195,6 +195,7 @@ class Committer:
                 self.writer.kill()
 
             await asyncio.wait([self._job])
+            self._job.exception()  # looked at: whoever waited for it has been cancelled
 
         async with self._one_at_a_time:
             await self._discard()

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
@@ -20,7 +21,7 @@ def locked(name: str) -> dict[str, str]:
     """Distribution -> version in a lock file."""
     pins = re.findall(r"^([\w.-]+)==(\S+)", (ROOT / f"locks/{name}.txt").read_text(), re.MULTILINE)
 
-    return {distribution.lower().replace("_", "-"): version for distribution, version in pins}
+    return {canonicalize_name(distribution): version for distribution, version in pins}
 
 
 def wanted(*extras: str) -> list[Requirement]:
@@ -41,7 +42,7 @@ def test_every_dependency_is_locked_at_a_version_it_allows(lock: str, extras: li
     pins = locked(lock)
 
     for requirement in wanted(*extras):
-        assert Version(pins[requirement.name.lower()]) in requirement.specifier
+        assert Version(pins[canonicalize_name(requirement.name)]) in requirement.specifier
 
 
 def test_the_locks_agree_with_each_other() -> None:
