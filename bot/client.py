@@ -10,6 +10,7 @@ from bot import custom_ids, replies
 from bot.answers import say_privately
 from bot.buttons import SetButton, UndoButton, VoteButton
 from bot.imagine import imagine_command
+from bot.resume import resume
 from bot.settings import Settings
 from bot.studio import Studio
 from storage.store import VoteStore
@@ -44,7 +45,7 @@ class OxherdClient(discord.AutoShardedClient):
         self.tree = app_commands.CommandTree(self)
         self.tree.add_command(imagine_command(settings))
         self.tree.error(self._command_failed)
-        self._explained = False
+        self._resumed = False
 
     def is_connected(self) -> bool:
         """Whether every shard's gateway connection is open."""
@@ -57,11 +58,11 @@ class OxherdClient(discord.AutoShardedClient):
         self.add_dynamic_items(VoteButton, UndoButton, SetButton)
 
     async def on_ready(self) -> None:
-        """Tell those whom the last stop interrupted; once, however often we reconnect."""
+        """Take up what the last stop interrupted; once, however often we reconnect."""
         log.info("connected as %s in %d servers", self.user, len(self.guilds))
-        if not self._explained:
-            self._explained = True
-            await self.studio.explain_interrupted(self)
+        if not self._resumed:
+            self._resumed = True
+            await resume(self, self.store)
 
     async def on_interaction(self, interaction: discord.Interaction[Any]) -> None:
         """Answer a press that no button class will: an unknown id, or one not on its message."""

@@ -14,7 +14,11 @@ from discord import ui
 
 from bot import replies
 from bot.buttons import SetButton, VoteButton
-from storage.vote import NewImage, Rating
+from generation.request import ImageRequest
+from storage.vote import NewImage, NewSet, Rating
+
+# A request as it was made, or as the journal kept it; both say the same.
+Asked = ImageRequest | NewSet
 
 
 def filename(image_id: str) -> str:
@@ -33,10 +37,10 @@ def files(images: Sequence[NewImage], *, prompt: str) -> list[discord.File]:
 
 
 def result(
-    *, set_id: str, prompt: str, parameters: str, images: Sequence[NewImage], note: str = ""
+    *, set_id: str, asked: Asked, images: Sequence[NewImage], note: str = ""
 ) -> ui.LayoutView:
     """The images, each with its own two buttons under it, and what else can be done."""
-    box: ui.Container[Any] = ui.Container(_heading(prompt, parameters))
+    box: ui.Container[Any] = ui.Container(_heading(asked))
     if note:
         box.add_item(ui.TextDisplay(note))
 
@@ -45,7 +49,7 @@ def result(
             ui.MediaGallery(
                 discord.MediaGalleryItem(
                     f"attachment://{filename(image.image_id)}",
-                    description=_alt(image.slot, prompt),
+                    description=_alt(image.slot, asked.prompt),
                 )
             )
         )
@@ -61,30 +65,22 @@ def result(
     return _view(box)
 
 
-def progress(*, set_id: str, prompt: str, parameters: str, sentence: str) -> ui.LayoutView:
+def progress(*, set_id: str, asked: Asked, sentence: str) -> ui.LayoutView:
     """A request that waits or runs, with its Cancel button."""
-    return _view(
-        ui.Container(
-            _heading(prompt, parameters),
-            ui.TextDisplay(sentence),
-            ui.ActionRow[Any](SetButton("cancel", set_id)),
-        )
-    )
+    return _told(asked, sentence, SetButton("cancel", set_id))
 
 
-def ended(*, set_id: str, prompt: str, parameters: str, sentence: str) -> ui.LayoutView:
+def ended(*, set_id: str, asked: Asked, sentence: str) -> ui.LayoutView:
     """A request that ended without images; it can be asked for again."""
-    return _view(
-        ui.Container(
-            _heading(prompt, parameters),
-            ui.TextDisplay(sentence),
-            ui.ActionRow[Any](SetButton("again", set_id)),
-        )
-    )
+    return _told(asked, sentence, SetButton("again", set_id))
 
 
-def _heading(prompt: str, parameters: str) -> ui.TextDisplay[Any]:
-    return ui.TextDisplay(f"**{replies.quoted(prompt)}**\n-# {parameters}")
+def _told(asked: Asked, sentence: str, button: SetButton) -> ui.LayoutView:
+    return _view(ui.Container(_heading(asked), ui.TextDisplay(sentence), ui.ActionRow[Any](button)))
+
+
+def _heading(asked: Asked) -> ui.TextDisplay[Any]:
+    return ui.TextDisplay(f"**{replies.quoted(asked.prompt)}**\n-# {replies.parameters(asked)}")
 
 
 def _alt(slot: int, prompt: str) -> str:

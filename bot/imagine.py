@@ -6,8 +6,8 @@ import discord
 from discord import app_commands
 
 from bot.answers import answered
+from bot.asking import Ask
 from bot.settings import Settings
-from bot.studio import Ask
 from generation.request import MAX_SEED
 
 if TYPE_CHECKING:

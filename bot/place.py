@@ -1,41 +1,27 @@
 """Where a request's public message is, and how to reach it."""
 
-import logging
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Any
 
 import discord
 from discord import ui
 
 from bot.answers import NO_MENTIONS
 
-log = logging.getLogger(__name__)
-
 # An interaction's token dies after 15 minutes; a minute is kept for the upload.
 TOKEN_LIFE = timedelta(minutes=14)
-
-UNKNOWN_MESSAGE = 10008
 
 
 class MessageDeleted(Exception):
     """Somebody deleted the message; nobody waits for it any more."""
 
 
-class Place(Protocol):
-    """A message that can be shown anew. Both methods raise discord.HTTPException."""
-
-    message_id: int
-
-    async def show(self, view: ui.LayoutView) -> None:
-        """Replace what the message shows. Raises MessageDeleted."""
-
-    async def post(self, view: ui.LayoutView, files: Sequence[discord.File]) -> int:
-        """Show the images, in this message or a new one; its id. Raises MessageDeleted."""
-
-
 class InteractionPlace:
-    """The answer to an interaction, and the channel once its token is over."""
+    """The answer to an interaction, and the channel once its token is over.
+
+    Both kinds of place raise discord.HTTPException for what Discord refuses.
+    """
 
     def __init__(self, interaction: discord.Interaction[Any], message_id: int) -> None:
         self._interaction = interaction
@@ -85,11 +71,11 @@ class ChannelPlace:
         self._channel = client.get_partial_messageable(channel_id, guild_id=guild_id)
         self.message_id = message_id
 
-    async def show(self, view: ui.LayoutView) -> None:
-        """Replace what the message shows. Raises MessageDeleted."""
+    async def show(self, view: ui.LayoutView, files: Sequence[discord.File] = ()) -> None:
+        """Replace what the message shows and what is attached. Raises MessageDeleted."""
         message = self._channel.get_partial_message(self.message_id)
         try:
-            await message.edit(view=view, allowed_mentions=NO_MENTIONS)
+            await message.edit(view=view, attachments=files, allowed_mentions=NO_MENTIONS)
         except discord.NotFound as exc:
             raise MessageDeleted from exc
 

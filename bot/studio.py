@@ -3,9 +3,8 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from typing import Any
 
 import discord
@@ -14,34 +13,20 @@ from discord import ui
 
 from bot import gallery, replies
 from bot.answers import answered, in_time, say_privately, tolerated
-from bot.place import ChannelPlace, InteractionPlace, MessageDeleted, Place
+from bot.asking import Ask, again, new_set, provenance
+from bot.place import InteractionPlace, MessageDeleted
 from generation.errors import Cancelled, GenerationError
 from generation.executor import Executor
 from generation.job import Job
 from generation.request import MAX_SEED, ImageRequest, Result
 from storage.errors import StorageError
 from storage.store import VoteStore
-from storage.vote import NewImage, NewSet, SetState, StoredSet
+from storage.vote import NewImage, SetState
 
 log = logging.getLogger(__name__)
 
-IMAGES_PER_REQUEST = 4
-
 # Discord limits how often one message may be edited.
 PROGRESS_EVERY_S = 2.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
-    """What somebody asked for, as typed."""
-
-    prompt: str
-    negative_prompt: str = ""
-    seed: int | None = None
-    steps: int
-    guidance_scale: float
-    width_px: int
-    height_px: int
 
 
 class Studio:
@@ -71,10 +56,13 @@ class Studio:
 
     async def run(self) -> None:
         """Own the followers, until cancelled."""
-        async with asyncio.TaskGroup() as followers:
-            while True:
-                follower = await self._starting.get()
-                followers.create_task(follower)
+        try:
+            async with asyncio.TaskGroup() as followers:
+                while True:
+                    followers.create_task(await self._starting.get())
+        finally:
+            while not self._starting.empty():
+                self._starting.get_nowait().close()
 
     async def finish(self) -> None:
         """Wait until no request is being followed."""
@@ -82,28 +70,16 @@ class Studio:
 
     async def imagine(self, interaction: discord.Interaction[Any], ask: Ask) -> None:
         """Queue what was asked, say so, and follow it. Raises GenerationError, said nothing."""
-        seed = self._new_seed() if ask.seed is None else ask.seed
-        await self._begin(
-            interaction,
-            ImageRequest(
-                prompt=ask.prompt,
-                negative_prompt=ask.negative_prompt,
-                seeds=_seeds(seed),
-                steps=ask.steps,
-                guidance_scale=ask.guidance_scale,
-                width_px=ask.width_px,
-                height_px=ask.height_px,
-            ),
-        )
+        await self._begin(interaction, ask.request(new_seed=self._new_seed()))
 
     async def again(self, interaction: discord.Interaction[Any], set_id: str) -> None:
         """The same request with new seeds, for whoever pressed the button."""
-        stored = await in_time(interaction, self._store.find_set(set_id))
+        stored = await self._store.find_set(set_id)
         if stored is None:
             await say_privately(interaction, replies.UNKNOWN_SET)
             return
 
-        await self._begin(interaction, replace(_request(stored), seeds=_seeds(self._new_seed())))
+        await self._begin(interaction, again(stored, new_seed=self._new_seed()))
 
     async def details(self, interaction: discord.Interaction[Any], set_id: str) -> None:
         """Tell the presser what the images were made from."""
@@ -124,25 +100,6 @@ class Studio:
             with tolerated(interaction, doing="acknowledging a cancel"):
                 await interaction.response.defer()
 
-    async def explain_interrupted(self, client: discord.Client) -> None:
-        """After a restart: tell those whose requests the last process left unfinished."""
-        for stored in await self._store.interrupted_sets():
-            if stored.message_id is not None:
-                place = ChannelPlace(
-                    client,
-                    channel_id=stored.channel_id,
-                    guild_id=stored.request.guild_id,
-                    message_id=stored.message_id,
-                )
-                try:
-                    await place.show(
-                        _ended(stored.request.set_id, _request(stored), replies.INTERRUPTED)
-                    )
-                except (discord.HTTPException, MessageDeleted) as exc:
-                    log.warning("set %s: could not be told: %r", stored.request.set_id, exc)
-
-            await self._store.set_state(stored.request.set_id, SetState.INTERRUPTED)
-
     async def _begin(self, interaction: discord.Interaction[Any], request: ImageRequest) -> None:
         if not interaction.app_permissions.attach_files:
             await say_privately(interaction, replies.NO_ATTACHMENTS)
@@ -155,7 +112,7 @@ class Studio:
         self._idle.clear()
         try:
             shown = await interaction.response.send_message(
-                view=_progress(set_id, request, job),
+                view=_progress(set_id, job),
                 allowed_mentions=discord.AllowedMentions.none(),
             )
             message_id = shown.message_id or (await interaction.original_response()).id
@@ -176,7 +133,7 @@ class Studio:
         set_id: str,
         request: ImageRequest,
         job: Job,
-        place: Place,
+        place: InteractionPlace,
     ) -> None:
         async with answered(interaction):
             try:
@@ -191,18 +148,18 @@ class Studio:
         set_id: str,
         request: ImageRequest,
         job: Job,
-        place: Place,
+        place: InteractionPlace,
     ) -> None:
         try:
-            await self._store.add_request(_new_set(interaction, set_id, request))
+            await self._store.add_request(new_set(interaction, set_id, request))
             await self._store.note_message(
                 set_id, channel_id=interaction.channel_id or 0, message_id=place.message_id
             )
             result = await self._shown_result(set_id, request, job, place)
             images = self._shown_images(result)
-            await self._store.add_images(set_id, images, provenance=_provenance(result))
+            await self._store.add_images(set_id, images, provenance=provenance(result))
             message_id = await place.post(
-                _result(set_id, request, images, note=_note(result)),
+                gallery.result(set_id=set_id, asked=request, images=images, note=_note(result)),
                 gallery.files(images, prompt=request.prompt),
             )
             await self._store.mark_posted(set_id, message_id)
@@ -213,7 +170,7 @@ class Studio:
             log.info("set %s: %s", set_id, exc)
             sentence = replies.refusal(exc, reference=str(interaction.id))
             with suppress(MessageDeleted), tolerated(interaction, doing="explaining"):
-                await place.show(_ended(set_id, request, sentence))
+                await place.show(gallery.ended(set_id=set_id, asked=request, sentence=sentence))
 
             cancelled = isinstance(exc, Cancelled)
             await self._store.set_state(
@@ -225,7 +182,7 @@ class Studio:
             await say_privately(interaction, replies.CANNOT_POST)
 
     async def _shown_result(
-        self, set_id: str, request: ImageRequest, job: Job, place: Place
+        self, set_id: str, request: ImageRequest, job: Job, place: InteractionPlace
     ) -> Result:
         """The job's result; its progress is shown meanwhile."""
         result = asyncio.ensure_future(job.result())
@@ -239,7 +196,7 @@ class Studio:
 
                 shown = sentence
                 try:
-                    await place.show(_progress(set_id, request, job))
+                    await place.show(_progress(set_id, job))
                 except discord.HTTPException as exc:
                     log.warning("set %s: progress was not shown: %s", set_id, exc)
 
@@ -267,88 +224,13 @@ class Studio:
             self._idle.set()
 
 
-def _seeds(first: int) -> tuple[int, ...]:
-    """One seed an image, so that each can be made again alone."""
-    return tuple((first + slot) % (MAX_SEED + 1) for slot in range(IMAGES_PER_REQUEST))
-
-
-def _request(stored: StoredSet) -> ImageRequest:
-    asked = stored.request
-
-    return ImageRequest(
-        prompt=asked.prompt,
-        negative_prompt=asked.negative_prompt,
-        seeds=asked.seeds,
-        steps=asked.steps,
-        guidance_scale=asked.guidance_scale,
-        width_px=asked.width_px,
-        height_px=asked.height_px,
-    )
-
-
-def _new_set(interaction: discord.Interaction[Any], set_id: str, request: ImageRequest) -> NewSet:
-    return NewSet(
-        set_id=set_id,
-        requester_id=interaction.user.id,
-        guild_id=interaction.guild_id,
-        channel_id=interaction.channel_id or 0,
-        interaction_id=interaction.id,
-        prompt=request.prompt,
-        negative_prompt=request.negative_prompt,
-        seeds=request.seeds,
-        steps=request.steps,
-        guidance_scale=request.guidance_scale,
-        width_px=request.width_px,
-        height_px=request.height_px,
-    )
-
-
 def _note(result: Result) -> str:
     withheld = [slot for slot, image in enumerate(result.images, start=1) if image.flagged]
 
     return replies.withheld(withheld) if withheld else ""
 
 
-def _provenance(result: Result) -> dict[str, str]:
-    """How the images were made, as the dataset keeps it."""
-    made = result.provenance
-
-    return {
-        "backend": made.backend,
-        "model": made.model,
-        "revision": made.revision,
-        "scheduler": made.scheduler,
-        "device": made.device,
-        "dtype": made.dtype,
-        **made.versions,
-    }
-
-
-def _progress(set_id: str, request: ImageRequest, job: Job) -> ui.LayoutView:
+def _progress(set_id: str, job: Job) -> ui.LayoutView:
     return gallery.progress(
-        set_id=set_id,
-        prompt=request.prompt,
-        parameters=replies.parameters(request),
-        sentence=replies.progress_sentence(job.progress),
-    )
-
-
-def _result(
-    set_id: str, request: ImageRequest, images: Sequence[NewImage], *, note: str = ""
-) -> ui.LayoutView:
-    return gallery.result(
-        set_id=set_id,
-        prompt=request.prompt,
-        parameters=replies.parameters(request),
-        images=images,
-        note=note,
-    )
-
-
-def _ended(set_id: str, request: ImageRequest, sentence: str) -> ui.LayoutView:
-    return gallery.ended(
-        set_id=set_id,
-        prompt=request.prompt,
-        parameters=replies.parameters(request),
-        sentence=sentence,
+        set_id=set_id, asked=job.request, sentence=replies.progress_sentence(job.progress)
     )

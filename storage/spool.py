@@ -41,6 +41,13 @@ class Spool:
 
             sync_folder(self._folder)
 
+    def read(self, image_id: str) -> bytes | None:
+        """The bytes, or None if they are not here."""
+        try:
+            return self.path(image_id).read_bytes()
+        except FileNotFoundError:
+            return None
+
     def discard(self, image_ids: Iterable[str]) -> None:
         """Drop these bytes; ids that are not here are fine."""
         for image_id in image_ids:

@@ -158,6 +158,10 @@ class VoteStore:
             )
         )
 
+    async def spooled(self, image_id: str) -> bytes | None:
+        """The bytes of an image that nobody has voted on yet, or None."""
+        return await self._on_spool_thread(lambda: self._spool.read(image_id))
+
     async def mark_posted(self, set_id: str, message_id: int) -> None:
         """Note that people see the set: each image gets its `generations` row."""
         await self._record(

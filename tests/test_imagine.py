@@ -1,5 +1,6 @@
 """/imagine as members and moderators meet it."""
 
+import asyncio
 from datetime import timedelta
 from pathlib import Path
 
@@ -215,6 +216,27 @@ async def test_an_interrupted_request_is_explained_after_the_restart(tmp_path: P
         await w.until(lambda: replies.INTERRUPTED in text_of(seen(asked).message))
         again = await w.bob.click(seen(asked), custom_id=set_button(seen(asked).message, "again"))
         assert "a fox" in text_of(seen(again).message)
+
+
+async def test_images_that_were_made_but_not_posted_are_shown_after_the_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    async with world(tmp_path) as w:
+        with monkeypatch.context() as patched:
+            patched.setattr(place.InteractionPlace, "post", never)
+            asked = await w.ask(w.alice, "a fox")
+            await w.until(lambda: len(list((tmp_path / "spool").glob("*.png"))) == 4)
+            await w.restart()
+
+        await w.until(lambda: len(w.last_message().attachments) == 4)
+        assert w.last_message().id == seen(asked).id
+        await w.vote(w.bob, w.last_message(), 2, Rating.GOOD)
+        await w.committed()
+        assert len(w.rows()) == 1
+        assert len(w.generations()) == 4
 
 
 async def test_images_arrive_as_a_new_message_when_the_token_is_over(

@@ -13,6 +13,7 @@ from discord import ui
 
 from bot import gallery
 from bot.buttons import SetButton, UndoButton, VoteButton, undo_view
+from generation.request import ImageRequest
 from storage.vote import NewImage, Rating
 from tests.world import world
 
@@ -22,12 +23,12 @@ AN_ID = "A" * 22
 
 def all_views() -> list[Any]:
     image = NewImage(image_id=AN_ID, slot=1, seed=1, sha256="0" * 64, png=b"")
-    about = {"set_id": AN_ID, "prompt": "a fox", "parameters": "512×512"}
+    asked = ImageRequest(prompt="a fox", seeds=(1, 2, 3, 4))
 
     return [
-        gallery.result(**about, images=[image] * 4, note="Image 2 was withheld."),
-        gallery.progress(**about, sentence="Starting…"),
-        gallery.ended(**about, sentence="Cancelled."),
+        gallery.result(set_id=AN_ID, asked=asked, images=[image] * 4, note="Image 2 was withheld."),
+        gallery.progress(set_id=AN_ID, asked=asked, sentence="Starting…"),
+        gallery.ended(set_id=AN_ID, asked=asked, sentence="Cancelled."),
         undo_view(AN_ID),
     ]
 

@@ -1,0 +1,89 @@
+"""A request as it crosses from Discord to generation and on to storage. Pure."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import discord
+
+from generation.request import MAX_SEED, ImageRequest, Result
+from storage.vote import NewSet, StoredSet
+
+IMAGES_PER_REQUEST = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """What somebody asked for, as typed."""
+
+    prompt: str
+    negative_prompt: str = ""
+    seed: int | None = None
+    steps: int
+    guidance_scale: float
+    width_px: int
+    height_px: int
+
+    def request(self, *, new_seed: int) -> ImageRequest:
+        """What generation is asked for; *new_seed* counts where the member named none."""
+        return ImageRequest(
+            prompt=self.prompt,
+            negative_prompt=self.negative_prompt,
+            seeds=_seeds(new_seed if self.seed is None else self.seed),
+            steps=self.steps,
+            guidance_scale=self.guidance_scale,
+            width_px=self.width_px,
+            height_px=self.height_px,
+        )
+
+
+def again(stored: StoredSet, *, new_seed: int) -> ImageRequest:
+    """The same request with other seeds."""
+    asked = stored.request
+
+    return ImageRequest(
+        prompt=asked.prompt,
+        negative_prompt=asked.negative_prompt,
+        seeds=_seeds(new_seed),
+        steps=asked.steps,
+        guidance_scale=asked.guidance_scale,
+        width_px=asked.width_px,
+        height_px=asked.height_px,
+    )
+
+
+def new_set(interaction: discord.Interaction[Any], set_id: str, request: ImageRequest) -> NewSet:
+    """The request as the journal keeps it."""
+    return NewSet(
+        set_id=set_id,
+        requester_id=interaction.user.id,
+        guild_id=interaction.guild_id,
+        channel_id=interaction.channel_id or 0,
+        interaction_id=interaction.id,
+        prompt=request.prompt,
+        negative_prompt=request.negative_prompt,
+        seeds=request.seeds,
+        steps=request.steps,
+        guidance_scale=request.guidance_scale,
+        width_px=request.width_px,
+        height_px=request.height_px,
+    )
+
+
+def provenance(result: Result) -> dict[str, str]:
+    """How the images were made, as the dataset keeps it."""
+    made = result.provenance
+
+    return {
+        "backend": made.backend,
+        "model": made.model,
+        "revision": made.revision,
+        "scheduler": made.scheduler,
+        "device": made.device,
+        "dtype": made.dtype,
+        **made.versions,
+    }
+
+
+def _seeds(first: int) -> tuple[int, ...]:
+    """One seed an image, so that each can be made again alone."""
+    return tuple((first + slot) % (MAX_SEED + 1) for slot in range(IMAGES_PER_REQUEST))

@@ -1,0 +1,68 @@
+"""After a restart: finish or explain the requests that the last process left."""
+
+import logging
+
+import discord
+
+from bot import gallery, replies
+from bot.place import ChannelPlace, MessageDeleted
+from storage.store import VoteStore
+from storage.vote import NewImage, SetState, StoredSet
+
+log = logging.getLogger(__name__)
+
+
+async def resume(client: discord.Client, store: VoteStore) -> None:
+    """Show images that were made but perhaps not posted; say what will not be made any more."""
+    for stored in await store.interrupted_sets():
+        if stored.message_id is not None:
+            try:
+                await _finish_or_explain(client, store, stored, stored.message_id)
+            except (discord.HTTPException, MessageDeleted) as exc:
+                log.warning("set %s: could not be told: %r", stored.request.set_id, exc)
+
+        if (await store.find_set(stored.request.set_id) or stored).state is not SetState.POSTED:
+            await store.set_state(stored.request.set_id, SetState.INTERRUPTED)
+
+
+async def _finish_or_explain(
+    client: discord.Client, store: VoteStore, stored: StoredSet, message_id: int
+) -> None:
+    asked = stored.request
+    place = ChannelPlace(
+        client, channel_id=stored.channel_id, guild_id=asked.guild_id, message_id=message_id
+    )
+    images = await _images(store, stored)
+    if not images:
+        await place.show(
+            gallery.ended(set_id=asked.set_id, asked=asked, sentence=replies.INTERRUPTED)
+        )
+        return
+
+    # Showing them twice is showing them once: the message is the same, and so are the ids.
+    await place.show(
+        gallery.result(set_id=asked.set_id, asked=asked, images=images),
+        gallery.files(images, prompt=asked.prompt),
+    )
+    await store.mark_posted(asked.set_id, message_id)
+
+
+async def _images(store: VoteStore, stored: StoredSet) -> list[NewImage]:
+    """The images with their bytes; empty if none were made or one is gone."""
+    images = []
+    for image in stored.images:
+        png = await store.spooled(image.image_id)
+        if png is None:
+            return []
+
+        images.append(
+            NewImage(
+                image_id=image.image_id,
+                slot=image.slot,
+                seed=image.seed,
+                sha256=image.sha256,
+                png=png,
+            )
+        )
+
+    return images
