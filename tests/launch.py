@@ -26,7 +26,7 @@ class Ticker:
     def __init__(self, loop: asyncio.AbstractEventLoop, path: Path) -> None:
         self._loop = loop
         self._file = path.open("a", buffering=1, encoding="ascii")
-        self._schedstat = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat")
+        self._schedstat = _opened(f"/proc/self/task/{threading.get_native_id()}/schedstat")
         self._again()
 
     def _tick(self) -> None:
@@ -43,10 +43,18 @@ class Ticker:
         self._loop.call_at(self._due, self._tick)
 
     def _waited_for_cpu(self) -> float:
-        try:
-            return int(self._schedstat.read_text(encoding="ascii").split()[1]) / 1e9
-        except OSError:
+        if self._schedstat is None:
             return 0.0
+
+        return int(os.pread(self._schedstat, 100, 0).split()[1]) / 1e9
+
+
+def _opened(path: str) -> int | None:
+    """A descriptor; None where the kernel does not keep this file."""
+    try:
+        return os.open(path, os.O_RDONLY)
+    except OSError:
+        return None
 
 
 def watch_loops(path: Path) -> None:
