@@ -59,7 +59,7 @@ Each press is a row; a changed mind replaces the row, Undo removes it. The histo
 | path | what it holds |
 | --- | --- |
 | `train/*.csv` | one row for each (image, voter): the ratings |
-| `images/*/*.png` | every image that somebody rated, as posted, byte for byte |
+| `images/*/*/*.png` | every image that somebody rated, as posted, byte for byte |
 | `generations/*.csv` | one row for each image shown, rated or not: how to make it again |
 | `train.csv` | everything in `train/`, concatenated; as old as the last commit that names it |
 

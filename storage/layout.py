@@ -22,6 +22,8 @@ class ShardSizes:
     images: int = 256
 
 
+_FOLDERS_A_FOLDER = 16
+
 CARD = "README.md"
 SNAPSHOT = "train.csv"
 
@@ -72,8 +74,11 @@ _WORDS_THAT_ARE_NOT_TEXT = frozenset(
 
 
 def image_path(image_id: str, *, shard: int) -> str:
-    """Where the bytes of a voted image are."""
-    return f"images/{shard:05d}/{image_id}.png"
+    """Where the bytes of a voted image are.
+
+    A folder of folders: Oxen's commits slow down with the number of siblings on their way.
+    """
+    return f"images/{shard // _FOLDERS_A_FOLDER:03d}/{shard:05d}/{image_id}.png"
 
 
 def train_path(shard: int) -> str:

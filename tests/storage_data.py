@@ -124,8 +124,7 @@ def dataset(files: Mapping[str, bytes]) -> Dataset:
         if files.get(path) != png_of(image_id):
             problems.append(f"{path} has a row, but not the bytes of the image")
 
-    for image_id in images.keys() - paths.keys():
-        problems.append(f"{images[image_id]} has no row")
+    problems += [f"{images[image_id]} has no row" for image_id in images.keys() - paths.keys()]
 
     return Dataset(
         ratings=ratings,

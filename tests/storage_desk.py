@@ -4,7 +4,7 @@ Every station of a vote is one call, so a test can stop between any two of them.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self, TypeVar
@@ -146,10 +146,8 @@ class Desk:
 
     def commit_until(self, station: Station, *, limit: int = 512) -> None:
         """One batch that gets no further than the station; then the writer starts again."""
-        try:
+        with suppress(StoppedError):
             self._commit(StoppingRepository(self.repository, station), limit=limit)
-        except StoppedError:
-            pass
 
         self.restart_writer()
 

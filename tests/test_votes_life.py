@@ -67,6 +67,12 @@ class VotesLife(RuleBasedStateMachine):
     def the_writer_commits(self, limit: int) -> None:
         self.desk.commit(limit=limit)
 
+        # Half the backlog or all of it: no row is ever without its image.
+        rows_without = [
+            problem for problem in dataset(self.committed_files()).problems if "row, but" in problem
+        ]
+        assert rows_without == []
+
     @rule(station=st.sampled_from(Station), limit=LIMITS)
     def the_writer_is_stopped(self, station: Station, limit: int) -> None:
         self.desk.commit_until(station, limit=limit)

@@ -1,0 +1,138 @@
+"""The one door to Oxen: what is refused, what is translated, what is left alone."""
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from storage.card import CardFacts
+from storage.errors import (
+    RepositoryError,
+    RepositoryForeign,
+    RepositoryFull,
+    RepositoryInUse,
+    RepositoryUnavailable,
+)
+from storage.oxen_repository import OxenRepository, OxenSettings, translated
+from tests.storage_data import files_below
+
+
+def settings(root: Path, **changes: object) -> OxenSettings:
+    values: dict[str, object] = {
+        "path": root / "dataset",
+        "config_dir": root / "config",
+        "journal_id": "0",
+    }
+
+    return OxenSettings(**(values | changes))  # type: ignore[arg-type] # names from above
+
+
+def test_a_new_repository_holds_its_card_and_nothing_else(tmp_path: Path) -> None:
+    facts = CardFacts(title="Foxes", licence="CC-BY-4.0", consent_version="2026-05")
+
+    OxenRepository.open(settings(tmp_path, card=facts)).close()
+
+    files = files_below(tmp_path / "dataset")
+    assert list(files) == ["README.md"]
+    for fact in (b"# Foxes", b"CC-BY-4.0", b"2026-05"):
+        assert fact in files["README.md"]
+
+
+def test_a_changed_card_is_committed_once(tmp_path: Path) -> None:
+    OxenRepository.open(settings(tmp_path)).close()
+
+    for _ in range(2):
+        changed = OxenRepository.open(settings(tmp_path, card=CardFacts(licence="CC0-1.0")))
+        commits = [commit.message for commit in changed.log(10)]
+        changed.close()
+
+    assert commits == ["dataset card", "dataset card"]
+
+
+def test_a_repository_half_made_is_made_again(tmp_path: Path) -> None:
+    (tmp_path / "dataset.new" / ".oxen").mkdir(parents=True)
+    (tmp_path / "dataset").mkdir()
+
+    OxenRepository.open(settings(tmp_path)).close()
+
+    assert not (tmp_path / "dataset.new").exists()
+
+
+def test_a_folder_with_something_else_in_it_is_foreign(tmp_path: Path) -> None:
+    (tmp_path / "dataset").mkdir()
+    (tmp_path / "dataset" / "thesis.txt").write_text("mine", encoding="utf-8")
+
+    with pytest.raises(RepositoryForeign, match=r"no \.oxen folder"):
+        OxenRepository.open(settings(tmp_path))
+
+    assert (tmp_path / "dataset" / "thesis.txt").read_text(encoding="utf-8") == "mine"
+
+
+@pytest.mark.parametrize("card", [None, "# My own dataset\n"], ids=["no card", "another card"])
+def test_a_repository_made_by_something_else_is_foreign(tmp_path: Path, card: str | None) -> None:
+    (tmp_path / "dataset" / ".oxen").mkdir(parents=True)
+    if card is not None:
+        (tmp_path / "dataset" / "README.md").write_text(card, encoding="utf-8")
+
+    with pytest.raises(RepositoryForeign, match="mark"):
+        OxenRepository.open(settings(tmp_path))
+
+
+def test_a_dataset_made_from_another_journal_is_foreign(tmp_path: Path) -> None:
+    OxenRepository.open(settings(tmp_path)).close()
+
+    with pytest.raises(RepositoryForeign, match="another journal"):
+        OxenRepository.open(settings(tmp_path, journal_id="1"))
+
+
+def test_a_repository_that_another_process_has_open_is_in_use(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from storage.oxen_repository import *;"
+        "root = Path(sys.argv[1]);"
+        "OxenRepository.open(OxenSettings(path=root / 'dataset', config_dir=root, journal_id='0'));"
+        "print('opened', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdin is not None
+        assert other.stdout is not None
+        assert b"opened\n" in iter(other.stdout.readline, b"")
+
+        with pytest.raises(RepositoryInUse):
+            OxenRepository.open(settings(tmp_path))
+
+        other.stdin.close()
+
+    OxenRepository.open(settings(tmp_path)).close()
+
+
+def test_nothing_is_written_into_the_operator_s_home(tmp_path: Path) -> None:
+    OxenRepository.open(settings(tmp_path)).close()
+
+    assert os.environ["OXEN_CONFIG_DIR"] == str(tmp_path / "config")
+    assert [path.name for path in (tmp_path / "config").iterdir()] == ["user_config.toml"]
+
+
+@pytest.mark.parametrize(
+    ("said", "ours"),
+    [
+        (ValueError("IO error: While lock file: /x/LOCK: Resource temp"), RepositoryInUse),
+        (ValueError("write failed: No space left on device (os error 28)"), RepositoryFull),
+        (ValueError("MDB_MAP_FULL: Environment mapsize limit reached"), RepositoryFull),
+        (OSError(errno.ENOSPC, "No space"), RepositoryFull),
+        (ValueError("503 Service Unavailable"), RepositoryUnavailable),
+        (Exception(""), RepositoryUnavailable),
+    ],
+    ids=["lock", "disk full", "database full", "no space", "anything else", "silence"],
+)
+def test_what_oxen_says_becomes_one_of_our_errors(
+    said: Exception, ours: type[RepositoryError]
+) -> None:
+    error = translated(said, path=Path("/data/dataset"), doing="committing")
+
+    assert type(error) is ours
+    assert str(error)
