@@ -1,6 +1,7 @@
 """What holds for every test: no settings from outside, and a loop that is never blocked."""
 
 import asyncio
+import gc
 import os
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -41,6 +42,8 @@ def unblocked_loop(request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest_asyncio.fixture
 async def loop_watch() -> AsyncIterator["LoopWatch"]:
     """Watches the test's loop from the first fixture to the last."""
+    # The suite's heap holds torch; collecting that takes longer than the bot's would.
+    gc.freeze()
     watch = LoopWatch()
     watch.start()
     yield watch
@@ -92,3 +95,8 @@ class LoopWatch:
                 waited[thread.parent.name] = int(thread.read_text().split()[1])
 
         return waited
+
+
+def pytest_sessionfinish() -> None:
+    """What `loop_watch` set aside may go; libraries complain of leaks otherwise."""
+    gc.unfreeze()
