@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 # What the bot does by itself, such as progress, is on the page after this long.
 REFRESH_EVERY_S = 0.25
+LOOK_AGAIN_AFTER_S = 2.0
 
 
 class LivePage:
@@ -26,6 +27,8 @@ class LivePage:
         self._env = env
         self._preview = preview
         self._turn = asyncio.Lock()
+        self._seen = 0  # what the page shows of what has happened
+        self._look_again_at: float | None = None
         self._act: Callable[..., Awaitable[dict[str, Any]]] = preview._action
         preview._action = self._in_turn  # type: ignore[method-assign]  # there is no hook for it
 
@@ -70,17 +73,24 @@ class LivePage:
                     "bot_generation": self._env._generation,
                 }
 
-            return await self._act(context_id, body)
+            receipt = await self._act(context_id, body)
+            # Acting has published the page; doing so again at once would take the buttons from
+            # under people's fingers. A little later it is done, for what came in between.
+            self._seen = len(self._env.backend.transcript)
+            self._look_again_at = asyncio.get_running_loop().time() + LOOK_AGAIN_AFTER_S
+
+            return receipt
 
     async def _keep_fresh(self) -> None:
         from simcord import SetupError
 
-        seen = 0
+        loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(REFRESH_EVERY_S)
             changes = len(self._env.backend.transcript)
-            if changes != seen:
+            late = self._look_again_at is not None and loop.time() >= self._look_again_at
+            if changes != self._seen or late:
                 async with self._turn:
                     with suppress(SetupError):  # the bot is busy; the next look will do
                         await self._preview.refresh()
-                        seen = changes
+                        self._seen, self._look_again_at = changes, None
