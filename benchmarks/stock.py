@@ -31,7 +31,7 @@ KEEP_UNVOTED = timedelta(days=30)
 class PostedSet:
     """One message's worth."""
 
-    set_id: str
+    asked: NewSet
     images: tuple[NewImage, ...]
 
 
@@ -47,22 +47,21 @@ async def posted_sets(
 async def _posted_set(store: VoteStore, *, kilobytes: int, randomness: random.Random) -> PostedSet:
     set_id = shortuuid.uuid()
     seeds = tuple(randomness.randrange(2**32) for _ in range(SLOTS))
-    await store.add_request(
-        NewSet(
-            set_id=set_id,
-            requester_id=1,
-            guild_id=1,
-            channel_id=1,
-            interaction_id=1,
-            prompt="a fox in the snow, oil on canvas, morning light",
-            negative_prompt="",
-            steps=50,
-            guidance_scale=7.5,
-            width_px=512,
-            height_px=512,
-            seeds=seeds,
-        )
+    asked = NewSet(
+        set_id=set_id,
+        requester_id=1,
+        guild_id=1,
+        channel_id=1,
+        interaction_id=1,
+        prompt="a fox in the snow, oil on canvas, morning light",
+        negative_prompt="",
+        steps=50,
+        guidance_scale=7.5,
+        width_px=512,
+        height_px=512,
+        seeds=seeds,
     )
+    await store.add_request(asked)
     images = []
     for slot, seed in enumerate(seeds, start=1):
         png = noise_png(kilobytes=kilobytes, randomness=randomness)
@@ -79,7 +78,7 @@ async def _posted_set(store: VoteStore, *, kilobytes: int, randomness: random.Ra
     await store.add_images(set_id, images, provenance=PROVENANCE)
     await store.mark_posted(set_id, 1)
 
-    return PostedSet(set_id=set_id, images=tuple(images))
+    return PostedSet(asked=asked, images=tuple(images))
 
 
 def oxen_folder(data: Path) -> Path:

@@ -89,12 +89,7 @@ async def _stocked(data: Path, options: argparse.Namespace) -> list[PostedSet]:
 
 def _message(posted: PostedSet) -> dict[str, Any]:
     """The message as the bot would have sent it, without its files."""
-    view = gallery.result(
-        set_id=posted.set_id,
-        prompt="a fox in the snow",
-        parameters="512x512",
-        images=posted.images,
-    )
+    view = gallery.result(set_id=posted.asked.set_id, asked=posted.asked, images=posted.images)
 
     components: list[dict[str, Any]] = view.to_components()  # type: ignore[no-untyped-call]  # its own
 
