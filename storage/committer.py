@@ -4,13 +4,13 @@ import asyncio
 import logging
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any, Protocol, Self, TypeVar
+from typing import Protocol, Self, TypeVar
 
 from storage.errors import StorageError
 from storage.journal_thread import JournalThread
+from storage.one_thread import OneThread
 from storage.repository import CommitInfo
 from storage.writer import Committed
 
@@ -46,6 +46,7 @@ class Committer:
         self,
         start_writer: Callable[[], AnyWriter],
         *,
+        thread: OneThread,
         journal: JournalThread,
         now: Callable[[], datetime],
         jitter: Callable[[], float] = random.random,
@@ -61,9 +62,8 @@ class Committer:
         self._wake = asyncio.Event()
         self._settled = asyncio.Event()
         self._one_at_a_time = asyncio.Lock()
-        # One thread for the writer's whole life: its process dies with the thread that made it.
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="oxherd-writer")
-        self._job: asyncio.Future[Any] | None = None
+        self._thread = thread
+        self._ready = False
         self.writer: AnyWriter | None = None
         self.last_error: Exception | None = None
 
@@ -79,14 +79,18 @@ class Committer:
     ) -> AsyncIterator[Self]:
         """Commit in the background until the block ends; what is being committed then is given
         up, not waited for."""
-        self = cls(start_writer, journal=journal, now=now, first_pause_s=first_pause_s)
-        task = asyncio.create_task(self._commit_forever(), name="oxherd-committer")
-        try:
-            yield self
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-            await self._close()
+        # One thread for the writer's whole life: its process dies with the thread that made it.
+        async with OneThread.open("oxherd-writer") as thread:
+            self = cls(
+                start_writer, thread=thread, journal=journal, now=now, first_pause_s=first_pause_s
+            )
+            task = asyncio.create_task(self._commit_forever(), name="oxherd-committer")
+            try:
+                yield self
+            finally:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+                await self._close()
 
     def wake(self) -> None:
         """Say that the journal has something new."""
@@ -106,7 +110,7 @@ class Committer:
     async def log(self, limit: int) -> Sequence[CommitInfo]:
         """The newest commits. Waits for the commit that is running."""
         async with self._session() as writer:
-            return await self._on_thread(lambda: writer.log(limit))
+            return await self._thread.run(lambda: writer.log(limit))
 
     async def snapshot(self) -> str | None:
         """Commit what waits, then `train.csv`; None if that was as new as the rest."""
@@ -114,7 +118,7 @@ class Committer:
             while await self._commit_once(writer):
                 pass
 
-            commit_id = await self._on_thread(writer.snapshot)
+            commit_id = await self._thread.run(writer.snapshot)
             await self._journal.run(
                 lambda journal: journal.progress.mark_snapshot(commit_id=commit_id, now=self._now())
             )
@@ -148,7 +152,7 @@ class Committer:
         if mark.committed_seq == mark.newest_seq:
             return False
 
-        done = await self._on_thread(lambda: writer.commit_pending(after_seq=mark.committed_seq))
+        done = await self._thread.run(lambda: writer.commit_pending(after_seq=mark.committed_seq))
         if done is None:
             return False
 
@@ -166,45 +170,39 @@ class Committer:
         """The writer, for one caller at a time. After an error the next gets another writer."""
         async with self._one_at_a_time:
             try:
-                yield self.writer or await self._started()
+                yield self.writer if self.writer and self._ready else await self._started()
             except Exception:
                 await self._discard()
                 raise
 
     async def _started(self) -> AnyWriter:
-        self.writer = writer = await self._on_thread(self._start_writer)
-        await self._on_thread(writer.wait_until_open)
+        """Each step may be done again: the caller before may have been cancelled at any."""
+        writer = self.writer
+        if writer is None:
+            writer = self.writer = await self._thread.run(self._start_writer)
+
+        await self._thread.run(writer.wait_until_open)
         mark = await self._journal.run(lambda journal: journal.progress.watermark())
         commit_id = mark.commit_id
-        if commit_id and not await self._on_thread(lambda: writer.knows(commit_id)):
+        if commit_id and not await self._thread.run(lambda: writer.knows(commit_id)):
             # The dataset was made anew or put back from a backup: let it follow from the
             # beginning. What it holds already is no change.
             log.warning("commit %s is not in the dataset: it follows from the start", commit_id)
             await self._journal.run(lambda journal: journal.progress.forget_commits())
 
+        self._ready = True
+
         return writer
 
     async def _discard(self) -> None:
-        writer, self.writer = self.writer, None
+        writer, self.writer, self._ready = self.writer, None, False
         if writer is not None:
-            await self._on_thread(writer.close)
+            await self._thread.run(writer.close)
 
     async def _close(self) -> None:
-        if self._job is not None and not self._job.done():
-            if self.writer is not None:
-                self.writer.kill()
+        if self._thread.busy and self.writer is not None:
+            self.writer.kill()
 
-            await asyncio.wait([self._job])
-            self._job.exception()  # looked at: whoever waited for it has been cancelled
-
+        await self._thread.idle()
         async with self._one_at_a_time:
             await self._discard()
-
-        self._thread.shutdown(wait=False)
-
-    async def _on_thread(self, job: Callable[[], T]) -> T:
-        future = asyncio.get_running_loop().run_in_executor(self._thread, job)
-        self._job = future
-
-        # Shielded: a cancelled caller leaves the job running, and `_close` has to see that.
-        return await asyncio.shield(future)

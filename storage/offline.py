@@ -31,7 +31,6 @@ def log(data_dir: Path, settings: RepositorySettings, *, limit: int) -> Sequence
 def check_journal(data_dir: Path) -> str:
     """Open the journal, made if absent; a phrase that says what was found."""
     folder = DataFolder(data_dir)
-    folder.root.mkdir(parents=True, exist_ok=True)
     with JournalFile.open(folder.journal) as file, file.transaction():
         waiting = Progress(file.connection).backlog().votes
 
@@ -49,7 +48,6 @@ def check_repository(data_dir: Path, settings: RepositorySettings) -> str:
 @contextmanager
 def _writer(data_dir: Path, settings: RepositorySettings) -> Iterator[WriterProcess]:
     folder = DataFolder(data_dir)
-    folder.root.mkdir(parents=True, exist_ok=True)
     # The lock says that no bot runs; a bot that starts meanwhile is refused.
     with JournalFile.open(folder.journal):
         writer = WriterProcess.start(folder, settings, timeout_s=_PATIENCE_S)

@@ -9,7 +9,6 @@ import asyncio
 import logging
 import shutil
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from functools import partial
@@ -24,9 +23,11 @@ from storage.inline_writer import InlineWriter
 from storage.journal import Journal
 from storage.journal_thread import JournalThread
 from storage.memory import MemoryRepository
+from storage.one_thread import OneThread
 from storage.repository import CommitInfo
 from storage.spool import Spool
 from storage.status import StoreStatus
+from storage.upkeep import Upkeep
 from storage.vote import (
     NewImage,
     NewSet,
@@ -41,9 +42,6 @@ from storage.writer_process import RepositorySettings, WriterProcess
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-_HOUSEKEEPING_EVERY_S = 600.0
-_SNAPSHOT_EVERY = timedelta(days=1)
 
 
 class VoteStore:
@@ -60,8 +58,8 @@ class VoteStore:
         folder: DataFolder,
         journal: JournalThread,
         committer: Committer,
-        spool_thread: ThreadPoolExecutor,
-        keep_unvoted: timedelta,
+        spool_thread: OneThread,
+        upkeep: Upkeep,
         clock: Callable[[], datetime],
     ) -> None:
         self._folder = folder
@@ -69,7 +67,7 @@ class VoteStore:
         self._committer = committer
         self._spool = Spool(folder.spool)
         self._spool_thread = spool_thread
-        self._keep_unvoted = keep_unvoted
+        self._upkeep = upkeep
         self._clock = clock
         self._closing = False
         self._interrupted: list[StoredSet] = []
@@ -95,33 +93,36 @@ class VoteStore:
         """
         folder = DataFolder(data_dir)
         start_writer = partial(_start_writer, folder, repository, timeout_s=commit_timeout_s)
-        with ThreadPoolExecutor(1, thread_name_prefix="oxherd-spool") as spool_thread:
-            loop = asyncio.get_running_loop()
-            await loop.run_in_executor(
-                spool_thread, partial(folder.spool.mkdir, parents=True, exist_ok=True)
+        async with (
+            OneThread.open("oxherd-spool") as spool_thread,
+            JournalThread.open(folder.journal) as journal,
+            Committer.open(start_writer, journal=journal, now=clock) as committer,
+        ):
+            upkeep = Upkeep(
+                journal=journal,
+                journal_path=folder.journal,
+                spool=Spool(folder.spool),
+                spool_thread=spool_thread,
+                committer=committer,
+                keep_unvoted=keep_unvoted,
+                now=clock,
             )
-            async with (
-                JournalThread.open(folder.journal) as journal,
-                Committer.open(start_writer, journal=journal, now=clock) as committer,
-            ):
-                store = cls(
-                    folder=folder,
-                    journal=journal,
-                    committer=committer,
-                    spool_thread=spool_thread,
-                    keep_unvoted=keep_unvoted,
-                    clock=clock,
-                )
-                await store._take_up()
-                housekeeping = asyncio.create_task(store._keep_house(), name="oxherd-housekeeping")
-                try:
+            store = cls(
+                folder=folder,
+                journal=journal,
+                committer=committer,
+                spool_thread=spool_thread,
+                upkeep=upkeep,
+                clock=clock,
+            )
+            await store._take_up()
+            try:
+                async with upkeep.running():
                     yield store
-                finally:
-                    store._closing = True
-                    housekeeping.cancel()
-                    await asyncio.gather(housekeeping, return_exceptions=True)
-                    if not await store.settle(flush_timeout_s):
-                        log.warning("votes are left for the next start to commit")
+            finally:
+                store._closing = True
+                if not await store.settle(flush_timeout_s):
+                    log.warning("votes are left for the next start to commit")
 
     # Requests and images
 
@@ -151,7 +152,7 @@ class VoteStore:
         """
         self._refuse_when_closing()
         content = {image.image_id: image.png for image in images}
-        await self._on_spool_thread(lambda: self._spool.put(content))
+        await self._spool_thread.run(lambda: self._spool.put(content))
         await self._record(
             lambda journal: journal.add_images(
                 set_id, images, provenance=provenance, now=self._clock()
@@ -160,7 +161,7 @@ class VoteStore:
 
     async def spooled(self, image_id: str) -> bytes | None:
         """The bytes of an image that nobody has voted on yet, or None."""
-        return await self._on_spool_thread(lambda: self._spool.read(image_id))
+        return await self._spool_thread.run(lambda: self._spool.read(image_id))
 
     async def mark_posted(self, set_id: str, message_id: int) -> None:
         """Note that people see the set: each image gets its `generations` row."""
@@ -246,32 +247,19 @@ class VoteStore:
             disk_free_bytes=free_bytes,
         )
 
-    # Inside
-
     async def drop_unvoted(self) -> int:
         """Drop images nobody voted on for `keep_unvoted`; how many. Also done every 10 minutes."""
-        now = self._clock()
-        try:
-            before = now - self._keep_unvoted
-        except OverflowError:
-            return 0  # kept for longer than there is time
+        return await self._upkeep.drop_unvoted()
 
-        total = 0
-        while dropped := await self._journal.run(
-            lambda journal: journal.drop_unvoted(before=before, now=now)
-        ):
-            await self._on_spool_thread(partial(self._spool.discard, dropped))
-            total += len(dropped)
-
-        return total
+    # Inside
 
     async def _take_up(self) -> None:
         """Go on where the last run ended."""
         self._interrupted = await self._journal.run(Journal.unfinished_sets)
-        await self._on_spool_thread(self._spool.clean)
-        here = await self._on_spool_thread(self._spool.ids)
+        await self._spool_thread.run(self._spool.clean)
+        here = await self._spool_thread.run(self._spool.ids)
         unwanted = await self._journal.run(lambda journal: journal.unwanted(here))
-        await self._on_spool_thread(lambda: self._spool.discard(unwanted))
+        await self._spool_thread.run(lambda: self._spool.discard(unwanted))
 
         try:
             await self._committer.start()
@@ -282,21 +270,6 @@ class VoteStore:
 
         self._committer.wake()
 
-    async def _keep_house(self) -> None:
-        while True:
-            try:
-                await self.drop_unvoted()
-                await self._snapshot_if_due()
-            except Exception:
-                log.exception("housekeeping failed; it is tried again in 10 minutes")
-
-            await asyncio.sleep(_HOUSEKEEPING_EVERY_S)
-
-    async def _snapshot_if_due(self) -> None:
-        mark = await self._journal.run(lambda journal: journal.progress.watermark())
-        if mark.snapshot_at is None or self._clock() - mark.snapshot_at >= _SNAPSHOT_EVERY:
-            await self.snapshot()
-
     async def _record(self, operation: Callable[[Journal], T]) -> T:
         self._refuse_when_closing()
 
@@ -305,9 +278,6 @@ class VoteStore:
     def _refuse_when_closing(self) -> None:
         if self._closing:
             raise StoreClosing.now()
-
-    async def _on_spool_thread(self, job: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._spool_thread, job)
 
 
 def _start_writer(

@@ -60,6 +60,7 @@ class WriterProcess:
         self._pipe = pipe
         self._log = log_path
         self._timeout_s = timeout_s
+        self._opened = False
 
     @classmethod
     def start(cls, folder: DataFolder, settings: RepositorySettings, *, timeout_s: float) -> Self:
@@ -85,7 +86,9 @@ class WriterProcess:
         return self._process.is_alive()
 
     def wait_until_open(self) -> None:
-        self._answer(doing="opening it")
+        if not self._opened:
+            self._answer(doing="opening it")
+            self._opened = True
 
     def knows(self, commit_id: str) -> bool:
         return bool(self._ask("knows", commit_id=commit_id))

@@ -254,8 +254,10 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
         pass
 
 
-def test_a_folder_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
-    with pytest.raises(JournalFailed), JournalFile.open(tmp_path / "nowhere" / "journal"):
+def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(JournalFailed), JournalFile.open(tmp_path / "file" / "journal"):
         pass
 
 
