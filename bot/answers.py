@@ -8,14 +8,18 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import aiohttp
 import discord
 from discord import ui
 
 from bot import replies
 from generation.errors import GenerationError
 from storage.errors import StorageError
+
+if TYPE_CHECKING:
+    from bot.client import OxherdClient
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +29,28 @@ T = TypeVar("T")
 DEFER_AFTER_S = 1.5
 
 NO_MENTIONS = discord.AllowedMentions.none()
+
+
+class InHand:
+    """How many people are being answered at the moment; a stop waits for them."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._none = asyncio.Event()
+        self._none.set()
+
+    def __enter__(self) -> None:
+        self._count += 1
+        self._none.clear()
+
+    def __exit__(self, *_: object) -> None:
+        self._count -= 1
+        if self._count == 0:
+            self._none.set()
+
+    async def finished(self) -> None:
+        """Wait until nobody waits for an answer."""
+        await self._none.wait()
 
 
 async def in_time(
@@ -48,14 +74,16 @@ async def in_time(
 async def answered(interaction: discord.Interaction[Any]) -> AsyncIterator[None]:
     """Whatever goes wrong inside, the person gets a sentence and the log gets the cause."""
     reference = str(interaction.id)
-    try:
-        yield
-    except (GenerationError, StorageError) as exc:
-        log.warning("interaction %s: %s", reference, exc)
-        await say_privately(interaction, replies.refusal(exc, reference=reference))
-    except Exception:
-        log.exception("interaction %s failed", reference)
-        await say_privately(interaction, replies.unexpected(reference))
+    client: OxherdClient = interaction.client
+    with client.in_hand:
+        try:
+            yield
+        except (GenerationError, StorageError) as exc:
+            log.warning("interaction %s: %s", reference, exc)
+            await say_privately(interaction, replies.refusal(exc, reference=reference))
+        except Exception:
+            log.exception("interaction %s failed", reference)
+            await say_privately(interaction, replies.unexpected(reference))
 
 
 async def say_privately(
@@ -89,8 +117,13 @@ async def replace_private(interaction: discord.Interaction[Any], text: str) -> N
 
 @contextmanager
 def tolerated(interaction: discord.Interaction[Any], *, doing: str) -> Iterator[None]:
-    """Log what Discord refuses about an interaction, and go on."""
+    """Log what Discord refuses about an interaction, or that it cannot be reached, and go on."""
     try:
         yield
-    except (discord.HTTPException, discord.InteractionResponded) as exc:
+    except (
+        discord.HTTPException,
+        discord.InteractionResponded,
+        aiohttp.ClientError,
+        OSError,
+    ) as exc:
         log.warning("interaction %d: %s was refused: %s", interaction.id, doing, exc)

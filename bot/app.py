@@ -7,7 +7,7 @@ while the worker winds down, and no vote while the store flushes.
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -28,6 +28,10 @@ from storage.store import VoteStore
 from storage.writer_process import RepositorySettings
 
 log = logging.getLogger(__name__)
+
+
+# What the last uploads and answers may take once the images are made.
+POSTING_S = 10.0
 
 
 class CannotConnect(Exception):
@@ -62,6 +66,8 @@ async def run(settings: Settings) -> None:
             ):
                 await _connected_until(stop, client, token)
                 await wind_down(parts, settings)
+                await client.hang_up()
+                await _within(POSTING_S, client.in_hand.finished())
 
 
 @asynccontextmanager
@@ -108,15 +114,7 @@ async def wind_down(parts: Parts, settings: Settings) -> None:
     parts.executor.stop_accepting()
     log.info("stopping; running requests get %g s", settings.shutdown_grace_s)
     await parts.executor.drain(settings.shutdown_grace_s)
-    try:
-        async with asyncio.timeout(POSTING_S):
-            await parts.studio.finish()
-    except TimeoutError:
-        log.warning("some requests could not be answered before the stop")
-
-
-# What the last uploads may take once the images are made.
-POSTING_S = 10.0
+    await _within(POSTING_S, parts.studio.finish())
 
 
 def backend_spec(settings: Settings) -> BackendSpec:
@@ -153,6 +151,14 @@ def repository_settings(settings: Settings) -> RepositorySettings:
         user_email=settings.commit_email,
         card=CardFacts(licence=settings.dataset_licence),
     )
+
+
+async def _within(seconds: float, people_answered: Awaitable[None]) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await people_answered
+    except TimeoutError:
+        log.warning("some people could not be answered before the stop")
 
 
 async def _connected_until(stop: asyncio.Event, client: OxherdClient, token: str) -> None:
