@@ -11,6 +11,7 @@ from typing import Protocol, Self, TypeVar
 from storage.errors import StorageError
 from storage.journal_thread import JournalThread
 from storage.one_thread import OneThread
+from storage.progress import Watermark
 from storage.repository import CommitInfo
 from storage.writer import Committed
 
@@ -60,7 +61,8 @@ class Committer:
         self._first_pause_s = first_pause_s
         self._longest_pause_s = longest_pause_s
         self._wake = asyncio.Event()
-        self._settled = asyncio.Event()
+        self._progress = asyncio.Condition()
+        self._committed_seq = -1  # not known before the first look
         self._one_at_a_time = asyncio.Lock()
         self._thread = thread
         self._ready = False
@@ -94,13 +96,14 @@ class Committer:
 
     def wake(self) -> None:
         """Say that the journal has something new."""
-        self._settled.clear()
         self._wake.set()
 
     async def settled(self) -> None:
         """Wait until the dataset holds everything that was recorded before the call."""
+        mark = await self._watermark()
         self.wake()
-        await self._settled.wait()
+        async with self._progress:
+            await self._progress.wait_for(lambda: self._committed_seq >= mark.newest_seq)
 
     async def start(self) -> None:
         """Start the writer now. Raises what keeps it from opening the dataset."""
@@ -115,8 +118,9 @@ class Committer:
     async def snapshot(self) -> str | None:
         """Commit what waits, then `train.csv`; None if that was as new as the rest."""
         async with self._session() as writer:
-            while await self._commit_once(writer):
-                pass
+            mark = await self._watermark()
+            while self._committed_seq < mark.newest_seq:
+                await self._commit_once(writer)
 
             commit_id = await self._thread.run(writer.snapshot)
             await self._journal.run(
@@ -131,9 +135,8 @@ class Committer:
             await self._wake.wait()
             self._wake.clear()
             try:
-                async with self._session() as writer:
-                    while await self._commit_once(writer):
-                        self.last_error = None
+                while await self._commit_next():
+                    self.last_error = None
             except Exception as exc:
                 log.warning("%s", exc, exc_info=not isinstance(exc, StorageError))
                 self.last_error = exc
@@ -143,12 +146,15 @@ class Committer:
             else:
                 self.last_error = None
                 pause_s = self._first_pause_s
-                if not self._wake.is_set():
-                    self._settled.set()
+
+    async def _commit_next(self) -> bool:
+        """One batch, between other people's questions. False when nothing waited."""
+        async with self._session() as writer:
+            return await self._commit_once(writer)
 
     async def _commit_once(self, writer: AnyWriter) -> bool:
-        """One batch. False when nothing waited."""
-        mark = await self._journal.run(lambda journal: journal.progress.watermark())
+        mark = await self._watermark()
+        await self._reached(mark.committed_seq)
         if mark.committed_seq == mark.newest_seq:
             return False
 
@@ -161,6 +167,7 @@ class Committer:
                 done.upto_seq, commit_id=done.commit_id, now=self._now()
             )
         )
+        await self._reached(done.upto_seq)
         log.info("committed the changes up to %d as %s", done.upto_seq, done.commit_id)
 
         return True
@@ -182,8 +189,7 @@ class Committer:
             writer = self.writer = await self._thread.run(self._start_writer)
 
         await self._thread.run(writer.wait_until_open)
-        mark = await self._journal.run(lambda journal: journal.progress.watermark())
-        commit_id = mark.commit_id
+        commit_id = (await self._watermark()).commit_id
         if commit_id and not await self._thread.run(lambda: writer.knows(commit_id)):
             # The dataset was made anew or put back from a backup: let it follow from the
             # beginning. What it holds already is no change.
@@ -193,6 +199,14 @@ class Committer:
         self._ready = True
 
         return writer
+
+    async def _watermark(self) -> Watermark:
+        return await self._journal.run(lambda journal: journal.progress.watermark())
+
+    async def _reached(self, seq: int) -> None:
+        async with self._progress:
+            self._committed_seq = seq
+            self._progress.notify_all()
 
     async def _discard(self) -> None:
         writer, self.writer, self._ready = self.writer, None, False

@@ -30,7 +30,7 @@ from storage.errors import (
 )
 from storage.layout import CARD
 from storage.repository import Changes, CommitInfo
-from storage.spool import sync_folder
+from storage.spool import sync_file, sync_folder
 
 # Oxen stores a folder's list of entries in pieces of about this many, and a piece again when an
 # entry in it changes: some 270 bytes an entry. Its default of 10,000 makes every commit grow with
@@ -154,6 +154,7 @@ class OxenRepository:
         except OSError:  # another file system, or one without links
             part = self._part()
             shutil.copyfile(source, part)
+            sync_file(part)
             part.replace(target)
 
     def _write(self, path: str, content: bytes) -> None:

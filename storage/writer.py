@@ -62,17 +62,17 @@ class Writer:
             (last,) = journal.execute("SELECT max(train_shard) FROM votes").fetchone()
 
         shards = range(0 if last is None else last + 1)
-        contents = (self._repository.read(train_path(shard)) for shard in shards)
-        whole = concatenated(content for content in contents if content is not None)
-        changes = Changes(
-            files={SNAPSHOT: whole} if whole else {},
-            images={},
-            removals=() if whole else (SNAPSHOT,),
+        contents = [self._repository.read(train_path(shard)) for shard in shards]
+        found = [content for content in contents if content is not None]
+        self._repository.apply(
+            Changes(
+                files={SNAPSHOT: concatenated(found)} if found else {},
+                images={},
+                removals=() if found else (SNAPSHOT,),
+            )
         )
-        self._repository.apply(changes)
-        rows = max(whole.count(b"\n") - 1, 0)
 
-        return self._repository.commit(f"snapshot: train.csv, about {rows} rows")
+        return self._repository.commit(f"snapshot: train.csv from {len(found)} files")
 
     def log(self, limit: int) -> Sequence[CommitInfo]:
         """The newest commits, newest first."""

@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 
 # The last writer's process may need a moment to be gone after it was killed.
 _LOCK_PATIENCE_S = 5.0
+_OPENING_TIMEOUT_S = 60.0
 _LOG_LIMIT_BYTES = 4 * 1024 * 1024
 _PR_SET_PDEATHSIG = 1
 
@@ -87,7 +88,7 @@ class WriterProcess:
 
     def wait_until_open(self) -> None:
         if not self._opened:
-            self._answer(doing="opening it")
+            self._answer(doing="opening it", timeout_s=_OPENING_TIMEOUT_S)
             self._opened = True
 
     def knows(self, commit_id: str) -> bool:
@@ -111,11 +112,15 @@ class WriterProcess:
     def close(self) -> None:
         """Let the process end by itself, or kill it if it does not within a second."""
         self._pipe.close()
-        self._process.join(1.0)
-        self.kill()
+        self._end(patience_s=1.0)
 
     def kill(self) -> None:
-        """End the process now, from any thread. What it was doing can be done again."""
+        """End the process now, from any thread: the call that waits for it raises. What it was
+        doing can be done again."""
+        self._process.kill()
+
+    def _end(self, *, patience_s: float = 0.0) -> None:
+        self._process.join(patience_s)
         self._process.kill()
         self._process.join()
 
@@ -123,23 +128,22 @@ class WriterProcess:
         try:
             self._pipe.send((method, arguments))
         except OSError as exc:
-            self.kill()
+            self._end()
             raise RepositoryUnavailable.while_(method, reason="the writer died") from exc
 
-        return self._answer(doing=method)
+        return self._answer(doing=method, timeout_s=self._timeout_s)
 
-    def _answer(self, *, doing: str) -> Any:
+    def _answer(self, *, doing: str, timeout_s: float) -> Any:
         try:
-            if not self._pipe.poll(self._timeout_s):
-                self.kill()
+            if not self._pipe.poll(timeout_s):
+                self._end()
                 raise RepositoryUnavailable.while_(
-                    doing, reason=f"the writer was silent for {self._timeout_s:g} s and was ended"
+                    doing, reason=f"the writer was silent for {timeout_s:g} s and was ended"
                 )
 
             failed, answer = self._pipe.recv()
         except (EOFError, OSError) as exc:
-            self._process.join(1.0)
-            self.kill()
+            self._end(patience_s=1.0)
             raise RepositoryUnavailable.while_(
                 doing,
                 reason=f"the writer ended ({self._process.exitcode}), see {self._log}",

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -320,6 +321,42 @@ async def test_a_writer_that_is_killed_is_replaced_and_loses_nothing(tmp_path: P
     found = dataset(files_below(DataFolder(tmp_path).dataset))
     assert found.problems == ()
     assert len(found.ratings) == 20
+
+
+async def test_a_question_given_up_while_the_writer_starts_harms_nothing(tmp_path: Path) -> None:
+    async with oxen_store(tmp_path) as store:
+        image_id, *_ = await show(store)
+        for delay_s in (0.0, 0.02, 0.1, 0.3):
+            pid = (await store.status()).writer_pid
+            if pid is not None:
+                os.kill(pid, signal.SIGKILL)
+
+            question = asyncio.ensure_future(store.log(1))
+            await asyncio.wait([question], timeout=delay_s)
+            question.cancel()
+            await asyncio.gather(question, return_exceptions=True)
+
+        await store.vote(image_id, ALICE, Rating.GOOD)
+        assert await store.settle(PATIENCE_S)
+        assert (await store.log(1))[0].message.startswith("1 vote: 1 good")
+
+
+async def test_settling_does_not_wait_for_votes_that_come_later(store: VoteStore) -> None:
+    image_id, *_ = await show(store)
+    pressing = asyncio.create_task(press_for_ever(store, image_id))
+    await store.vote(image_id, ALICE, Rating.GOOD)
+
+    settled = await store.settle(PATIENCE_S)
+    snapshot = await store.snapshot()
+
+    pressing.cancel()
+    assert settled
+    assert snapshot is not None
+
+
+async def press_for_ever(store: VoteStore, image_id: str) -> None:
+    for voter in itertools.count(100):
+        await store.vote(image_id, voter, Rating.BAD)
 
 
 async def test_a_foreign_dataset_stops_the_start(tmp_path: Path) -> None:
