@@ -34,6 +34,7 @@ from tests.whole_program import WholeProgram
 # The whole tree as often as the bot alone: power cuts and the out-of-memory killer.
 TARGETS = ("bot", "tree", "bot", "tree", "writer", "worker")
 ORPHANS_END_WITHIN_S = 20.0
+EXPLAINED_WITHIN_S = 15.0
 
 
 class Chaos:
@@ -50,59 +51,81 @@ class Chaos:
         self.commits = 0
         self.rows = 0
         self.shown = 0
+        self.left_waiting = 0
 
     async def run(self, *, kills: int, check_every: int, most_s: float) -> None:
         """Kill so many times; each start lives at most *most_s* seconds once it is up."""
-        program = await WholeProgram.start(self._stub, self._data)
+        await self._start()
         for number in range(1, kills + 1):
-            program = await self._kill_once(program, most_s=most_s)
-            if number % check_every == 0 or number == kills:
-                await self._check(program)
-                if number < kills:
-                    program = await WholeProgram.start(self._stub, self._data)
+            await self._kill_once(most_s=most_s)
+            if number % check_every == 0:
+                await self._stop_and_check()
+                await self._start()
 
-    async def _kill_once(self, program: WholeProgram, *, most_s: float) -> WholeProgram:
-        """Kill something; the program that runs now."""
+    async def finish(self) -> None:
+        """With nobody at work any more: interrupted requests are explained, then the last check.
+
+        A request that was shown and not journalled when the kill came cannot be: it is counted.
+        """
+        await self._connected()
+        for _ in range(int(EXPLAINED_WITHIN_S / 0.1)):
+            if not (waiting := self._left_waiting()):
+                break
+
+            await asyncio.sleep(0.1)
+
+        self.left_waiting = len(waiting)
+        await self._stop_and_check()
+
+    async def _start(self) -> None:
+        self._program = await WholeProgram.start(self._stub, self._data)
+
+    async def _connected(self) -> None:
+        try:
+            await self._program.connected(self._stub)
+        except RuntimeError as exc:
+            self.problems.append(str(exc))
+
+    async def _kill_once(self, *, most_s: float) -> None:
+        """Kill something, and have the program running again."""
         target = self._random.choice(TARGETS)
-        if self._random.random() < 0.8 or target in ("writer", "worker"):
-            try:
-                await program.connected(self._stub)
-            except RuntimeError as exc:
-                self.problems.append(str(exc))
+        # Of the bot and the tree, two in ten die while they start.
+        if target in ("writer", "worker") or self._random.random() < 0.8:
+            await self._connected()
 
-        # Two in ten die while they start.
         await asyncio.sleep(self._random.uniform(0, most_s))
-        if program.process.returncode is not None:
-            self.problems.append(f"it ended by itself:\n{program.log_end()}")
-            return await WholeProgram.start(self._stub, self._data)
+        if self._program.process.returncode is not None:
+            self.problems.append(f"it ended by itself:\n{self._program.log_end()}")
+            await self._start()
+            return
 
         family = whole_program.family(self._data)
         if target in ("writer", "worker"):
             victims = [process for process in family if whole_program.role(process) == target]
             self.kills[target if victims else f"no {target} yet"] += 1
             _kill(victims)
-            return program
+            return
 
-        _kill(family if target == "tree" else [psutil.Process(program.process.pid)])
+        _kill(family if target == "tree" else [psutil.Process(self._program.process.pid)])
         self.kills[target] += 1
-        await program.process.wait()
+        await self._program.process.wait()
         if self._random.random() < 0.3:
             await self._orphans_end()
 
-        return await WholeProgram.start(self._stub, self._data)
+        await self._start()
 
-    async def _check(self, program: WholeProgram) -> None:
-        """Stop it as a supervisor would, under load, and read what it kept."""
+    async def _stop_and_check(self) -> None:
+        """Stop it as a supervisor would, and read what it kept."""
+        await self._connected()
         try:
-            await program.connected(self._stub)
-            status = await program.stop()
-        except (RuntimeError, TimeoutError) as exc:
-            self.problems.append(f"it could not be stopped: {exc!r}\n{program.log_end()}")
+            status = await self._program.stop()
+        except TimeoutError:
+            self.problems.append(f"it did not stop:\n{self._program.log_end()}")
             _kill(whole_program.family(self._data))
-            await program.process.wait()
+            await self._program.process.wait()
         else:
             if status != 0:
-                self.problems.append(f"exit status {status} on SIGTERM:\n{program.log_end()}")
+                self.problems.append(f"exit status {status} on SIGTERM:\n{self._program.log_end()}")
 
         await self._orphans_end()
         # Answers that were on their way have arrived; nobody can press while it is down.
@@ -113,6 +136,14 @@ class Chaos:
         self.rows, self.shown = len(kept.ratings), len(kept.shown)
         self.problems += [*kept.problems, *wrong, *self.ledger.compare(kept.ratings)]
         self.problems += self._posted_and_kept(kept.shown)
+
+    def _left_waiting(self) -> list[int]:
+        """Messages that still offer to cancel what nobody is making."""
+        return [
+            message.id
+            for message in self._stub.messages.values()
+            if any(":cancel:" in custom_id for custom_id in message.buttons)
+        ]
 
     def _posted_and_kept(self, shown: Mapping[str, str]) -> list[str]:
         """What members saw is what `generations` says, byte for byte, and all of it."""
@@ -138,6 +169,7 @@ class Chaos:
             "commits": self.commits,
             "rows": self.rows,
             "images_shown": self.shown,
+            "requests_left_waiting": self.left_waiting,
             "votes": dict(self.ledger.counts),
             "problems": problems[:50],
             "problem_count": len(problems),
@@ -159,6 +191,8 @@ async def chaos(data: Path, *, kills: int, seed: int, check_every: int, most_s: 
                 pause_s=0.5,
             ) as crowd:
                 await run.run(kills=kills, check_every=check_every, most_s=most_s)
+
+            await run.finish()
         finally:
             await whole_program.sweep(data)
 
