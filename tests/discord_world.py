@@ -13,7 +13,7 @@ from tests.discord_payloads import Message, Payload
 DISCORD_EPOCH_MS = 1_420_070_400_000
 
 
-class Disconnected(Exception):  # noqa: N818  # a state of the line, like asyncio's QueueEmpty
+class Disconnected(Exception):  # a state of the line, like asyncio's QueueEmpty
     """The program's gateway connection ended before it answered."""
 
 
