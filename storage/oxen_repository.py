@@ -5,12 +5,10 @@ into a process of its own (`writer_process`). Commits survive `kill -9` of that 
 as safe from a power cut as Oxen's own files are; the journal and the images are safer.
 """
 
-import errno
 import os
 import shutil
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -20,15 +18,9 @@ import oxen
 import oxen.user
 
 from storage.card import CardFacts, follows, is_ours, render
-from storage.errors import (
-    RepositoryError,
-    RepositoryForeign,
-    RepositoryFull,
-    RepositoryInUse,
-    RepositoryRejected,
-    RepositoryUnavailable,
-)
+from storage.errors import RepositoryForeign, RepositoryRejected
 from storage.layout import CARD
+from storage.oxen_errors import vendor_errors
 from storage.repository import Changes, CommitInfo
 from storage.spool import sync_file, sync_folder
 
@@ -74,7 +66,7 @@ class OxenRepository:
         Raises RepositoryForeign, RepositoryInUse, RepositoryFull or RepositoryUnavailable.
         """
         path = settings.path.absolute()
-        with _vendor_errors(path, doing="opening it"):
+        with vendor_errors(path, doing="opening it"):
             settings.config_dir.mkdir(parents=True, exist_ok=True)
             os.environ["OXEN_CONFIG_DIR"] = str(settings.config_dir)
             oxen.user.config_user(settings.user_name, settings.user_email)
@@ -100,7 +92,7 @@ class OxenRepository:
             return None
 
     def apply(self, changes: Changes) -> None:
-        with _vendor_errors(self._path, doing="adding files"):
+        with vendor_errors(self._path, doing="adding files"):
             for path, source in changes.images.items():
                 self._place(path, source)
 
@@ -115,7 +107,7 @@ class OxenRepository:
                 self._remove(path)
 
     def commit(self, message: str) -> str | None:
-        with _vendor_errors(self._path, doing="committing"):
+        with vendor_errors(self._path, doing="committing"):
             try:
                 self._head = self._repo.commit(message).id
             except ValueError as exc:
@@ -132,7 +124,7 @@ class OxenRepository:
             return self._head
 
     def log(self, limit: int) -> Sequence[CommitInfo]:
-        with _vendor_errors(self._path, doing="reading the history"):
+        with vendor_errors(self._path, doing="reading the history"):
             return [_commit_info(commit) for commit in self._repo.log()[:limit]]
 
     def close(self) -> None:
@@ -237,43 +229,6 @@ def _refuse_foreign(path: Path, *, journal_id: str) -> None:
 
     if not follows(text, journal_id):
         raise RepositoryForeign.at(path, found="it was made from another journal")
-
-
-@contextmanager
-def _vendor_errors(path: Path, *, doing: str) -> Iterator[None]:
-    """Translate everything that comes out of Oxen, which raises bare ValueErrors and panics."""
-    try:
-        yield
-    except RepositoryError:
-        raise
-    except Exception as exc:
-        raise translated(exc, path=path, doing=doing) from exc
-    except BaseException as exc:
-        if type(exc).__name__ != "PanicException":
-            raise
-
-        raise RepositoryRejected.while_(doing, reason=f"Oxen stopped: {exc}") from exc
-
-
-def translated(exc: Exception, *, path: Path, doing: str) -> RepositoryError:
-    """Our error for what Oxen, or the file system under it, said."""
-    text = " ".join(str(exc).split()) or type(exc).__name__
-    if isinstance(exc, OSError) and exc.errno in (errno.ENOSPC, errno.EDQUOT):
-        return RepositoryFull.at(path)
-
-    for mark, error in _WHAT_OXEN_SAYS.items():
-        if mark in text.lower():
-            return error.at(path)
-
-    return RepositoryUnavailable.while_(doing, reason=text[:500])
-
-
-_WHAT_OXEN_SAYS: dict[str, type[RepositoryInUse] | type[RepositoryFull]] = {
-    "while lock file": RepositoryInUse,
-    "no space left on device": RepositoryFull,
-    "disk quota exceeded": RepositoryFull,
-    "mdb_map_full": RepositoryFull,
-}
 
 
 def _commit_info(commit: Any) -> CommitInfo:

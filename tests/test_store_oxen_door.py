@@ -16,7 +16,8 @@ from storage.errors import (
     RepositoryInUse,
     RepositoryUnavailable,
 )
-from storage.oxen_repository import OxenRepository, OxenSettings, translated
+from storage.oxen_errors import translated
+from storage.oxen_repository import OxenRepository, OxenSettings
 from tests.storage_data import files_below
 
 

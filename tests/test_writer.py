@@ -1,0 +1,152 @@
+"""What one commit changes, and that a backlog cut into pieces is right after every piece."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from storage.errors import RepositoryRejected
+from storage.folder import DataFolder
+from storage.layout import ShardSizes
+from storage.memory import MemoryRepository
+from storage.vote import Rating
+from tests.storage_data import dataset
+from tests.storage_desk import Desk, Station
+
+ALICE, BOB = 1, 2
+
+
+@pytest.fixture
+def repository() -> MemoryRepository:
+    return MemoryRepository()
+
+
+@pytest.fixture
+def desk(tmp_path: Path, repository: MemoryRepository) -> Iterator[Desk]:
+    """Every row in a file of its own."""
+    with Desk.open(
+        DataFolder(tmp_path), lambda: repository, shard_sizes=ShardSizes(train_rows=1)
+    ) as desk:
+        yield desk
+
+
+def test_votes_that_wait_share_one_commit(desk: Desk, repository: MemoryRepository) -> None:
+    images = desk.show("set-0")
+    for image_id in images:
+        desk.vote(image_id, ALICE, Rating.GOOD)
+
+    desk.vote(images[0], BOB, Rating.BAD)
+    desk.settle()
+
+    (commit,) = repository.log(10)
+    assert commit.message == (
+        "5 votes: 4 good, 1 bad, on 4 images; 4 images shown\n\nimages: " + " ".join(images)
+    )
+
+
+def test_a_message_is_short_however_much_changed(desk: Desk, repository: MemoryRepository) -> None:
+    for number in range(50):
+        for image_id in desk.show(f"set-{number:02d}"):
+            desk.vote(image_id, ALICE, Rating.GOOD)
+
+    desk.settle()
+
+    message = repository.log(1)[0].message
+    assert re.search(r"and \d+ more$", message)
+    assert len(message) < 1000
+
+
+def test_a_commit_rewrites_only_the_shards_whose_rows_changed(
+    desk: Desk, repository: MemoryRepository
+) -> None:
+    one, two, *_ = desk.show("set-0")
+    desk.vote(one, ALICE, Rating.GOOD)
+    desk.vote(two, ALICE, Rating.GOOD)
+    desk.settle()
+    before = repository.files
+
+    desk.vote(two, ALICE, Rating.BAD)
+    desk.settle()
+
+    changed = {path for path in before if before[path] != repository.files.get(path)}
+    assert changed == {"train/00001.csv"}
+
+
+def test_a_shard_without_rows_is_no_file(desk: Desk, repository: MemoryRepository) -> None:
+    image_id, *_ = desk.show("set-0")
+    desk.vote(image_id, ALICE, Rating.GOOD)
+    desk.settle()
+
+    desk.vote(image_id, ALICE, None)
+    desk.settle()
+
+    assert [path for path in repository.files if path.startswith(("train/", "images/"))] == []
+
+
+def test_an_image_stays_while_somebody_s_row_of_a_later_batch_needs_it(
+    desk: Desk, repository: MemoryRepository
+) -> None:
+    image_id, *_ = desk.show("set-0")
+    for voter in (ALICE, BOB):
+        desk.vote(image_id, voter, Rating.GOOD)
+
+    desk.settle()
+    for voter in (ALICE, BOB):
+        desk.vote(image_id, voter, None)
+
+    desk.commit(limit=1)
+    between = dataset(repository.files)
+    desk.settle()
+
+    assert between.ratings == {(image_id, BOB): Rating.GOOD}
+    assert between.problems == ()
+    assert dataset(repository.files).images == frozenset()
+
+
+def test_an_image_does_not_arrive_before_its_first_row(
+    desk: Desk, repository: MemoryRepository
+) -> None:
+    image_id, *_ = desk.show("set-0")
+    desk.settle()
+    desk.vote(image_id, ALICE, Rating.GOOD)
+    desk.vote(image_id, ALICE, None)
+    desk.vote(image_id, BOB, Rating.GOOD)
+
+    desk.commit(limit=1)
+    between = dataset(repository.files)
+    desk.settle()
+
+    assert between.images == frozenset()
+    assert dataset(repository.files).images == {image_id}
+
+
+def test_a_commit_that_landed_unseen_is_not_made_twice(
+    desk: Desk, repository: MemoryRepository
+) -> None:
+    image_id, *_ = desk.show("set-0")
+    desk.vote(image_id, ALICE, Rating.GOOD)
+    desk.commit_until(Station.ANSWERED)
+
+    committed = desk.commit()
+
+    assert committed is not None
+    assert committed.commit_id is None
+    assert len(repository.log(10)) == 1
+
+
+def test_an_image_that_is_lost_is_named_and_its_vote_waits(
+    desk: Desk, repository: MemoryRepository
+) -> None:
+    image_id, *_ = desk.show("set-0")
+    content = desk.spool.path(image_id).read_bytes()
+    desk.spool.discard([image_id])
+    desk.vote(image_id, ALICE, Rating.GOOD)
+
+    with pytest.raises(RepositoryRejected, match=image_id):
+        desk.settle()
+
+    desk.restart_writer()
+    desk.spool.put({image_id: content})
+    desk.settle()
+    assert dataset(repository.files).ratings == {(image_id, ALICE): Rating.GOOD}
