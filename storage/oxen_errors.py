@@ -1,4 +1,4 @@
-"""From what Oxen says to our errors. It raises bare ValueErrors, and its panics are no Exceptions."""
+"""From what Oxen says to our errors: it raises bare ValueErrors, and panics past Exception."""
 
 import errno
 from collections.abc import Iterator
