@@ -75,6 +75,11 @@ def ended(*, set_id: str, asked: Asked, sentence: str) -> ui.LayoutView:
     return _told(asked, sentence, SetButton("again", set_id))
 
 
+def forgotten() -> ui.LayoutView:
+    """In place of a request that a killed process had shown and not yet kept."""
+    return _view(ui.Container(ui.TextDisplay(replies.FORGOTTEN)))
+
+
 def _told(asked: Asked, sentence: str, button: SetButton) -> ui.LayoutView:
     return _view(ui.Container(_heading(asked), ui.TextDisplay(sentence), ui.ActionRow[Any](button)))
 

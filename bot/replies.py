@@ -34,6 +34,10 @@ NOT_RUNNING = "This request is no longer waiting or running, so there is nothing
 CANCELLING = "Stopping…"
 CANCELLED = "Cancelled. No images were made."
 INTERRUPTED = "I was restarted before these images were finished. Press **Again** to ask anew."
+FORGOTTEN = (
+    "I was restarted just when this was asked for, and no longer know what it was. "
+    "Please ask again with `/imagine`."
+)
 UNKNOWN_SET = "I no longer know this request, so I cannot do that."
 NOT_READY = "I am still starting. Please try again in a moment."
 EXPIRED_POST = "The images took a while, so I post them as a new message."

@@ -92,13 +92,24 @@ class Studio:
         """Stop a request that waits or runs, if the presser asked for it."""
         job = self._jobs.get(set_id)
         if job is None:
-            await say_privately(interaction, replies.NOT_RUNNING)
+            await self._explain_missing_job(interaction, set_id)
         elif job.owner != interaction.user.id:
             await say_privately(interaction, replies.NOT_YOURS)
         else:
             job.cancel()
             with tolerated(interaction, doing="acknowledging a cancel"):
                 await interaction.response.defer()
+
+    async def _explain_missing_job(
+        self, interaction: discord.Interaction[Any], set_id: str
+    ) -> None:
+        if await self._store.find_set(set_id) is not None:
+            await say_privately(interaction, replies.NOT_RUNNING)
+            return
+
+        # The process was killed after it had shown the request and before it had journalled it.
+        with tolerated(interaction, doing="explaining a lost request"):
+            await interaction.response.edit_message(view=gallery.forgotten())
 
     async def _begin(self, interaction: discord.Interaction[Any], request: ImageRequest) -> None:
         if not interaction.app_permissions.attach_files:

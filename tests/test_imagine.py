@@ -9,6 +9,7 @@ import pytest
 
 from bot import place, replies
 from bot.custom_ids import SetId
+from bot.studio import Studio
 from generation.device import WorkerState
 from storage.vote import Rating
 from tests.world import buttons, image_ids, seen, set_button, text_of, vote_ids, world
@@ -150,6 +151,25 @@ async def test_cancelling_what_is_over_says_so(tmp_path: Path) -> None:
         assert text_of(seen(late).message) == replies.BUTTON_GONE
 
 
+async def test_a_request_that_the_journal_never_saw_is_explained_when_cancelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world(tmp_path, placeholder_step_seconds=0.5, default_steps=50) as w:
+        with monkeypatch.context() as patched:
+            patched.setattr(Studio, "_make_and_post", _never)
+            asked = await w.ask(w.alice, "a fox")
+            await w.restart()
+
+        button = set_button(seen(asked).message, "cancel")
+        await w.alice.click(seen(asked), custom_id=button)
+
+        assert text_of(seen(asked).message) == replies.FORGOTTEN
+
+
+async def _never(*_: object) -> None:
+    await asyncio.Event().wait()
+
+
 async def test_again_makes_new_images_of_the_same_prompt(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         first = await w.imagine(w.alice, "a fox", seed=1, steps=3)
@@ -221,12 +241,9 @@ async def test_an_interrupted_request_is_explained_after_the_restart(tmp_path: P
 async def test_images_that_were_made_but_not_posted_are_shown_after_the_restart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def never(*_: object) -> None:
-        await asyncio.Event().wait()
-
     async with world(tmp_path) as w:
         with monkeypatch.context() as patched:
-            patched.setattr(place.InteractionPlace, "post", never)
+            patched.setattr(place.InteractionPlace, "post", _never)
             asked = await w.ask(w.alice, "a fox")
             await w.until(lambda: len(list((tmp_path / "spool").glob("*.png"))) == 4)
             await w.restart()
