@@ -178,6 +178,19 @@ async def test_a_forged_button_gets_a_sentence(
         assert w.rows() == []
 
 
+async def test_a_vote_in_a_channel_the_bot_no_longer_sees_counts(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        message = await w.imagine(w.alice, "a fox")
+        await w.hide_channel()
+        assert w.client.get_channel(w.channel.id) is None
+
+        said = answer(await w.press(w.bob, message, vote_ids(message)[1, GOOD]))
+        await w.committed()
+
+        assert said == "👍 recorded for image 1."
+        assert len(w.rows()) == 1
+
+
 async def test_many_people_at_once_lose_nothing(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         message = await w.imagine(w.alice, "a fox")

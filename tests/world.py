@@ -155,6 +155,13 @@ class World:
 
         return [InteractionResult(self.env, record) for record in records]
 
+    async def hide_channel(self) -> None:
+        """Take the channel out of the bot's sight, as Discord does when a permission goes."""
+        backend = self.env.backend
+        channel = backend.get_channel(self.channel.id)
+        backend.emit("CHANNEL_DELETE", dict(serializers.channel_payload(backend, channel)))
+        await self.env.settle()
+
     async def committed(self) -> None:
         """Wait until everything that was recorded is in the dataset."""
         await self.parts.store.settle(PATIENCE_S)
