@@ -46,8 +46,9 @@ def _size(text: str) -> str:
         raise ValueError(f"{text!r} is not a size like 512x768")
 
     width, height = int(match[1]), int(match[2])
-    if width % 8 or height % 8 or not (64 <= width <= 2048 and 64 <= height <= 2048):
-        raise ValueError(f"{text!r}: each side must be a multiple of 8 between 64 and 2048 pixels")
+    if width % 8 or height % 8 or not (64 <= width <= 1536 and 64 <= height <= 1536):
+        # Four larger PNG files may exceed the 25 MiB that Discord takes in a request.
+        raise ValueError(f"{text!r}: each side must be a multiple of 8 between 64 and 1536 pixels")
 
     return f"{width}x{height}"
 

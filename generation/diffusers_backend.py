@@ -37,6 +37,8 @@ _NEEDED = {"prompt", "num_images_per_prompt", "generator", "callback_on_step_end
 class DiffusersBackend:
     """Any text-to-image pipeline of diffusers that reports its steps; most do.
 
+    device: a torch device, or "auto" for the best there is: CUDA, then Apple's GPU, then the CPU.
+
     spec.model: a name on the Hugging Face hub, or a folder; default DEFAULT_MODEL. What is in
         the hub's local cache is used without asking the hub for more than the revision.
     spec.dtype: "auto" is float16 on a GPU and float32 elsewhere.
@@ -52,7 +54,7 @@ class DiffusersBackend:
     def __init__(self, spec: BackendSpec, *, device: str) -> None:
         self._spec = spec
         self._model = spec.model or DEFAULT_MODEL
-        self._device = device
+        self._device = _best_device() if device == "auto" else device
         self._pipeline: Any = None
 
     def check(self) -> Sequence[Finding]:
@@ -266,3 +268,10 @@ def _versions() -> Mapping[str, str]:
         versions["cuda"] = torch.version.cuda
 
     return versions
+
+
+def _best_device() -> str:
+    if torch.cuda.is_available():
+        return "cuda"
+
+    return "mps" if torch.backends.mps.is_available() else "cpu"

@@ -76,7 +76,8 @@ def not_found(model: str, exc: BaseException) -> str:
     """The sentence for a model on the hub that cannot be had."""
     return (
         f"The model {model!r} is not a folder here, not complete in the hub's local cache, and "
-        f"could not be fetched: {root_cause(exc)}"
+        f"could not be fetched: {root_cause(exc)}. Check its name and the network, or name a "
+        "folder that holds a model."
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image, ImageChops
+from torch import cuda
 
 from generation.backend import BackendSpec
 from generation.diffusers_backend import DiffusersBackend
@@ -302,3 +303,12 @@ def test_a_pipeline_that_takes_no_prompt_is_refused(copied: Path) -> None:
 
     with pytest.raises(BackendUnavailable, match=r"DDPMPipeline, whose call takes no .*prompt"):
         loaded(copied)
+
+
+def test_auto_takes_the_best_device_there_is(model: Path) -> None:
+    spec = spec_of(model)
+    best = "cuda" if cuda.is_available() else "cpu"
+
+    chosen = DiffusersBackend(spec, device="auto").load().device
+
+    assert chosen == DiffusersBackend(spec, device=best).load().device
