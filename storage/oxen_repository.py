@@ -157,8 +157,9 @@ class OxenRepository:
         part.replace(target)
 
     def _part(self) -> Path:
-        """A name outside the working tree, so that nothing half written is ever added."""
-        return self._path.with_name(f"{self._path.name}.part")
+        """A name outside the working tree, so that nothing half written is ever added; on its
+        file system, so that it can be moved there."""
+        return self._path / ".oxen" / "oxherd.part"
 
     def _stage(self, paths: Iterable[str]) -> None:
         by_folder = defaultdict[PurePosixPath, list[str]](list)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -254,11 +255,44 @@ async def test_a_full_disk_refuses_votes_and_loses_none(small_disk: Path) -> Non
     assert len(dataset_rows(data, "train")) == len(recorded)
 
 
+async def test_a_full_disk_under_the_dataset_delays_commits_and_loses_none(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    async with running(data):
+        pass
+
+    (data / "dataset").rename(data / "moved")
+    with _disk(data / "dataset"):
+        shutil.copytree(data / "moved", data / "dataset", dirs_exist_ok=True)
+        async with running(data) as (stub, program):
+            message = await images(stub)
+            told = [await vote(stub, message, button=0)]
+            await program.settled(within_s=30)
+
+            filler = data / "dataset" / "filler"
+            _fill(filler)
+            told += [await vote(stub, message, member=BOB + n, button=2) for n in range(1, 20)]
+            async with asyncio.timeout(30):
+                while "is full" not in " ".join(await problems(program)):  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+
+            filler.unlink()
+            await program.settled(within_s=90)
+
+        assert all("recorded for image" in text for text in told)
+        assert len(dataset_rows(data, "train")) == len(told)
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own with 24 MB."""
-    place = tmp_path / "disk"
-    place.mkdir()
+    """A file system of its own."""
+    with _disk(tmp_path / "disk") as place:
+        yield place
+
+
+@contextmanager
+def _disk(place: Path) -> Iterator[Path]:
+    """A file system of 24 MB in this place; skips the test where it may not be mounted."""
+    place.mkdir(parents=True)
     mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", str(place)]
     if os.geteuid() != 0 or subprocess.run(mount, check=False).returncode != 0:
         pytest.skip("mounting a small file system needs root")
