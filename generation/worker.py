@@ -40,7 +40,7 @@ def serve(spec: BackendSpec, device: str, pipe: Pipe) -> None:
     reads the pipe, so that a cancellation arrives while a picture is being made.
     """
     _die_with_the_parent()
-    if device == "cpu":
+    if device in ("cpu", "auto"):
         os.nice(10)  # whoever presses a button comes before a picture that takes minutes anyway
 
     inbox = _Inbox(pipe)

@@ -160,6 +160,7 @@ def serve(
 ) -> None:
     """The process's end: own the repository and answer until the parent is gone."""
     _leave_stopping_to_the_parent(parent_pid)
+    os.nice(5)  # whoever presses a button comes before the commit of an earlier press
     _send_output_to(folder)
 
     try:
