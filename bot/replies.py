@@ -31,7 +31,6 @@ NO_ATTACHMENTS = (
 )
 NOT_YOURS = "Only the person who asked for these images can cancel them."
 NOT_RUNNING = "This request is no longer waiting or running, so there is nothing to cancel."
-CANCELLING = "Stopping…"
 CANCELLED = "Cancelled. No images were made."
 INTERRUPTED = "I was restarted before these images were finished. Press **Again** to ask anew."
 FORGOTTEN = (
@@ -39,8 +38,6 @@ FORGOTTEN = (
     "Please ask again with `/imagine`."
 )
 UNKNOWN_SET = "I no longer know this request, so I cannot do that."
-NOT_READY = "I am still starting. Please try again in a moment."
-EXPIRED_POST = "The images took a while, so I post them as a new message."
 CANNOT_POST = (
     "The images were made, but Discord did not take them. A moderator finds why in my log."
 )
