@@ -4,6 +4,7 @@ The only file that touches what simcord keeps private; tests/test_demo_in_browse
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -77,18 +78,17 @@ class LivePage:
             # Acting has published the page; doing so again at once would take the buttons from
             # under people's fingers. A little later it is done, for what came in between.
             self._seen = len(self._env.backend.transcript)
-            self._look_again_at = asyncio.get_running_loop().time() + LOOK_AGAIN_AFTER_S
+            self._look_again_at = time.perf_counter() + LOOK_AGAIN_AFTER_S
 
             return receipt
 
     async def _keep_fresh(self) -> None:
         from simcord import SetupError
 
-        loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(REFRESH_EVERY_S)
             changes = len(self._env.backend.transcript)
-            late = self._look_again_at is not None and loop.time() >= self._look_again_at
+            late = self._look_again_at is not None and time.perf_counter() >= self._look_again_at
             if changes != self._seen or late:
                 async with self._turn:
                     with suppress(SetupError):  # the bot is busy; the next look will do

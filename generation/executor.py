@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import logging
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -72,7 +73,7 @@ class Executor:
                 limits=limits,
                 pace=self._pace,
                 line=self,
-                now=asyncio.get_running_loop().time,
+                now=time.perf_counter,  # the demo turns the loop's clock, not this one
             )
             for name in devices
         ]

@@ -43,6 +43,19 @@ async def test_the_answer_comes_at_once_and_says_where_one_stands(tmp_path: Path
         await w.posted()
 
 
+async def test_the_wait_that_is_shown_is_in_real_seconds(tmp_path: Path) -> None:
+    async with world(tmp_path, placeholder_step_seconds=0.1, default_steps=5) as w:
+        await w.imagine(w.alice, "a fox")
+        pace_s = w.parts.executor.status().seconds_per_request
+        await w.ask(w.alice, "a fox")
+        waiting = await w.ask(w.bob, "an owl")
+
+        assert pace_s is not None
+        assert 0.5 <= pace_s < 10
+        assert "next in line, a few seconds until it is done" in text_of(seen(waiting).message)
+        await w.posted()
+
+
 async def test_progress_is_shown_and_the_message_ends_as_the_result(tmp_path: Path) -> None:
     async with world(tmp_path, placeholder_step_seconds=0.6, default_steps=6) as w:
         result = await w.ask(w.alice, "a fox")
