@@ -100,12 +100,14 @@ class Chaos:
             return
 
         family = whole_program.family(self._data)
-        if target in ("writer", "worker"):
-            victims = [process for process in family if whole_program.role(process) == target]
-            self.kills[target if victims else f"no {target} yet"] += 1
+        victims = [process for process in family if whole_program.role(process) == target]
+        if target in ("writer", "worker") and victims:
+            self.kills[target] += 1
             _kill(victims)
             return
 
+        # Where there is no such process at the moment, the bot dies instead: a kill is a kill.
+        target = "tree" if target == "tree" else "bot"
         _kill(family if target == "tree" else [psutil.Process(self._program.process.pid)])
         self.kills[target] += 1
         await self._program.process.wait()
