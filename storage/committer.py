@@ -17,6 +17,8 @@ from storage.writer import Committed
 
 log = logging.getLogger(__name__)
 
+_LOOK_AT_THE_WRITER_EVERY_S = 5.0
+
 T = TypeVar("T")
 
 
@@ -132,7 +134,7 @@ class Committer:
     async def _commit_forever(self) -> None:
         pause_s = self._first_pause_s
         while True:
-            await self._wake.wait()
+            await self._work_to_do()
             self._wake.clear()
             try:
                 while await self._commit_next():
@@ -146,6 +148,16 @@ class Committer:
             else:
                 self.last_error = None
                 pause_s = self._first_pause_s
+
+    async def _work_to_do(self) -> None:
+        """Wait until somebody woke us; a writer that ended by itself is work too."""
+        while not self._wake.is_set():
+            try:
+                async with asyncio.timeout(_LOOK_AT_THE_WRITER_EVERY_S):
+                    await self._wake.wait()
+            except TimeoutError:
+                if self.writer is None or not self.writer.is_alive():
+                    return
 
     async def _commit_next(self) -> bool:
         """One batch, between other people's questions. False when nothing waited."""
@@ -177,6 +189,10 @@ class Committer:
         """The writer, for one caller at a time. After an error the next gets another writer."""
         async with self._one_at_a_time:
             try:
+                if self.writer is not None and not self.writer.is_alive():
+                    log.warning("the writer ended; another one is started")
+                    await self._discard()
+
                 yield self.writer if self.writer and self._ready else await self._started()
             except Exception:
                 await self._discard()

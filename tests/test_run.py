@@ -145,16 +145,21 @@ async def test_health_fails_while_the_gateway_is_gone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("who", ["writer", "worker"])
-async def test_health_fails_while_a_process_is_gone(tmp_path: Path, who: str) -> None:
+async def test_health_fails_while_a_process_is_gone_and_it_is_replaced(
+    tmp_path: Path, who: str
+) -> None:
     data = tmp_path / "data"
     async with running(data) as (_, program):
         [victim] = [process for process in family(data) if role(process) == who]
 
         victim.kill()
 
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not any(who in problem for problem in await problems(program)):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
+
+            while await problems(program):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
 
 
 async def test_a_second_bot_on_the_folder_is_refused_with_a_sentence(tmp_path: Path) -> None:
