@@ -78,7 +78,9 @@ class OxenRepository:
             _refuse_foreign(path, journal_id=settings.journal_id)
             repo = oxen.Repo(str(path))
             head = repo.log()[0].id  # the first call that meets another process's lock
-            repo.restore(".", staged=True)
+            # What a killed process had staged is staged again from the journal. Oxen itself cannot
+            # open this database when it was killed while removing it after a commit.
+            shutil.rmtree(path / ".oxen" / "staged", ignore_errors=True)
 
         repository = cls(repo, path=path, head=head)
         repository._renew_card(text)

@@ -115,6 +115,12 @@ class Member:
         """The newest message that shows the text."""
         return self.page.locator("article.channel-message", has_text=text).last
 
+    async def sees_images(self, message: Locator) -> None:
+        """Wait until four images are there and the page has laid itself out around them."""
+        await expect(message.locator("img")).to_have_count(4, timeout=PATIENCE_MS)
+        await message.locator("img").evaluate_all("all => Promise.all(all.map(i => i.decode()))")
+        await asyncio.sleep(0.5)  # what was aimed at before would hit something else
+
     def button(self, message: Locator, emoji: str, slot: int) -> Locator:
         """👍 or 👎 of one image."""
         return message.locator("button", has_text=re.compile(rf"{emoji}\s*{slot}\b"))

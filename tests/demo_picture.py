@@ -7,9 +7,8 @@ from io import BytesIO
 from pathlib import Path
 
 from PIL import Image
-from playwright.async_api import expect
 
-from tests.demo_page import PATIENCE_MS, Member, browser, running_demo
+from tests.demo_page import Member, browser, running_demo
 
 PROMPT = "a fox in the snow, morning light"
 
@@ -21,7 +20,7 @@ async def take(target: Path) -> None:
             alice = await Member.open(chromium, demo.url, "alice")
             await alice.imagine(PROMPT)
             message = alice.message(PROMPT)
-            await expect(message.locator("img")).to_have_count(4, timeout=PATIENCE_MS)
+            await alice.sees_images(message)
             await alice.button(message, "👍", 4).click()
             await alice.sees("👍 recorded for image 4.")
             await alice.page.set_viewport_size({"width": 1300, "height": 2700})

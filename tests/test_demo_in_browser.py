@@ -3,9 +3,8 @@
 from pathlib import Path
 
 import pytest
-from playwright.async_api import expect
 
-from tests.demo_page import CHROMIUM, PATIENCE_MS, Member, browser, running_demo
+from tests.demo_page import CHROMIUM, Member, browser, running_demo
 from tests.world import dataset_rows
 
 pytestmark = [
@@ -26,9 +25,7 @@ async def test_two_members_vote_change_undo_and_vote_after_a_restart(tmp_path: P
         await alice.imagine("a fox in the snow")
         await alice.sees("step ")
         for member in (alice, bob):
-            await expect(member.message("a fox in the snow").locator("img")).to_have_count(
-                4, timeout=PATIENCE_MS
-            )
+            await member.sees_images(member.message("a fox in the snow"))
 
         await alice.button(alice.message("a fox in the snow"), "👍", 1).click()
         await alice.sees("👍 recorded for image 1.")

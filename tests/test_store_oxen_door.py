@@ -18,6 +18,7 @@ from storage.errors import (
 )
 from storage.oxen_errors import translated
 from storage.oxen_repository import OxenRepository, OxenSettings
+from storage.repository import Changes
 from tests.storage_data import files_below
 
 
@@ -137,3 +138,23 @@ def test_what_oxen_says_becomes_one_of_our_errors(
 
     assert type(error) is ours
     assert str(error)
+
+
+def test_a_kill_while_oxen_removes_its_staging_area_is_mended_by_opening(tmp_path: Path) -> None:
+    repository = OxenRepository.open(settings(tmp_path))
+    changes = Changes(files={"train/00000.csv": b"a,b\n1,2\n"}, images={}, removals=())
+    repository.apply(changes)
+    repository.close()
+    staged = tmp_path / "dataset" / ".oxen" / "staged"
+    remains = [file for file in staged.iterdir() if file.name not in ("CURRENT", "LOCK")]
+    assert remains, "oxen stages elsewhere now"
+    for file in staged.iterdir():
+        if file.name.startswith("MANIFEST") or file.suffix in (".sst", ".log"):
+            file.write_bytes(b"half removed")
+
+    mended = OxenRepository.open(settings(tmp_path))
+    mended.apply(changes)
+    commit_id = mended.commit("after the kill")
+    mended.close()
+
+    assert commit_id is not None
