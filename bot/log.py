@@ -1,15 +1,28 @@
 """Where the log goes: standard error, for the supervisor to keep."""
 
+import atexit
 import logging
+import queue
+from logging.handlers import QueueHandler, QueueListener
 
 
 def configure(level: str) -> None:
-    """One line an event, with its time in UTC-offset form. Prompts appear at debug level only."""
-    logging.basicConfig(
-        level=level.upper(),
-        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
-        datefmt="%Y-%m-%dT%H:%M:%S%z",
+    """One line an event, with its time and UTC offset. Prompts are not in it.
+
+    A thread writes the lines: a full pipe or a busy disk must not make the event loop wait.
+    """
+    stream = logging.StreamHandler()
+    stream.setFormatter(
+        logging.Formatter(
+            "%(asctime)s %(levelname)-7s %(name)s: %(message)s", datefmt="%Y-%m-%dT%H:%M:%S%z"
+        )
     )
+    lines: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
+    listener = QueueListener(lines, stream)
+    listener.start()
+    atexit.register(listener.stop)  # writes what is left
+    logging.basicConfig(level=level.upper(), handlers=[QueueHandler(lines)])
+
     # discord.py announces every reconnect at info; that is debugging to operators.
     logging.getLogger("discord").setLevel(max(logging.getLogger().level, logging.WARNING))
     # It also warns that voice is not supported. It is not.
