@@ -69,10 +69,12 @@ class OxherdClient(discord.AutoShardedClient):
         log.info("connected as %s in %d servers", self.user, len(self.guilds))
         if not self._resumed:
             self._resumed = True
-            # What start-up made stays for ever. Looking through it again in each full collection
-            # made up the loop's longest stall (docs/measurements.md).
+            # Full garbage collections make up the loop's longest stalls (docs/measurements.md).
+            # What start-up made stays for ever and need not be looked through again; and the views
+            # that discord.py makes of each press, which are cycles, go in small portions.
             gc.collect()
             gc.freeze()
+            gc.set_threshold(700, 5, 3)
             await resume(self, self.store)
 
     async def on_interaction(self, interaction: discord.Interaction[Any]) -> None:
