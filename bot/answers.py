@@ -101,6 +101,10 @@ async def say_privately(
                 text, view=shown, ephemeral=True, allowed_mentions=NO_MENTIONS
             )
 
+    if view is not None:
+        # discord.py would keep it for 15 minutes, with a timer; its button needs no view.
+        view.stop()
+
 
 async def replace_private(interaction: discord.Interaction[Any], text: str) -> None:
     """Put the text in place of the private message whose button was pressed."""
