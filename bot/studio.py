@@ -118,7 +118,6 @@ class Studio:
 
         set_id = self._new_id()
         job = self._executor.submit(request, owner=interaction.user.id)
-        request = job.request  # its prompts are cleaned
         self._jobs[set_id] = job
         self._idle.clear()
         try:
@@ -133,22 +132,19 @@ class Studio:
             raise
 
         self._starting.put_nowait(
-            self._follow(
-                interaction, set_id, request, job, InteractionPlace(interaction, message_id)
-            )
+            self._follow(interaction, set_id, job, InteractionPlace(interaction, message_id))
         )
 
     async def _follow(
         self,
         interaction: discord.Interaction[Any],
         set_id: str,
-        request: ImageRequest,
         job: Job,
         place: InteractionPlace,
     ) -> None:
         async with answered(interaction):
             try:
-                await self._make_and_post(interaction, set_id, request, job, place)
+                await self._make_and_post(interaction, set_id, job, place)
             finally:
                 job.cancel()
                 self._forget(set_id)
@@ -157,16 +153,16 @@ class Studio:
         self,
         interaction: discord.Interaction[Any],
         set_id: str,
-        request: ImageRequest,
         job: Job,
         place: InteractionPlace,
     ) -> None:
+        request = job.request  # its prompts are cleaned
         try:
             await self._store.add_request(new_set(interaction, set_id, request))
             await self._store.note_message(
                 set_id, channel_id=interaction.channel_id or 0, message_id=place.message_id
             )
-            result = await self._shown_result(set_id, request, job, place)
+            result = await self._shown_result(set_id, job, place)
             images = self._shown_images(result)
             await self._store.add_images(set_id, images, provenance=provenance(result))
             message_id = await place.post(
@@ -192,9 +188,7 @@ class Studio:
             await self._store.set_state(set_id, SetState.FAILED)
             await say_privately(interaction, replies.CANNOT_POST)
 
-    async def _shown_result(
-        self, set_id: str, request: ImageRequest, job: Job, place: InteractionPlace
-    ) -> Result:
+    async def _shown_result(self, set_id: str, job: Job, place: InteractionPlace) -> Result:
         """The job's result; its progress is shown meanwhile."""
         result = asyncio.ensure_future(job.result())
         shown = ""
