@@ -117,8 +117,12 @@ class Member:
 
     async def sees_images(self, message: Locator) -> None:
         """Wait until four images are there and the page has laid itself out around them."""
-        await expect(message.locator("img")).to_have_count(4, timeout=PATIENCE_MS)
-        await message.locator("img").evaluate_all("all => Promise.all(all.map(i => i.decode()))")
+        images = message.locator("img")
+        await expect(images).to_have_count(4, timeout=PATIENCE_MS)
+        for number in range(4):  # the page adds an image first and fetches it afterwards
+            await expect(images.nth(number)).to_have_attribute("src", re.compile("^blob:"))
+
+        await images.evaluate_all("all => Promise.all(all.map(i => i.decode()))")
         await asyncio.sleep(0.5)  # what was aimed at before would hit something else
 
     def button(self, message: Locator, emoji: str, slot: int) -> Locator:
