@@ -262,7 +262,9 @@ def _device_name(device: str) -> str:
 
 def _versions() -> Mapping[str, str]:
     versions = {library: version(library) for library in _LIBRARIES}
-    versions["torch"] = torch.__version__  # with the build that it is: "+cu130", "+cpu"
+    # With the build that it is: "+cu130", "+cpu". A plain string: torch's own kind of string would
+    # make the bot's process import torch to read it.
+    versions["torch"] = str(torch.__version__)
     versions["python"] = platform.python_version()
     if torch.version.cuda and torch.cuda.is_available():
         versions["cuda"] = torch.version.cuda

@@ -2,7 +2,10 @@
 
 import io
 import json
+import pickle
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -196,6 +199,21 @@ def test_provenance_names_all_that_made_the_picture(model: Path) -> None:
     assert provenance.dtype == "float32"
     assert set(provenance.versions) >= {"accelerate", "diffusers", "torch", "transformers"}
     assert all(provenance.versions.values())
+
+
+def test_reading_the_provenance_in_another_process_does_not_import_torch(model: Path) -> None:
+    provenance = DiffusersBackend(spec_of(model), device="cpu").load()
+
+    script = "import pickle, sys; pickle.load(sys.stdin.buffer); print('torch' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=Path(__file__).parent.parent,
+        check=True,
+        input=pickle.dumps(provenance),
+        stdout=subprocess.PIPE,
+    )
+
+    assert done.stdout == b"False\n"
 
 
 def test_a_folders_revision_follows_what_is_loaded_from_it(model: Path, copied: Path) -> None:
