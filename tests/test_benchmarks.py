@@ -9,7 +9,7 @@ import pytest
 from benchmarks import acknowledge, growth, memory, startup, throughput
 from benchmarks.facts import machine
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(600)
 
 
 def test_clicks_are_timed_on_both_bots_and_none_is_lost_on_ours(tmp_path: Path) -> None:

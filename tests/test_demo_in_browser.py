@@ -9,7 +9,7 @@ from tests.world import dataset_rows
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(600),
     pytest.mark.stalls("starts processes; the bot is in another one"),
 ]
 

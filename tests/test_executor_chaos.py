@@ -7,6 +7,7 @@ import signal
 from contextlib import suppress
 from pathlib import Path
 
+from generation.device import WorkerState
 from generation.errors import (
     BackendUnavailable,
     GenerationError,
@@ -16,7 +17,7 @@ from generation.errors import (
 from generation.executor import Executor, ExecutorLimits
 from generation.job import Job
 from generation.request import Result
-from tests.generation_requests import a_request
+from tests.generation_requests import a_request, worker_when
 from tests.scripted_backend import scripted
 
 LIMITS = ExecutorLimits(
@@ -32,6 +33,7 @@ async def test_kills_cancellations_and_failures_at_once_leave_no_promise_open(
     jobs: list[Job] = []
     cancelled: set[int] = set()
     async with Executor.open(scripted(tmp_path), devices=("a", "b"), limits=LIMITS) as executor:
+        await worker_when(executor, WorkerState.IDLE)  # a start may take longer than all of it
         for number in range(120):
             with suppress(QueueFull, TooManyYours, BackendUnavailable):
                 prompt = dice.choice(["step", "step", "step", "raise", "die", "until go"])

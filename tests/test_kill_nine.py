@@ -14,7 +14,7 @@ from tests.vote_ledger import Ledger
 KEY = ("an image", 7)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_no_acknowledged_vote_is_lost_or_doubled_by_kill_nine_under_load(tmp_path: Path) -> None:
     report = asyncio.run(chaos(tmp_path / "data", kills=6, seed=7, check_every=4, most_s=2.0))
 

@@ -22,6 +22,7 @@ from tests.world import dataset_rows
 
 pytestmark = pytest.mark.stalls("starts processes; the bot is in another one")
 
+PATIENCE_S = 100.0
 ALICE, BOB = 2_000_000_000_000_000_001, 2_000_000_000_000_000_002
 
 
@@ -39,7 +40,7 @@ async def images(stub: DiscordStub, prompt: str = "a fox") -> Message:
     """What /imagine ends in."""
     interaction = await stub.command(ALICE, "imagine", prompt=prompt)
 
-    return await asyncio.wait_for(interaction.posted, 30)
+    return await asyncio.wait_for(interaction.posted, PATIENCE_S)
 
 
 async def vote(stub: DiscordStub, message: Message, *, member: int = BOB, button: int = 0) -> str:
@@ -47,7 +48,7 @@ async def vote(stub: DiscordStub, message: Message, *, member: int = BOB, button
     custom_ids = [c for c in message.buttons if VoteId.PATTERN.fullmatch(c)]
     interaction = await stub.press(member, message, custom_ids[button])
 
-    return (await asyncio.wait_for(interaction.answered, 30)).content
+    return (await asyncio.wait_for(interaction.answered, PATIENCE_S)).content
 
 
 async def problems(program: WholeProgram) -> list[str]:
@@ -68,7 +69,7 @@ async def oxherd(*arguments: str, data: Path, **settings: str) -> tuple[int, str
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    out, err = await asyncio.wait_for(process.communicate(), 60)
+    out, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
     assert process.returncode is not None
     assert b"Traceback" not in out + err
 
@@ -85,7 +86,7 @@ async def test_a_stop_flushes_the_votes_and_exits_with_zero(
         told = await vote(stub, message)
 
         program.process.send_signal(number)
-        status = await asyncio.wait_for(program.process.wait(), 60)
+        status = await asyncio.wait_for(program.process.wait(), PATIENCE_S)
 
     assert status == 0
     assert told == "👍 recorded for image 1."
@@ -114,7 +115,7 @@ async def test_the_state_can_be_read_from_another_shell(tmp_path: Path) -> None:
     data = tmp_path / "data"
     async with running(data) as (stub, program):
         await vote(stub, await images(stub))
-        await program.settled(within_s=30)
+        await program.settled(within_s=PATIENCE_S)
 
         healthy = await oxherd("status", "--check", data=data)
         table = await oxherd("status", data=data)
@@ -154,7 +155,7 @@ async def test_health_fails_while_a_process_is_gone_and_it_is_replaced(
 
         victim.kill()
 
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while not any(who in problem for problem in await problems(program)):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 
@@ -243,7 +244,7 @@ async def test_a_full_disk_refuses_votes_and_loses_none(small_disk: Path) -> Non
     async with running(data) as (stub, program):
         message = await images(stub)
         before = await vote(stub, message, button=0)
-        await program.settled(within_s=30)
+        await program.settled(within_s=PATIENCE_S)
 
         filler = small_disk / "filler"
         _fill(filler)
@@ -251,7 +252,7 @@ async def test_a_full_disk_refuses_votes_and_loses_none(small_disk: Path) -> Non
         told = [await vote(stub, message, member=BOB + n, button=2) for n in range(1, 200)]
         filler.unlink()
         after = await vote(stub, message, button=4)
-        await program.settled(within_s=60)
+        await program.settled(within_s=PATIENCE_S)
 
     recorded = [text for text in [before, *told, after] if "recorded for image" in text]
     assert any("My disk is full, so **nothing was recorded**" in text for text in told)
@@ -271,17 +272,17 @@ async def test_a_full_disk_under_the_dataset_delays_commits_and_loses_none(tmp_p
         async with running(data) as (stub, program):
             message = await images(stub)
             told = [await vote(stub, message, button=0)]
-            await program.settled(within_s=30)
+            await program.settled(within_s=PATIENCE_S)
 
             filler = data / "dataset" / "filler"
             _fill(filler)
             told += [await vote(stub, message, member=BOB + n, button=2) for n in range(1, 20)]
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(PATIENCE_S):
                 while "is full" not in " ".join(await problems(program)):  # noqa: ASYNC110
                     await asyncio.sleep(0.05)
 
             filler.unlink()
-            await program.settled(within_s=90)
+            await program.settled(within_s=PATIENCE_S)
 
         assert all("recorded for image" in text for text in told)
         assert len(dataset_rows(data, "train")) == len(told)
@@ -347,7 +348,7 @@ async def _run_to_its_end(url: str, data: Path, token: str) -> tuple[int, str, s
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    out, err = await asyncio.wait_for(process.communicate(), 100)
+    out, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
     assert process.returncode is not None
     assert b"Traceback" not in out + err
 

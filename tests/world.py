@@ -25,7 +25,7 @@ from bot.settings import Settings
 from generation.device import WorkerState
 from storage.vote import Rating
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 def quick_settings(data: Path, **changes: Any) -> Settings:
@@ -276,7 +276,7 @@ def text_of(message: Any) -> str:
 async def world(data: Path, **changes: Any) -> AsyncIterator[World]:
     """A world with the bot running in it. Errors that the bot let through fail the test."""
     nobody = discord.AutoShardedClient(intents=discord.Intents(guilds=True), shard_count=1)
-    async with simcord.run(nobody, settle_timeout=10) as env:
+    async with simcord.run(nobody, settle_timeout=PATIENCE_S) as env:
         with env.time_context():
             made = World(env, quick_settings(data, **changes))
             await made.begin()
