@@ -121,11 +121,15 @@ def parameters(request: ImageRequest | NewSet) -> str:
 
 
 def details(stored: StoredSet) -> str:
-    """Everything that is needed to make the images of a request again."""
+    """Everything that is needed to make the images of a request again.
+
+    Discord takes 2,000 characters, and disarming may double a prompt, so a long one is cut here:
+    the message with the images has it whole.
+    """
     asked, made_by = stored.request, stored.provenance or {}
     lines = [
-        f"**{quoted(asked.prompt)}**",
-        *([f"without: {quoted(asked.negative_prompt)}"] if asked.negative_prompt else []),
+        f"**{_cut(quoted(asked.prompt))}**",
+        *([f"without: {_cut(quoted(asked.negative_prompt))}"] if asked.negative_prompt else []),
         parameters(asked),
         *(
             f"{name}: {quoted(made_by[name])}"
@@ -147,11 +151,12 @@ def refusal(error: GenerationError | StorageError, *, reference: str) -> str:
             return _invalid(field, value, allowed)
         case QueueFull(waiting=waiting):
             return (
-                f"The line is full: {waiting} requests are waiting. Please try again in a minute."
+                f"The line is full, with {_requests(waiting)} waiting. Please try again in a "
+                "minute."
             )
         case TooManyYours(waiting=waiting, limit=limit):
             return (
-                f"You already have {waiting} requests waiting, and {limit} is the most for one "
+                f"You already have {_requests(waiting)} waiting, and {limit} is the most for one "
                 "person. Please wait for one to finish, or cancel it."
             )
         case Closing():
@@ -219,6 +224,14 @@ def unexpected(reference: str) -> str:
 def quoted(text: str) -> str:
     """A member's text with its markdown disarmed; mentions are off in every message anyway."""
     return escape_markdown(text.replace("`", "ˋ"))
+
+
+def _cut(disarmed: str, *, most: int = 500) -> str:
+    return disarmed if len(disarmed) <= most else disarmed[: most - 1].rstrip("\\") + "…"
+
+
+def _requests(number: int) -> str:
+    return "1 request" if number == 1 else f"{number} requests"
 
 
 def _face(rating: Rating | None) -> str:

@@ -124,7 +124,7 @@ async def test_a_full_line_says_so_with_numbers(tmp_path: Path) -> None:
         refused = await w.ask(w.bob, "an owl")
 
         assert seen(refused).ephemeral
-        assert "The line is full: 2 requests are waiting" in text_of(seen(refused).message)
+        assert "The line is full, with 2 requests waiting" in text_of(seen(refused).message)
 
 
 async def test_one_persons_share_is_limited(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ async def test_one_persons_share_is_limited(tmp_path: Path) -> None:
         refused = await w.ask(w.alice, "three")
         accepted = await w.ask(w.bob, "four")
 
-        assert "You already have 1 requests waiting" in text_of(seen(refused).message)
+        assert "You already have 1 request waiting" in text_of(seen(refused).message)
         assert not seen(accepted).ephemeral
 
 
@@ -223,6 +223,18 @@ async def test_details_tell_each_images_seed(tmp_path: Path) -> None:
         assert "placeholder" in said
         for slot, image_id in enumerate(image_ids(message), start=1):
             assert f"image {slot}: seed `{40 + slot}`, id `{image_id}`" in said
+
+
+async def test_details_of_the_longest_prompts_fit_into_a_message(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        message = await w.imagine(w.alice, "*" * 500, negative_prompt="a_" * 250)
+
+        result = await w.bob.click(message, custom_id=set_button(message, "details"))
+
+        said = text_of(seen(result).message)
+        assert len(said) <= 2000
+        assert said.startswith("**" + r"\*" * 249 + "…**\nwithout: ")
+        assert "image 4: seed" in said
 
 
 async def test_without_the_right_to_attach_files_nothing_starts(tmp_path: Path) -> None:
