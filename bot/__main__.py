@@ -73,7 +73,9 @@ def demo(
     data: Annotated[
         Path, typer.Option(help="Folder for the journal and the dataset of the demo.")
     ] = Path("oxherd-demo"),
-    port: Annotated[int, typer.Option(help="Port on this machine; 0 takes a free one.")] = 8765,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port on this machine; 0 takes a free one.")
+    ] = 8765,
     members: Annotated[
         str, typer.Option(help="The people you can be, separated by commas.")
     ] = "alice,bob",
@@ -211,6 +213,9 @@ def main() -> None:
 
 
 def _settings(env_file: Path) -> Settings:
+    if env_file != DEFAULT_ENV_FILE and not env_file.exists():
+        raise SettingsError(f"{env_file} does not exist.")
+
     return load(os.environ, env_file)
 
 

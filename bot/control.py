@@ -65,26 +65,33 @@ async def ask(data: Path, command: str, **arguments: Any) -> Any:
             )
         except (FileNotFoundError, ConnectionRefusedError) as exc:
             raise NotRunning(f"No bot is running on {data}.") from exc
+        except OSError as exc:
+            raise ControlFailed(_not_ours(folder=data, error=exc)) from exc
 
     try:
         writer.write(json.dumps({"command": command, **arguments}).encode() + b"\n")
         async with asyncio.timeout(ANSWER_WITHIN_S):
-            line = await reader.readline()
+            reply = json.loads(await reader.readuntil(b"\n"))
+            if "error" in reply:
+                raise ControlFailed(reply["error"])
+
+            return reply["result"]
     except TimeoutError as exc:
         raise ControlFailed(
             f"The bot on {data} did not answer within {ANSWER_WITHIN_S:g} s; it may be stuck."
         ) from exc
+    except (OSError, EOFError) as exc:
+        raise NotRunning(f"The bot on {data} stopped while it was asked.") from exc
+    except (ValueError, TypeError, KeyError, asyncio.LimitOverrunError) as exc:
+        raise ControlFailed(
+            f"What answers on {data / SOCKET} is not a bot of this version."
+        ) from exc
     finally:
         writer.close()
 
-    if not line:
-        raise NotRunning(f"The bot on {data} stopped while it was asked.")
 
-    reply = json.loads(line)
-    if "error" in reply:
-        raise ControlFailed(reply["error"])
-
-    return reply["result"]
+def _not_ours(*, folder: Path, error: OSError) -> str:
+    return f"{folder} cannot be opened: {error.strerror}. Ask as the user who runs the bot."
 
 
 async def _answer(line: bytes, handlers: Mapping[str, Handler]) -> dict[str, Any]:
@@ -106,8 +113,10 @@ def _short(folder: Path) -> Iterator[Path]:
     """The folder under a name short enough for a socket's address (108 bytes on Linux)."""
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as exc:
+    except (FileNotFoundError, NotADirectoryError) as exc:
         raise NotRunning(f"There is no folder {folder}, so no bot is running on it.") from exc
+    except OSError as exc:
+        raise ControlFailed(_not_ours(folder=folder, error=exc)) from exc
 
     try:
         short = Path(f"/proc/self/fd/{descriptor}")

@@ -61,7 +61,7 @@ Sizes = Annotated[tuple[Size, ...], BeforeValidator(_split), Field(min_length=1,
 class Settings(BaseModel):
     """The program's settings: read once, then passed on. The README's table is made from this."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     token: SecretStr | None = Field(None, description="Discord bot token; `run` needs it")
     data: Path = Field(Path("oxherd-data"), description="folder of journal, dataset and logs")
@@ -110,7 +110,10 @@ class Settings(BaseModel):
     )
 
     keep_unvoted_days: float = Field(
-        30, gt=0, description="days after which images that nobody voted on leave the disk"
+        30,
+        gt=0,
+        le=36_500,
+        description="days after which images that nobody voted on leave the disk",
     )
     shutdown_grace_s: float = Field(
         30, ge=0, description="time a running request gets when the bot is told to stop, seconds"

@@ -3,8 +3,10 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -58,6 +60,46 @@ def test_an_unreadable_env_file_is_a_sentence(tmp_path: Path) -> None:
 
     assert done.returncode == 78
     assert ".env cannot be read" in done.stderr
+
+
+def test_a_named_env_file_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
+    done = oxherd("status", "--env-file", "typo.env", cwd=tmp_path)
+
+    assert done.returncode == 78
+    assert done.stderr == "oxherd: typo.env does not exist.\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        (b"garbage\n", "is not a bot of this version"),
+        (b"[]\n", "is not a bot of this version"),
+        (b"half a li", "stopped while it was asked"),
+    ],
+)
+def test_a_stranger_who_answers_for_the_bot_is_a_sentence(
+    tmp_path: Path, answer: bytes, sentence: str
+) -> None:
+    def serve() -> None:
+        connection, _ = stranger.accept()
+        with connection:
+            connection.recv(100)
+            connection.sendall(answer)
+
+    with socket.socket(socket.AF_UNIX) as stranger:
+        stranger.bind(str(tmp_path / "control.sock"))
+        stranger.listen()
+        thread = threading.Thread(target=serve)
+        thread.start()
+        done = oxherd("status", cwd=tmp_path, OXHERD_DATA=str(tmp_path))
+        thread.join()
+
+    assert done.returncode == 1
+    assert sentence in done.stderr
+
+
+def test_a_port_that_cannot_be_is_wrong_usage(tmp_path: Path) -> None:
+    assert oxherd("demo", "--port", "99999", cwd=tmp_path).returncode == 2
 
 
 def test_status_without_a_bot_says_so(tmp_path: Path) -> None:

@@ -72,6 +72,9 @@ def test_an_unknown_setting_in_the_file_is_named_too(tmp_path: Path) -> None:
         ("OXHERD_BACKEND", "dalle", "'diffusers' or 'placeholder'"),
         ("OXHERD_DEFAULT_STEPS", "101", "above OXHERD_MAX_STEPS, 100"),
         ("OXHERD_DEVICES", ",", "OXHERD_DEVICES"),
+        ("OXHERD_KEEP_UNVOTED_DAYS", "inf", "OXHERD_KEEP_UNVOTED_DAYS"),
+        ("OXHERD_KEEP_UNVOTED_DAYS", "1e12", "OXHERD_KEEP_UNVOTED_DAYS"),
+        ("OXHERD_DEADLINE_S", "inf", "OXHERD_DEADLINE_S"),
     ],
 )
 def test_a_bad_value_is_refused_with_the_variables_name(
