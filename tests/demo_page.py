@@ -24,6 +24,8 @@ FLAGS = [
     "--disable-sync",
 ]
 PATIENCE_MS = 60_000
+READY = """() => simcordPreview.ready
+    && simcordPreview.viewerId === document.getElementById("viewer-picker").value"""
 
 
 class Demo:
@@ -78,6 +80,7 @@ async def running_demo(data: Path) -> AsyncIterator[Demo]:
 async def browser() -> AsyncIterator[Browser]:
     """Debian's chromium, headless."""
     async with async_playwright() as playwright:
+        expect.set_options(timeout=PATIENCE_MS)
         started = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         try:
             yield started
@@ -97,7 +100,9 @@ class Member:
         page = await browser.new_page(viewport={"width": 1100, "height": 1300})
         page.set_default_timeout(PATIENCE_MS)
         await page.goto(url)
+        await page.wait_for_function(READY)  # before that, the page does not hear a choice
         await page.get_by_label("Viewing as").select_option(label=name)
+        await page.wait_for_function(READY)  # a new member begins with an empty line
 
         return cls(page)
 
@@ -106,6 +111,7 @@ class Member:
         composer = self.page.locator("#channel-composer-input")
         await composer.click()
         await composer.press_sequentially("/imagine")
+        await expect(self.page.locator(".command-entry", has_text="/imagine")).to_be_visible()
         await self.page.keyboard.press("Enter")
         option = self.page.get_by_label("prompt, required")
         await option.fill(prompt)
