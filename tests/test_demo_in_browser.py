@@ -23,7 +23,7 @@ async def test_two_members_vote_change_undo_and_vote_after_a_restart(tmp_path: P
         bob = await Member.open(chromium, demo.url, "bob")
 
         await alice.imagine("a fox in the snow")
-        await alice.sees("step ")
+        await alice.sees("of 20")  # steps
         for member in (alice, bob):
             await member.sees_images(member.message("a fox in the snow"))
 
