@@ -192,7 +192,7 @@ def load(environment: Mapping[str, str], env_file: Path) -> Settings:
 
 def _from_file(path: Path) -> Iterator[tuple[str, str]]:
     try:
-        with path.open(encoding="utf-8") as stream:
+        with path.open(encoding="utf-8-sig") as stream:  # Windows editors begin it with a mark
             bindings = list(parse_stream(stream))
     except FileNotFoundError:
         return

@@ -33,6 +33,15 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     assert (settings.max_steps, settings.max_waiting) == (70, 7)
 
 
+def test_a_file_from_a_windows_editor_is_read(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_bytes(b"\xef\xbb\xbfOXHERD_MAX_STEPS=60\r\nOXHERD_MAX_WAITING=7\r\n")
+
+    settings = load({}, file)
+
+    assert (settings.max_steps, settings.max_waiting) == (60, 7)
+
+
 def test_an_empty_variable_counts_as_not_set() -> None:
     assert load({"OXHERD_REVISION": "", "OXHERD_MAX_STEPS": ""}, NO_FILE).revision is None
 
