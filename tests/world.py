@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import discord
+import discord.ext.commands  # simcord would import it while the loop runs
 import simcord
 from simcord import InteractionResult, interactions
 from simcord.backend import serializers
