@@ -28,6 +28,9 @@ T = TypeVar("T")
 # Work that takes longer is acknowledged with "thinking…" first; 3 s is Discord's limit.
 DEFER_AFTER_S = 1.5
 
+# What Discord refuses, or that it cannot be reached; discord.py lets the network's errors through.
+NOT_TAKEN = (discord.HTTPException, aiohttp.ClientError, OSError)
+
 NO_MENTIONS = discord.AllowedMentions.none()
 
 
@@ -124,10 +127,5 @@ def tolerated(interaction: discord.Interaction[Any], *, doing: str) -> Iterator[
     """Log what Discord refuses about an interaction, or that it cannot be reached, and go on."""
     try:
         yield
-    except (
-        discord.HTTPException,
-        discord.InteractionResponded,
-        aiohttp.ClientError,
-        OSError,
-    ) as exc:
+    except (*NOT_TAKEN, discord.InteractionResponded) as exc:
         log.warning("interaction %d: %s was refused: %s", interaction.id, doing, exc)

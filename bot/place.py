@@ -20,7 +20,7 @@ class MessageDeleted(Exception):
 class InteractionPlace:
     """The answer to an interaction, and the channel once its token is over.
 
-    Both kinds of place raise discord.HTTPException for what Discord refuses.
+    Both kinds of place raise what is in bot.answers.NOT_TAKEN for what Discord does not take.
     """
 
     def __init__(self, interaction: discord.Interaction[Any], message_id: int) -> None:

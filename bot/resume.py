@@ -5,6 +5,7 @@ import logging
 import discord
 
 from bot import gallery, replies
+from bot.answers import NOT_TAKEN
 from bot.place import ChannelPlace, MessageDeleted
 from storage.store import VoteStore
 from storage.vote import NewImage, SetState, StoredSet
@@ -18,7 +19,7 @@ async def resume(client: discord.Client, store: VoteStore) -> None:
         if stored.message_id is not None:
             try:
                 await _finish_or_explain(client, store, stored, stored.message_id)
-            except (discord.HTTPException, MessageDeleted) as exc:
+            except (*NOT_TAKEN, MessageDeleted) as exc:
                 log.warning("set %s: could not be told: %r", stored.request.set_id, exc)
 
         if (await store.find_set(stored.request.set_id) or stored).state is not SetState.POSTED:

@@ -12,7 +12,7 @@ import shortuuid
 from discord import ui
 
 from bot import gallery, replies
-from bot.answers import answered, in_time, say_privately, tolerated
+from bot.answers import NOT_TAKEN, answered, in_time, say_privately, tolerated
 from bot.asking import Ask, again, new_set, provenance
 from bot.place import InteractionPlace, MessageDeleted
 from generation.errors import Cancelled, GenerationError
@@ -126,7 +126,7 @@ class Studio:
                 allowed_mentions=discord.AllowedMentions.none(),
             )
             message_id = shown.message_id or (await interaction.original_response()).id
-        except (discord.HTTPException, discord.InteractionResponded):
+        except BaseException:
             job.cancel()
             self._forget(set_id)
             raise
@@ -157,6 +157,11 @@ class Studio:
         place: InteractionPlace,
     ) -> None:
         request = job.request  # its prompts are cleaned
+
+        async def explain(sentence: str) -> None:
+            with suppress(MessageDeleted), tolerated(interaction, doing="explaining"):
+                await place.show(gallery.ended(set_id=set_id, asked=request, sentence=sentence))
+
         try:
             await self._store.add_request(new_set(interaction, set_id, request))
             await self._store.note_message(
@@ -175,18 +180,15 @@ class Studio:
             await self._store.set_state(set_id, SetState.CANCELLED)
         except (GenerationError, StorageError) as exc:
             log.info("set %s: %s", set_id, exc)
-            sentence = replies.refusal(exc, reference=str(interaction.id))
-            with suppress(MessageDeleted), tolerated(interaction, doing="explaining"):
-                await place.show(gallery.ended(set_id=set_id, asked=request, sentence=sentence))
-
+            await explain(replies.refusal(exc, reference=str(interaction.id)))
             cancelled = isinstance(exc, Cancelled)
             await self._store.set_state(
                 set_id, SetState.CANCELLED if cancelled else SetState.FAILED
             )
-        except discord.HTTPException as exc:
+        except NOT_TAKEN as exc:
             log.error("set %s: Discord did not take the images: %s", set_id, exc)
+            await explain(replies.CANNOT_POST)
             await self._store.set_state(set_id, SetState.FAILED)
-            await say_privately(interaction, replies.CANNOT_POST)
 
     async def _shown_result(self, set_id: str, job: Job, place: InteractionPlace) -> Result:
         """The job's result; its progress is shown meanwhile."""
@@ -202,7 +204,7 @@ class Studio:
                 shown = sentence
                 try:
                     await place.show(_progress(set_id, job))
-                except discord.HTTPException as exc:
+                except NOT_TAKEN as exc:
                     log.warning("set %s: progress was not shown: %s", set_id, exc)
 
             return await result

@@ -4,6 +4,7 @@ import asyncio
 from datetime import timedelta
 from pathlib import Path
 
+import aiohttp
 import discord
 import pytest
 
@@ -294,6 +295,44 @@ async def test_images_arrive_as_a_new_message_when_the_token_is_over(
         await w.vote(w.bob, w.last_message(), 1, Rating.GOOD)
         await w.committed()
         assert len(w.rows()) == 1
+
+
+async def test_a_request_that_could_not_be_shown_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world(tmp_path, **SLOW) as w:
+        with monkeypatch.context() as patched:
+            patched.setattr(discord.InteractionResponse, "send_message", _unreachable)
+            await w.ask(w.alice, "a fox")
+
+        await w.posted()
+
+        assert w.channel.last_message is None
+
+
+async def test_progress_that_could_not_be_shown_costs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(place.InteractionPlace, "show", _unreachable)
+    async with world(tmp_path, placeholder_step_seconds=0.6, default_steps=6) as w:
+        message = await w.imagine(w.alice, "a fox")
+
+        assert len(message.attachments) == 4
+
+
+async def test_images_that_could_not_be_posted_are_explained_in_their_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(place.InteractionPlace, "post", _unreachable)
+    async with world(tmp_path) as w:
+        message = await w.imagine(w.alice, "a fox")
+
+        assert replies.CANNOT_POST in text_of(message)
+        assert set_button(message, "again")
+
+
+async def _unreachable(*_: object, **__: object) -> None:
+    raise aiohttp.ServerDisconnectedError
 
 
 async def test_a_message_deleted_while_it_runs_stops_the_work(tmp_path: Path) -> None:
