@@ -267,11 +267,17 @@ async def test_an_interrupted_request_is_explained_after_the_restart(tmp_path: P
 async def test_images_that_were_made_but_not_posted_are_shown_after_the_restart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    posting = asyncio.Event()
+
+    async def post(*_: object) -> None:
+        posting.set()
+        await _never()
+
     async with world(tmp_path) as w:
         with monkeypatch.context() as patched:
-            patched.setattr(place.InteractionPlace, "post", _never)
+            patched.setattr(place.InteractionPlace, "post", post)
             asked = await w.ask(w.alice, "a fox")
-            await w.until(lambda: len(list((tmp_path / "spool").glob("*.png"))) == 4)
+            await posting.wait()
             await w.restart()
 
         await w.until(lambda: len(w.last_message().attachments) == 4)
