@@ -24,6 +24,7 @@ FLAGS = [
     "--disable-sync",
 ]
 PATIENCE_MS = 60_000
+TWO_FRAMES = "() => new Promise(d => requestAnimationFrame(() => requestAnimationFrame(d)))"
 READY = """() => simcordPreview.ready
     && simcordPreview.viewerId === document.getElementById("viewer-picker").value"""
 
@@ -129,11 +130,21 @@ class Member:
             await expect(images.nth(number)).to_have_attribute("src", re.compile("^blob:"))
 
         await images.evaluate_all("all => Promise.all(all.map(i => i.decode()))")
-        await asyncio.sleep(0.5)  # what was aimed at before would hit something else
 
     def button(self, message: Locator, emoji: str, slot: int) -> Locator:
         """👍 or 👎 of one image."""
         return message.locator("button", has_text=re.compile(rf"{emoji}\s*{slot}\b"))
+
+    async def press(self, button: Locator) -> None:
+        """Scroll there, look, press.
+
+        Scrolled to its end, the page hides its line about new messages and moves once more: a press
+        in that moment goes down on the button and up beside it.
+        """
+        await button.scroll_into_view_if_needed()
+        await self.page.evaluate(TWO_FRAMES)
+        await asyncio.sleep(0.5)
+        await button.click()
 
     async def sees(self, text: str) -> None:
         """Wait until the text stands on the page."""

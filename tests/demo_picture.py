@@ -21,7 +21,7 @@ async def take(target: Path) -> None:
             await alice.imagine(PROMPT)
             message = alice.message(PROMPT)
             await alice.sees_images(message)
-            await alice.button(message, "👍", 4).click()
+            await alice.press(alice.button(message, "👍", 4))
             await alice.sees("👍 recorded for image 4.")
             await alice.page.set_viewport_size({"width": 1300, "height": 2700})
             await asyncio.sleep(3)  # the page lays itself out anew

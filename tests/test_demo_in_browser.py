@@ -27,19 +27,20 @@ async def test_two_members_vote_change_undo_and_vote_after_a_restart(tmp_path: P
         for member in (alice, bob):
             await member.sees_images(member.message("a fox in the snow"))
 
-        await alice.button(alice.message("a fox in the snow"), "👍", 1).click()
+        await alice.press(alice.button(alice.message("a fox in the snow"), "👍", 1))
         await alice.sees("👍 recorded for image 1.")
-        await bob.button(bob.message("a fox in the snow"), "👍", 1).click()
+        await bob.press(bob.button(bob.message("a fox in the snow"), "👍", 1))
         await bob.sees("👍 recorded for image 1.")
-        await bob.button(bob.message("a fox in the snow"), "👎", 1).click()
+        await bob.press(bob.button(bob.message("a fox in the snow"), "👎", 1))
         await bob.sees("👎 recorded for image 1, instead of your 👍.")
-        await bob.button(bob.message("a fox in the snow"), "👍", 4).click()
+        await bob.press(bob.button(bob.message("a fox in the snow"), "👍", 4))
         await bob.sees("👍 recorded for image 4.")
-        await bob.message("👍 recorded for image 4.").get_by_role("button", name="Undo").click()
+        answer = bob.message("👍 recorded for image 4.")
+        await bob.press(answer.get_by_role("button", name="Undo"))
         await bob.sees("for image 4 is removed")
 
         await demo.restart_bot()
-        await bob.button(bob.message("a fox in the snow"), "👎", 2).click()
+        await bob.press(bob.button(bob.message("a fox in the snow"), "👎", 2))
         await bob.sees("👎 recorded for image 2.")
 
     rows = dataset_rows(data, "train")
