@@ -21,7 +21,9 @@ def configure(level: str) -> None:
     listener = QueueListener(lines, stream)
     listener.start()
     atexit.register(listener.stop)  # writes what is left
-    logging.basicConfig(level=level.upper(), handlers=[QueueHandler(lines)])
+    # Not by basicConfig: it would give the handler before the queue a format of its own, too.
+    logging.getLogger().setLevel(level.upper())
+    logging.getLogger().addHandler(QueueHandler(lines))
 
     # discord.py announces every reconnect at info; that is debugging to operators.
     logging.getLogger("discord").setLevel(max(logging.getLogger().level, logging.WARNING))

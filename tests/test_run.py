@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -91,7 +92,9 @@ async def test_a_stop_flushes_the_votes_and_exits_with_zero(
     assert status == 0
     assert told == "👍 recorded for image 1."
     assert len(dataset_rows(data, "train")) == 1
-    assert "Traceback" not in program.log_end(lines=1000)
+    log = program.log_end(lines=1000)
+    assert "Traceback" not in log
+    assert re.search(r"INFO +storage\.committer: committed the changes", log), log
 
 
 async def test_a_running_request_gets_its_time_when_the_bot_stops(tmp_path: Path) -> None:
