@@ -35,6 +35,8 @@ class OneThread:
     async def run(self, job: Callable[[], T]) -> T:
         """The job's result. Cancelling the caller leaves the job running."""
         future = asyncio.get_running_loop().run_in_executor(self._pool, job)
+        # Its caller may be gone by then; asyncio complains of an error that nobody looked at.
+        future.add_done_callback(lambda done: done.cancelled() or done.exception())
         self._last = future
 
         return await asyncio.shield(future)
@@ -42,6 +44,4 @@ class OneThread:
     async def idle(self) -> None:
         """Wait until nothing runs."""
         if self._last is not None:
-            # The result belonged to a caller who may be gone; it is looked at, so that asyncio
-            # does not complain.
             await asyncio.gather(self._last, return_exceptions=True)

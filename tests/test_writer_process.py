@@ -149,7 +149,7 @@ def test_the_dataset_is_what_was_voted_after_the_writer_was_killed_again_and_aga
         desk.vote(image_id, number, [Rating.GOOD, Rating.BAD, None][number % 3])
         writer = started(desk.folder)
         assert writer.pid is not None
-        writer._pipe.send(("commit_pending", {"after_seq": 0}))
+        writer._process._pipe.send(("commit_pending", {"after_seq": 0}))
         time.sleep(0.004 * number)  # a different moment of the commit each time
         writer.kill()
 
