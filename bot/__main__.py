@@ -251,9 +251,9 @@ def _known(error: Exception) -> Exit | None:
     """The exit status for an error of ours; imported late, when it has been imported anyway."""
     from bot.app import CannotConnect
     from bot.demo import CannotDemo
-    from storage.errors import StorageError
+    from storage.errors import RemoteUnavailable, StorageError
 
-    if isinstance(error, CannotConnect):
+    if isinstance(error, CannotConnect | RemoteUnavailable):
         return Exit.TRY_LATER
 
     return Exit.FAILED if isinstance(error, StorageError | CannotDemo) else None

@@ -11,11 +11,12 @@ from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 import aiohttp
 import discord
 
-from bot import control, report
+from bot import alarm, control, report
 from bot.client import OxherdClient
 from bot.settings import Settings, SettingsError
 from bot.studio import Studio
@@ -24,6 +25,10 @@ from generation.executor import Executor
 from generation.limits import ExecutorLimits
 from generation.request import Limits
 from storage.card import CardFacts
+from storage.folder import DataFolder
+from storage.pusher import Remote
+from storage.pusher_process import PusherProcess
+from storage.remote import RemoteSettings
 from storage.store import VoteStore
 from storage.writer_process import RepositorySettings
 
@@ -62,6 +67,7 @@ async def run(settings: Settings) -> None:
             async with (
                 client,
                 following(parts.studio),
+                alarm.watching(settings, parts.store, client),
                 control.served(settings.data, handlers),
             ):
                 await _connected_until(stop, client, token)
@@ -78,6 +84,7 @@ async def opened(settings: Settings) -> AsyncIterator[Parts]:
             settings.data,
             repository=repository_settings(settings),
             keep_unvoted=timedelta(days=settings.keep_unvoted_days),
+            remote=remote(settings),
             commit_timeout_s=settings.commit_timeout_s,
             flush_timeout_s=settings.flush_s,
         ) as store,
@@ -151,6 +158,28 @@ def repository_settings(settings: Settings) -> RepositorySettings:
         user_email=settings.commit_email,
         card=CardFacts(licence=settings.dataset_licence),
     )
+
+
+def remote(settings: Settings, *, timeout_s: float | None = None) -> Remote | None:
+    """Where the dataset is pushed to, if anywhere. A call to it gets `timeout_s`, or as set."""
+    if settings.remote is None:
+        return None
+
+    token = settings.remote_token
+    where = RemoteSettings.at(
+        settings.remote,
+        branch=settings.remote_branch,
+        token="" if token is None else token.get_secret_value().strip(),
+        create=settings.remote_create,
+    )
+    start = partial(
+        PusherProcess.start,
+        DataFolder(settings.data),
+        where,
+        timeout_s=settings.push_timeout_s if timeout_s is None else timeout_s,
+    )
+
+    return Remote(settings=where, start=start)
 
 
 async def _within(seconds: float, people_answered: Awaitable[None]) -> None:

@@ -3,12 +3,14 @@
 import shutil
 from collections.abc import Callable, Iterator
 
-from bot.app import backend_spec, repository_settings
+from bot.app import backend_spec, remote, repository_settings
 from bot.settings import Settings, SettingsError
 from generation.backend import Finding
 from generation.checkup import check_backend
 from storage import offline
 from storage.errors import JournalInUse, StorageError
+
+REMOTE_ANSWERS_WITHIN_S = 20.0
 
 
 def examine(settings: Settings) -> list[Finding]:
@@ -20,13 +22,7 @@ def examine(settings: Settings) -> list[Finding]:
         findings += [_disk(settings), *_storage(settings)]
 
     findings += _generation(settings)
-    findings.append(
-        Finding(
-            subject="remote",
-            ok=True,
-            detail=f"none: commits stay in {settings.data / 'dataset'}; this version does not push",
-        )
-    )
+    findings.append(_remote(settings))
 
     return findings
 
@@ -86,6 +82,20 @@ def _storage(settings: Settings) -> Iterator[Finding]:
             yield Finding(subject=subject, ok=True, detail="in use by an oxherd that runs")
         except StorageError as exc:
             yield Finding(subject=subject, ok=False, detail=str(exc))
+
+
+def _remote(settings: Settings) -> Finding:
+    where = remote(settings, timeout_s=REMOTE_ANSWERS_WITHIN_S)
+    if where is None:
+        detail = f"none: commits stay in {settings.data / 'dataset'}"
+        return Finding(subject="remote", ok=True, detail=detail)
+
+    try:
+        found = offline.check_remote(where)
+    except StorageError as exc:
+        return Finding(subject="remote", ok=False, detail=str(exc))
+
+    return Finding(subject="remote", ok=True, detail=f"{where.settings.url} {found}")
 
 
 def _generation(settings: Settings) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ from typing import assert_never
 
 from discord.utils import escape_markdown
 
+from bot.wording import count
 from generation.errors import (
     BackendUnavailable,
     Cancelled,
@@ -18,6 +19,7 @@ from generation.errors import (
 from generation.job import JobProgress
 from generation.request import ImageRequest
 from storage.errors import JournalFull, StorageError, StoreClosing
+from storage.status import RemoteStatus
 from storage.vote import NewSet, Rating, StoredSet, VoteKind, VoteOutcome
 
 NOT_OURS = (
@@ -109,7 +111,10 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return "about a minute"
 
-    return f"about {round(seconds / 60)} minutes"
+    if seconds < 5400:
+        return f"about {round(seconds / 60)} minutes"
+
+    return f"about {round(seconds / 3600)} hours"
 
 
 def parameters(request: ImageRequest | NewSet) -> str:
@@ -151,13 +156,13 @@ def refusal(error: GenerationError | StorageError, *, reference: str) -> str:
             return _invalid(field, value, allowed)
         case QueueFull(waiting=waiting):
             return (
-                f"The line is full, with {_requests(waiting)} waiting. Please try again in a "
-                "minute."
+                f"The line is full, with {count(waiting, 'request')} waiting. "
+                "Please try again in a minute."
             )
         case TooManyYours(waiting=waiting, limit=limit):
             return (
-                f"You already have {_requests(waiting)} waiting, and {limit} is the most for one "
-                "person. Please wait for one to finish, or cancel it."
+                f"You already have {count(waiting, 'request')} waiting, and {limit} is the most "
+                "for one person. Please wait for one to finish, or cancel it."
             )
         case Closing():
             return "I am restarting, so I take no new requests. Please ask again in a minute."
@@ -216,6 +221,31 @@ def withheld(slots: Sequence[int]) -> str:
     return f"Images {', '.join(map(str, slots))} were withheld by the model's safety checker."
 
 
+def remote_behind(remote: RemoteStatus, *, age_s: float) -> str:
+    """For moderators: votes do not reach the remote."""
+    mark = remote.mark
+    why = remote.last_error or "A push is running."
+
+    return (
+        f"Votes have not reached {remote.url} for {duration(age_s)}: "
+        f"{count(mark.votes_waiting, 'vote')} in {count(mark.commits_waiting, 'commit')} wait. "
+        f"None is lost, and new ones are recorded. {why}"
+    )
+
+
+def remote_caught_up(remote: RemoteStatus) -> str:
+    """For moderators: what `remote_behind` said is over."""
+    return f"All votes have reached {remote.url} again."
+
+
+def remote_moved(remote: RemoteStatus) -> str:
+    """For moderators: the bot goes on in another branch."""
+    return (
+        f"Somebody else changed my branch of {remote.url}, and I overwrite nothing: votes are "
+        f"pushed to the branch {remote.mark.branch} from now on, with the whole history."
+    )
+
+
 def unexpected(reference: str) -> str:
     """The answer to a bug of ours."""
     return f"Something broke on my side. If you report it, mention `{reference}`."
@@ -228,10 +258,6 @@ def quoted(text: str) -> str:
 
 def _cut(disarmed: str, *, most: int = 500) -> str:
     return disarmed if len(disarmed) <= most else disarmed[: most - 1].rstrip("\\") + "…"
-
-
-def _requests(number: int) -> str:
-    return "1 request" if number == 1 else f"{number} requests"
 
 
 def _face(rating: Rating | None) -> str:

@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from bot import replies
 from bot.client import OxherdClient
 from bot.control import Handler
 from bot.settings import Settings
 from generation.device import WorkerState
 from generation.executor import Executor
 from storage.repository import CommitInfo
+from storage.status import RemoteStatus
 from storage.store import VoteStore
 
 
@@ -59,6 +61,7 @@ async def gathered(
         ),
         *([] if kept.writer_alive else ["The writer is down."]),
         *([kept.last_error] if kept.last_error else []),
+        *([] if kept.remote is None else _remote_problems(kept.remote, settings)),
         *([] if free_mb >= settings.min_free_mb else [f"Only {free_mb} MB of disk are free."]),
     ]
 
@@ -90,9 +93,35 @@ async def gathered(
             "age_s": _age_s(kept.last_commit_at),
             "error": kept.last_error,
         },
+        "remote": None if kept.remote is None else _remote(kept.remote),
         "disk_free_mb": free_mb,
         "problems": problems,
     }
+
+
+def _remote(remote: RemoteStatus) -> dict[str, Any]:
+    mark = remote.mark
+
+    return {
+        "url": remote.url,
+        "branch": mark.branch,
+        "moved": mark.moved,
+        "votes_waiting": mark.votes_waiting,
+        "commits_waiting": mark.commits_waiting,
+        "oldest_waiting_s": _age_s(mark.waiting_since),
+        "pushed_id": mark.commit_id,
+        "pushed_age_s": _age_s(mark.pushed_at),
+        "error": remote.last_error,
+    }
+
+
+def _remote_problems(remote: RemoteStatus, settings: Settings) -> list[str]:
+    """A remote that is away for a moment is none; the backlog's age decides."""
+    age_s = _age_s(remote.mark.waiting_since)
+    if age_s is None or age_s < settings.remote_alarm_s:
+        return []
+
+    return [replies.remote_behind(remote, age_s=age_s)]
 
 
 def _age_s(moment: datetime | None) -> float | None:

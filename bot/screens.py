@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from bot.wording import count
 from generation.backend import Finding
 
 
@@ -32,7 +33,9 @@ def show_status(console: Console, state: Mapping[str, Any]) -> None:
     connected = state["discord"]["connected"]
     table.add_row(
         "Discord",
-        f"connected, {state['discord']['servers']} servers" if connected else "not connected",
+        f"connected, {count(state['discord']['servers'], 'server')}"
+        if connected
+        else "not connected",
     )
     pace = queue["seconds_per_request"]
     table.add_row(
@@ -55,6 +58,9 @@ def show_status(console: Console, state: Mapping[str, Any]) -> None:
         if commit["id"] is None
         else f"{commit['id'][:12]}, {_age(commit['age_s'])} ago",
     )
+    if state["remote"] is not None:
+        table.add_row("remote", Text(_remote(state["remote"])))
+
     table.add_row("disk", f"{state['disk_free_mb']:,} MB free")
     console.print(table)
     for problem in state["problems"]:
@@ -82,12 +88,34 @@ def _worker(worker: Mapping[str, Any]) -> str:
         parts.append(worker["model"])
 
     if worker["restarts"]:
-        parts.append(f"replaced {worker['restarts']} times")
+        parts.append(f"replaced {count(worker['restarts'], 'time')}")
 
     if worker["last_error"]:
         parts.append(worker["last_error"])
 
     return ", ".join(parts)
+
+
+def _remote(remote: Mapping[str, Any]) -> str:
+    lines = [f"{remote['url']}, branch {remote['branch']}"]
+    if remote["moved"]:
+        lines[0] += " (somebody else changed the one that is set)"
+
+    if remote["commits_waiting"]:
+        lines.append(
+            f"{count(remote['commits_waiting'], 'commit')} with "
+            f"{count(remote['votes_waiting'], 'vote')} not pushed,"
+            f" oldest {_age(remote['oldest_waiting_s'])}"
+        )
+    elif remote["pushed_id"] is None:
+        lines.append("not asked yet")
+    else:
+        lines.append(f"has everything, last push {_age(remote['pushed_age_s'])} ago")
+
+    if remote["error"]:
+        lines.append(remote["error"])
+
+    return "\n".join(lines)
 
 
 def _age(seconds: float | None) -> str:

@@ -22,7 +22,12 @@ from pydantic import (
     model_validator,
 )
 
+from storage.remote import RemoteSettings
+
 PREFIX = "OXHERD_"
+
+# What stands in these is not repeated in an error: a URL may have a password in it.
+_NOT_SHOWN = ("OXHERD_TOKEN", "OXHERD_REMOTE_TOKEN", "OXHERD_REMOTE")
 
 # Three dot-separated parts of base64url; the first is the application's id.
 TOKEN_SHAPE = re.compile(r"[\w-]{20,}\.[\w-]{6,}\.[\w-]{20,}")
@@ -51,6 +56,11 @@ def _size(text: str) -> str:
         raise ValueError(f"{text!r}: each side must be a multiple of 8 between 64 and 1536 pixels")
 
     return f"{width}x{height}"
+
+
+def _remote(text: str) -> str:
+    """Checked where it is set; the token has a setting of its own and is not part of it."""
+    return RemoteSettings.at(text, branch="main", token="", create=False).url
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_split), Field(min_length=1)]
@@ -123,6 +133,30 @@ class Settings(BaseModel):
     )
     commit_timeout_s: float = Field(
         60, gt=0, description="a commit that takes longer is ended and tried again, seconds"
+    )
+    remote: Annotated[str, AfterValidator(_remote)] | None = Field(
+        None,
+        description="repository on an Oxen server that votes are pushed to: "
+        "`https://host/namespace/name`",
+    )
+    remote_branch: str = Field(
+        "main", pattern=r"[\w.-]+", description="the branch there that belongs to the bot"
+    )
+    remote_token: SecretStr | None = Field(None, description="the Oxen server's access token")
+    remote_create: bool = Field(
+        True, description="make the repository, private, if it is not there"
+    )
+    push_timeout_s: float = Field(
+        600, gt=0, description="a push that takes longer is ended and tried again, seconds"
+    )
+    remote_alarm_s: float = Field(
+        900,
+        gt=0,
+        description="age of the oldest commit not pushed at which the health check fails and the "
+        "moderators are told, seconds",
+    )
+    moderators_channel: int | None = Field(
+        None, ge=1, description="id of the channel where the bot tells moderators of trouble"
     )
     min_free_mb: int = Field(500, ge=0, description="`doctor` and `status` warn below this, MB")
 
@@ -224,6 +258,6 @@ def _sentence(error: ValidationError, given: Mapping[str, str]) -> str:
 
     name = PREFIX + str(first["loc"][0]).upper()
     problem = str(first["msg"]).removeprefix("Value error, ")
-    shown = "" if name == "OXHERD_TOKEN" else f" (it is {given[name]!r})"
+    shown = "" if name in _NOT_SHOWN else f" (it is {given[name]!r})"
 
     return f"{name}: {problem[0].lower()}{problem[1:]}{shown}."

@@ -1,5 +1,6 @@
 """The dataset's card: what a trainer who finds the dataset has to know. Pure."""
 
+import re
 from dataclasses import dataclass
 
 MARKER = "<!-- oxherd dataset, format 1"
@@ -22,6 +23,13 @@ def is_ours(card: str) -> bool:
 def follows(card: str, journal_id: str) -> bool:
     """Whether the card's dataset is the one made from this journal."""
     return f"{MARKER}, journal {journal_id}:" in card
+
+
+def journal_of(card: str) -> str | None:
+    """The journal that the card's dataset follows; None when oxherd did not write the card."""
+    match = re.search(f"{re.escape(MARKER)}, journal ([0-9a-f]+):", card)
+
+    return match[1] if match else None
 
 
 def render(facts: CardFacts, *, journal_id: str) -> str:

@@ -5,7 +5,9 @@ import logging
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Protocol, Self, TypeVar
 
 from storage.errors import StorageError
@@ -32,9 +34,21 @@ class AnyWriter(Protocol):
     def knows(self, commit_id: str) -> bool: ...
     def commit_pending(self, *, after_seq: int) -> Committed | None: ...
     def snapshot(self) -> str | None: ...
+    def share(self, path: Path) -> str: ...
     def log(self, limit: int) -> Sequence[CommitInfo]: ...
     def close(self) -> None: ...
     def kill(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """What another process sees of the dataset: everything up to `committed_seq`, as one
+    repository whose newest commit is `commit_id`, the last of `commits`."""
+
+    commit_id: str
+    committed_seq: int
+    commits: int
+    at: datetime
 
 
 class Committer:
@@ -68,6 +82,7 @@ class Committer:
         self._one_at_a_time = asyncio.Lock()
         self._thread = thread
         self._ready = False
+        self.committed: Callable[[], None] = lambda: None  # called after every commit
         self.writer: AnyWriter | None = None
         self.last_error: Exception | None = None
 
@@ -131,6 +146,20 @@ class Committer:
 
             return commit_id
 
+    async def share(self, path: Path) -> Share:
+        """Make `path` a repository that shows what is committed now. Waits for a commit that is
+        running, and nothing else."""
+        async with self._session() as writer:
+            mark = await self._watermark()
+            commit_id = await self._thread.run(lambda: writer.share(path))
+
+        return Share(
+            commit_id=commit_id,
+            committed_seq=mark.committed_seq,
+            commits=mark.commits,
+            at=self._now(),
+        )
+
     async def _commit_forever(self) -> None:
         pause_s = self._first_pause_s
         while True:
@@ -180,6 +209,7 @@ class Committer:
             )
         )
         await self._reached(done.upto_seq)
+        self.committed()
         log.info("committed the changes up to %d as %s", done.upto_seq, done.commit_id)
 
         return True

@@ -8,12 +8,19 @@ StorageError
 │   ├── JournalForeign           not a journal of ours, or damaged
 │   ├── JournalFull              the disk is full: nothing was recorded, ask again later
 │   └── JournalFailed            the disk refused for another reason
-└── RepositoryError            the dataset; votes are safe in the journal meanwhile
-    ├── RepositoryForeign        made by something else
-    ├── RepositoryInUse          another process has it open
-    ├── RepositoryFull           the disk is full
-    ├── RepositoryUnavailable    trying again may help
-    └── RepositoryRejected       trying again will not help; a person must look
+├── RepositoryError            the dataset; votes are safe in the journal meanwhile
+│   ├── RepositoryForeign        made by something else
+│   ├── RepositoryInUse          another process has it open
+│   ├── RepositoryFull           the disk is full
+│   ├── RepositoryUnavailable    trying again may help
+│   └── RepositoryRejected       trying again will not help; a person must look
+└── RemoteError                the Oxen server; commits are safe in the local dataset meanwhile
+    ├── RemoteUnavailable        away, slow or busy: trying again may help
+    ├── RemoteFull               the server's disk is full
+    ├── RemoteDenied             the token is missing, wrong, or may not do this
+    ├── RemoteAbsent             no such repository, and none is to be made
+    ├── RemoteMoved              somebody else moved the branch
+    └── RemoteRefused            trying again will not help; a person must look
 
 Messages speak to operators: a fact and a next step. All survive pickling, since the
 writer process sends them to its parent.
@@ -122,3 +129,50 @@ class RepositoryRejected(RepositoryError):
     @classmethod
     def while_(cls, doing: str, *, reason: str) -> Self:
         return cls(f"The dataset refused while {doing}: {reason}. Somebody has to look at it.")
+
+
+class RemoteError(StorageError):
+    """The Oxen server did not take the commits. No vote is lost: the local dataset has them all."""
+
+
+class RemoteUnavailable(RemoteError):
+    @classmethod
+    def while_(cls, doing: str, *, reason: str) -> Self:
+        return cls(f"The remote could not be reached while {doing}: {reason}. It is tried again.")
+
+
+class RemoteFull(RemoteError):
+    @classmethod
+    def at(cls, url: str) -> Self:
+        return cls(
+            f"The disk of {url} is full. Make room there: "
+            "commits wait in the local dataset and are pushed by themselves."
+        )
+
+
+class RemoteDenied(RemoteError):
+    @classmethod
+    def at(cls, url: str) -> Self:
+        return cls(
+            f"{url} does not accept the token. Set OXHERD_REMOTE_TOKEN to one that may write there."
+        )
+
+
+class RemoteAbsent(RemoteError):
+    @classmethod
+    def at(cls, url: str) -> Self:
+        return cls(
+            f"There is no repository {url}. Make it, or let oxherd with OXHERD_REMOTE_CREATE=true."
+        )
+
+
+class RemoteMoved(RemoteError):
+    @classmethod
+    def at(cls, url: str, *, branch: str) -> Self:
+        return cls(f"Somebody else changed the branch {branch} of {url}.")
+
+
+class RemoteRefused(RemoteError):
+    @classmethod
+    def while_(cls, doing: str, *, reason: str) -> Self:
+        return cls(f"The remote refused while {doing}: {reason}. Somebody has to look at it.")

@@ -23,9 +23,28 @@ class DataFolder:
         return self.root / "dataset"
 
     @property
+    def taken(self) -> Path:
+        """A dataset that was fetched from the remote, until the journal knows it."""
+        return self.root / "dataset.taken"
+
+    @property
     def oxen_config(self) -> Path:
         return self.root / "oxen-config"
 
     @property
     def writer_log(self) -> Path:
         return self.root / "logs" / "writer.log"
+
+    @property
+    def shared(self) -> Path:
+        """What the pusher sees of the dataset; made anew for every push."""
+        return self.root / "pushing"
+
+    @property
+    def remote_config(self) -> Path:
+        """Holds the remote's token."""
+        return self.root / "remote-config"
+
+    @property
+    def pusher_log(self) -> Path:
+        return self.root / "logs" / "pusher.log"

@@ -8,9 +8,12 @@ import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 
+from storage.adoption import Adopted, Lost, adopt, recover
 from storage.layout import ShardSizes, timestamp
 from storage.progress import Progress
+from storage.remote import Fetched, RemoteProgress
 from storage.stored import stored_image, stored_set
 from storage.vote import (
     NewImage,
@@ -35,6 +38,36 @@ class Journal:
         self._connection = connection
         self._shard_sizes = shard_sizes
         self.progress = Progress(connection)
+        self.remote = RemoteProgress(connection)
+
+    # Another host's dataset
+
+    def is_empty(self) -> bool:
+        """Whether nothing was ever asked for."""
+        return self._connection.execute("SELECT 1 FROM sets").fetchone() is None
+
+    def id(self) -> str:
+        """What the card of its dataset says of it."""
+        (journal_id,) = self._connection.execute("SELECT journal_id FROM watermark").fetchone()
+
+        return str(journal_id)
+
+    def adopt(self, dataset: Path, *, journal_id: str, fetched: Fetched, now: datetime) -> Adopted:
+        """Continue the dataset that was fetched. Only for an empty journal."""
+        return adopt(
+            self._connection,
+            dataset,
+            journal_id=journal_id,
+            fetched=fetched,
+            shard_sizes=self._shard_sizes,
+            now=now,
+        )
+
+    def recover(
+        self, dataset: Path, *, spooled: Sequence[str], fetched: Fetched, now: datetime
+    ) -> Lost:
+        """Go on from the dataset that was fetched: this journal's own is gone."""
+        return recover(self._connection, dataset, spooled=spooled, fetched=fetched, now=now)
 
     # Requests and their images
 
@@ -126,7 +159,8 @@ class Journal:
     ) -> VoteOutcome:
         """Make `rating` the state of (image, voter); None takes the vote back."""
         image = self._connection.execute(
-            "SELECT set_id, slot, image_shard, seq, removed_at FROM images WHERE image_id = ?",
+            "SELECT set_id, slot, image_shard, seq, removed_at, elsewhere FROM images"
+            " WHERE image_id = ?",
             (image_id,),
         ).fetchone()
         if image is None:
@@ -184,9 +218,20 @@ class Journal:
             )
 
         if rating is None:
+            if image["elsewhere"]:
+                self._remove_if_unvoted(image_id, now=now)
+
             return outcome(VoteKind.UNDONE, previous)
 
         return outcome(VoteKind.REPLACED if previous else VoteKind.RECORDED, previous)
+
+    def _remove_if_unvoted(self, image_id: str, *, now: datetime) -> None:
+        """An image whose bytes are not on this host leaves for good with its last vote."""
+        self._connection.execute(
+            "UPDATE images SET removed_at = ? WHERE image_id = ? AND NOT EXISTS ("
+            "SELECT 1 FROM votes WHERE votes.image_id = images.image_id AND rating IS NOT NULL)",
+            (timestamp(now), image_id),
+        )
 
     # What is known
 

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from pathlib import Path
 
 from storage.clock import utc_now
 from storage.errors import RepositoryRejected
@@ -53,6 +54,11 @@ class MemoryRepository:
 
     def log(self, limit: int) -> Sequence[CommitInfo]:
         return self._history[-limit:][::-1] if limit > 0 else []
+
+    def share(self, path: Path) -> str:
+        path.mkdir(parents=True)
+
+        return self._history[-1].id if self._history else ""
 
     def close(self) -> None:
         self._applied = dict(self.files)

@@ -10,6 +10,7 @@ from pathlib import Path
 from storage.folder import DataFolder
 from storage.journal_file import JournalFile
 from storage.progress import Progress
+from storage.pusher import Remote
 from storage.repository import CommitInfo
 from storage.writer_process import RepositorySettings, WriterProcess
 
@@ -43,6 +44,15 @@ def check_repository(data_dir: Path, settings: RepositorySettings) -> str:
         commits = len(writer.log(1_000_000))
 
     return f"{DataFolder(data_dir).dataset} opens, {commits} commits"
+
+
+def check_remote(remote: Remote) -> str:
+    """Ask the Oxen server; a phrase that says what was found. Also while a bot runs."""
+    process = remote.start()
+    try:
+        return process.look(branch=remote.settings.branch)
+    finally:
+        process.close()
 
 
 @contextmanager

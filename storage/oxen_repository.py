@@ -1,4 +1,4 @@
-"""The dataset in a local Oxen repository. The only file that imports oxen.
+"""The dataset in a local Oxen repository. One of two files that import oxen.
 
 oxen keeps the GIL during every call and allows one process for each repository, so this belongs
 into a process of its own (`writer_process`). Commits survive `kill -9` of that process. They are
@@ -129,6 +129,23 @@ class OxenRepository:
         with vendor_errors(self._path, doing="reading the history"):
             return [_commit_info(commit) for commit in self._repo.log()[:limit]]
 
+    def share(self, path: Path) -> str:
+        # What Oxen only ever adds to is shared: file contents, the tree (LMDB, which processes may
+        # share) and each commit's list of folders. What it changes is copied: `refs` has a lock,
+        # which this process holds.
+        with vendor_errors(self._path, doing="sharing it"):
+            ours, theirs = self._path / ".oxen", path / ".oxen"
+            theirs.mkdir(parents=True)
+            for name in ("tree", "versions", "history"):
+                (theirs / name).symlink_to(ours / name)
+
+            for name in ("HEAD", "config.toml"):
+                shutil.copyfile(ours / name, theirs / name)
+
+            shutil.copytree(ours / "refs", theirs / "refs")
+
+        return self._head
+
     def close(self) -> None:
         self._repo = None
 
@@ -199,7 +216,18 @@ def _create(path: Path, *, text: str) -> None:
     new.mkdir(parents=True)
     repo = oxen.Repo(str(new))
     repo.init()
-    config = new / ".oxen" / "config.toml"
+    list_finely(new)
+    repo = oxen.Repo(str(new))
+    (new / CARD).write_text(text, encoding="utf-8")
+    repo.add(str(new / CARD))
+    repo.commit("dataset card")
+    del repo  # Oxen keeps paths: nothing may be open while the folder moves
+    new.replace(path)
+
+
+def list_finely(path: Path) -> None:
+    """Let the new repository keep its folders' lists in small pieces."""
+    config = path / ".oxen" / "config.toml"
     lines = config.read_text(encoding="utf-8").splitlines()
     config.write_text(
         "\n".join(
@@ -209,13 +237,6 @@ def _create(path: Path, *, text: str) -> None:
         + "\n",
         encoding="utf-8",
     )
-
-    repo = oxen.Repo(str(new))
-    (new / CARD).write_text(text, encoding="utf-8")
-    repo.add(str(new / CARD))
-    repo.commit("dataset card")
-    del repo  # Oxen keeps paths: nothing may be open while the folder moves
-    new.replace(path)
 
 
 def _refuse_foreign(path: Path, *, journal_id: str) -> None:

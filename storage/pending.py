@@ -57,12 +57,14 @@ class TouchedImage:
 
     `needed`: a row that is in the dataset after this batch points at it.
     `undecided`: so may a row in a shard that a later batch rewrites; leave the image as it is.
+    `elsewhere`: it is in the dataset, and its bytes are not on this host.
     """
 
     image_id: str
     image_shard: int
     needed: bool
     undecided: bool
+    elsewhere: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,11 +183,11 @@ def _touched_images(
         touched AS (
             SELECT DISTINCT image_id FROM votes
             WHERE seq > :after AND train_shard IN (SELECT shard FROM batch))
-        SELECT image_id, image_shard,
+        SELECT image_id, image_shard, elsewhere,
             max(rating IS NOT NULL AND (seq <= :after OR in_batch)) AS needed,
             max(seq > :after AND NOT in_batch) AS undecided
         FROM (
-            SELECT votes.image_id, images.image_shard, votes.rating, votes.seq,
+            SELECT votes.image_id, image_shard, elsewhere, rating, votes.seq,
                 votes.train_shard IN (SELECT shard FROM batch) AS in_batch
             FROM touched JOIN votes USING (image_id) JOIN images USING (image_id))
         GROUP BY image_id ORDER BY image_shard, image_id
@@ -199,6 +201,7 @@ def _touched_images(
             image_shard=row["image_shard"],
             needed=bool(row["needed"]),
             undecided=bool(row["undecided"]),
+            elsewhere=bool(row["elsewhere"]),
         )
         for row in rows
     ]

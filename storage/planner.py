@@ -58,10 +58,10 @@ def plan(pending: Pending, *, spool_path: Callable[[str], Path]) -> Batch:
     leaving = {}
     for image in pending.images:
         path = image_path(image.image_id, shard=image.image_shard)
-        if image.needed:
+        if image.needed and not image.elsewhere:
             images[path] = spool_path(image.image_id)
             arriving.append(image.image_id)
-        elif not image.undecided:
+        elif not image.needed and not image.undecided:
             leaving[image.image_id] = path
             removals.append(path)
 

@@ -14,6 +14,7 @@ class Watermark:
 
     committed_seq: int
     newest_seq: int
+    commits: int
     commit_id: str | None
     committed_at: datetime | None
     snapshot_at: datetime | None
@@ -42,6 +43,7 @@ class Progress:
         return Watermark(
             committed_seq=row["committed_seq"],
             newest_seq=row["newest_seq"],
+            commits=row["commits"],
             commit_id=row["commit_id"],
             committed_at=moment(row["committed_at"]),
             snapshot_at=moment(row["snapshot_at"]),
@@ -50,22 +52,28 @@ class Progress:
     def mark_committed(self, seq: int, *, commit_id: str | None, now: datetime) -> None:
         """Note that the dataset holds every change up to `seq`. A `commit_id` of None keeps the
         last one: there was nothing to change."""
-        self._connection.execute(
-            "UPDATE watermark SET committed_seq = ?, commit_id = coalesce(?, commit_id),"
-            " committed_at = CASE WHEN ? IS NULL THEN committed_at ELSE ? END",
-            (seq, commit_id, commit_id, timestamp(now)),
-        )
+        self._connection.execute("UPDATE watermark SET committed_seq = ?", (seq,))
+        if commit_id is not None:
+            self._connection.execute("UPDATE watermark SET committed_at = ?", (timestamp(now),))
+            self._count_commit(commit_id, now=now)
 
     def mark_snapshot(self, *, commit_id: str | None, now: datetime) -> None:
         """Note that `train.csv` is as new as the rest."""
-        self._connection.execute(
-            "UPDATE watermark SET snapshot_at = ?, commit_id = coalesce(?, commit_id)",
-            (timestamp(now), commit_id),
-        )
+        self._connection.execute("UPDATE watermark SET snapshot_at = ?", (timestamp(now),))
+        if commit_id is not None:
+            self._count_commit(commit_id, now=now)
 
     def forget_commits(self) -> None:
         """Let the dataset follow from the very first change again."""
         self._connection.execute("UPDATE watermark SET committed_seq = 0, commit_id = NULL")
+
+    def _count_commit(self, commit_id: str, *, now: datetime) -> None:
+        self._connection.execute(
+            "UPDATE watermark SET commit_id = ?, commits = commits + 1", (commit_id,)
+        )
+        self._connection.execute(
+            "UPDATE remote SET waiting_since = coalesce(waiting_since, ?)", (timestamp(now),)
+        )
 
     def backlog(self) -> Backlog:
         """The votes that are not in the dataset yet."""

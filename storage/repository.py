@@ -54,6 +54,11 @@ class DataRepository(Protocol):
         """The newest commits, newest first."""
         ...
 
+    def share(self, path: Path) -> str:
+        """Make `path` a repository of its own that shows the last commit, for another process to
+        push from while this one goes on; the commit's id. Costs the same however much there is."""
+        ...
+
     def close(self) -> None:
         """Let go of the repository. Nothing applied is lost by it, or kept by it."""
         ...

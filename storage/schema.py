@@ -80,7 +80,27 @@ CREATE TABLE watermark (
 INSERT INTO watermark VALUES (1, lower(hex(randomblob(8))), 0, NULL, NULL, NULL);
 """
 
-MIGRATIONS = (_TABLES,)
+_REMOTE = """
+ALTER TABLE watermark ADD COLUMN commits INTEGER NOT NULL DEFAULT 0;  -- made so far
+
+CREATE TABLE remote (
+    only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+    url TEXT NOT NULL,
+    branch TEXT NOT NULL,              -- as set
+    pushed_to TEXT NOT NULL,           -- another one once somebody else moved that
+    pushed_seq INTEGER NOT NULL,       -- everything up to here is on the remote
+    commits INTEGER NOT NULL,          -- how many of watermark.commits are
+    commit_id TEXT,                    -- the newest of them
+    pushed_at TEXT,
+    waiting_since TEXT,                -- the oldest commit that is not
+    alarmed_at TEXT,                   -- the moderators were told, and not yet that it is over
+    told_branch TEXT                   -- the moderators know that it is pushed to
+) STRICT;
+
+ALTER TABLE images ADD COLUMN elsewhere INTEGER NOT NULL DEFAULT 0;  -- only the remote has bytes
+"""
+
+MIGRATIONS = (_TABLES, _REMOTE)
 
 
 def migrate(connection: sqlite3.Connection, *, path: Path) -> None:

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import shutil
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -24,9 +24,11 @@ from storage.journal import Journal
 from storage.journal_thread import JournalThread
 from storage.memory import MemoryRepository
 from storage.one_thread import OneThread
+from storage.pusher import Pusher, Remote
 from storage.repository import CommitInfo
 from storage.spool import Spool
 from storage.status import StoreStatus
+from storage.takeover import take_over
 from storage.upkeep import Upkeep
 from storage.vote import (
     NewImage,
@@ -60,6 +62,7 @@ class VoteStore:
         committer: Committer,
         spool_thread: OneThread,
         upkeep: Upkeep,
+        pusher: Pusher | None,
         clock: Callable[[], datetime],
     ) -> None:
         self._folder = folder
@@ -68,6 +71,7 @@ class VoteStore:
         self._spool = Spool(folder.spool)
         self._spool_thread = spool_thread
         self._upkeep = upkeep
+        self._pusher = pusher
         self._clock = clock
         self._closing = False
         self._interrupted: list[StoredSet] = []
@@ -80,12 +84,13 @@ class VoteStore:
         *,
         repository: RepositorySettings | MemoryRepository,
         keep_unvoted: timedelta,
+        remote: Remote | None = None,
         commit_timeout_s: float = 60.0,
         flush_timeout_s: float = 20.0,
         clock: Callable[[], datetime] = utc_now,
     ) -> AsyncIterator[Self]:
-        """Own the data folder until the block ends; then wait for the last commit, for
-        `flush_timeout_s` at most. What was not committed by then is at the next start.
+        """Own the data folder until the block ends; then wait for the last commit and its push,
+        for `flush_timeout_s` at most. What was left then is done after the next start.
 
         A MemoryRepository is used as it is, on a thread of this process.
         Raises a JournalError, RepositoryForeign or RepositoryInUse. A dataset that cannot be
@@ -96,7 +101,9 @@ class VoteStore:
         async with (
             OneThread.open("oxherd-spool") as spool_thread,
             JournalThread.open(folder.journal) as journal,
+            _taking_over(folder, remote, journal=journal, now=clock),
             Committer.open(start_writer, journal=journal, now=clock) as committer,
+            _pushing(folder, remote, journal=journal, committer=committer, now=clock) as pusher,
         ):
             upkeep = Upkeep(
                 journal=journal,
@@ -113,6 +120,7 @@ class VoteStore:
                 committer=committer,
                 spool_thread=spool_thread,
                 upkeep=upkeep,
+                pusher=pusher,
                 clock=clock,
             )
             await store._take_up()
@@ -121,8 +129,8 @@ class VoteStore:
                     yield store
             finally:
                 store._closing = True
-                if not await store.settle(flush_timeout_s):
-                    log.warning("votes are left for the next start to commit")
+                if not await store._flush(flush_timeout_s):
+                    log.warning("votes are left for the next start to commit or to push")
 
     # Requests and images
 
@@ -203,10 +211,13 @@ class VoteStore:
     # The dataset
 
     async def settle(self, timeout_s: float) -> bool:
-        """Wait until everything recorded so far is in the dataset; False when it took longer."""
+        """Wait until everything recorded so far is in the dataset and, if there is one, on the
+        remote; False when it took longer."""
         try:
             async with asyncio.timeout(timeout_s):
                 await self._committer.settled()
+                if self._pusher is not None:
+                    await self._pusher.settled()
         except TimeoutError:
             return False
 
@@ -225,15 +236,19 @@ class VoteStore:
 
     async def status(self) -> StoreStatus:
         """How the store is."""
-        mark, backlog, free_bytes = await self._journal.run(
+        mark, backlog, pushed, free_bytes = await self._journal.run(
             lambda journal: (
                 journal.progress.watermark(),
                 journal.progress.backlog(),
+                journal.remote.mark(),
                 shutil.disk_usage(self._folder.root).free,
             )
         )
         writer = self._committer.writer
         error = self._committer.last_error
+        remote = None
+        if self._pusher is not None and pushed is not None:
+            remote = self._pusher.status(pushed)
 
         return StoreStatus(
             votes_waiting=backlog.votes,
@@ -245,13 +260,34 @@ class VoteStore:
             writer_alive=writer is not None and writer.is_alive(),
             writer_pid=None if writer is None else writer.pid,
             disk_free_bytes=free_bytes,
+            remote=remote,
         )
+
+    async def note_alarm(self, at: datetime | None) -> None:
+        """Note that the moderators were told that the remote is behind, or with None that it is
+        over; `status` says so after a restart too."""
+        await self._journal.run(lambda journal: journal.remote.mark_alarmed(at))
+
+    async def note_told(self, branch: str) -> None:
+        """Note that the moderators know to which branch of the remote is pushed."""
+        await self._journal.run(lambda journal: journal.remote.mark_told(branch))
 
     async def drop_unvoted(self) -> int:
         """Drop images nobody voted on for `keep_unvoted`; how many. Also done every 10 minutes."""
         return await self._upkeep.drop_unvoted()
 
     # Inside
+
+    async def _flush(self, timeout_s: float) -> bool:
+        """Commit and push the last votes; a remote that is away is not waited for."""
+        if self._pusher is None or self._pusher.last_error is None:
+            return await self.settle(timeout_s)
+
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._committer.settled()
+
+        return False
 
     async def _take_up(self) -> None:
         """Go on where the last run ended."""
@@ -278,6 +314,49 @@ class VoteStore:
     def _refuse_when_closing(self) -> None:
         if self._closing:
             raise StoreClosing.now()
+
+
+@asynccontextmanager
+async def _taking_over(
+    folder: DataFolder,
+    remote: Remote | None,
+    *,
+    journal: JournalThread,
+    now: Callable[[], datetime],
+) -> AsyncIterator[None]:
+    """Before there is a dataset: if the remote has one, this host continues it."""
+    if remote is None:
+        await journal.run(lambda opened: opened.remote.forget())
+    else:
+        await journal.run(lambda opened: opened.remote.follow(remote.settings, now=now()))
+        await take_over(remote, folder=folder, journal=journal, now=now)
+
+    yield
+
+
+@asynccontextmanager
+async def _pushing(
+    folder: DataFolder,
+    remote: Remote | None,
+    *,
+    journal: JournalThread,
+    committer: Committer,
+    now: Callable[[], datetime],
+) -> AsyncIterator[Pusher | None]:
+    """The pusher, or nothing when no remote is set."""
+    if remote is None:
+        yield None
+        return
+
+    async with Pusher.open(
+        remote,
+        shared=folder.shared,
+        journal=journal,
+        committer=committer,
+        now=now,
+    ) as pusher:
+        committer.committed = pusher.wake
+        yield pusher
 
 
 def _start_writer(

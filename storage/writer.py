@@ -78,6 +78,10 @@ class Writer:
         """The newest commits, newest first."""
         return self._repository.log(limit)
 
+    def share(self, path: Path) -> str:
+        """Let another process push what is committed so far; the last commit's id."""
+        return self._repository.share(path)
+
     def close(self) -> None:
         """Let go of the repository."""
         self._repository.close()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Self, TypeVar
 
 from storage.folder import DataFolder
@@ -67,6 +68,9 @@ class StoppingRepository:
 
     def log(self, limit: int) -> Sequence[CommitInfo]:
         return self.inner.log(limit)
+
+    def share(self, path: Path) -> str:
+        return self.inner.share(path)
 
     def close(self) -> None:
         self.inner.close()

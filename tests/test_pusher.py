@@ -1,0 +1,264 @@
+"""The pusher's promises, with a remote that does as it is told."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from storage.committer import Committer
+from storage.errors import RemoteMoved, RemoteUnavailable
+from storage.folder import DataFolder
+from storage.inline_writer import InlineWriter
+from storage.journal_thread import JournalThread
+from storage.memory import MemoryRepository
+from storage.pusher import Pauses, Pusher, Remote
+from storage.remote import Fetched, RemoteMark, RemoteSettings
+from storage.spool import Spool
+from storage.vote import Rating
+from tests.storage_data import NOON, PROVENANCE, Clock, a_set, four_images
+
+PATIENCE_S = 10.0
+SETTINGS = RemoteSettings.at("http://127.0.0.1:1/ox/votes", branch="main", token="", create=True)
+
+
+@dataclass(slots=True)
+class ScriptedRemote:
+    """An Oxen server of which somebody says what it does."""
+
+    branches: dict[str, int] = field(default_factory=dict)  # pushes taken, by branch
+    failures: list[Exception] = field(default_factory=list)  # of the next pushes
+    closed: int = 0
+    pid = None
+
+    def is_alive(self) -> bool:
+        return True
+
+    def push(self, path: Path, *, branch: str) -> None:
+        assert path.is_dir()
+        if self.failures:
+            raise self.failures.pop(0)
+
+        self.branches[branch] = self.branches.get(branch, 0) + 1
+
+    def has_branch(self, branch: str) -> bool:
+        return branch in self.branches
+
+    def look(self, *, branch: str) -> str:
+        return "answers"
+
+    def fetch(self, path: Path, *, branch: str) -> Fetched | None:
+        return None
+
+    def close(self) -> None:
+        self.closed += 1
+
+    def kill(self) -> None: ...
+
+
+@dataclass(slots=True)
+class HangingRemote(ScriptedRemote):
+    """A server that takes a push and never answers."""
+
+    hangs: threading.Event = field(default_factory=threading.Event)
+    killed: threading.Event = field(default_factory=threading.Event)
+
+    def push(self, path: Path, *, branch: str) -> None:
+        self.hangs.set()
+        self.killed.wait()
+        raise RemoteUnavailable.while_("pushing", reason="it was killed")
+
+    def kill(self) -> None:
+        self.killed.set()
+
+
+class Bench:
+    """A journal, a committer and a pusher on one folder."""
+
+    def __init__(self, journal: JournalThread, committer: Committer, pusher: Pusher) -> None:
+        self.journal = journal
+        self.committer = committer
+        self.pusher = pusher
+
+    async def vote(self, voter_id: int = 1) -> None:
+        """A vote that is committed."""
+        await self.journal.run(
+            lambda journal: journal.vote("set-0-1", voter_id, Rating.GOOD, now=NOON)
+        )
+        await self.committer.settled()
+
+    async def pushed(self) -> RemoteMark:
+        """Everything is on the remote; what the journal says then."""
+        async with asyncio.timeout(PATIENCE_S):
+            await self.pusher.settled()
+
+        return await self.mark()
+
+    async def mark(self) -> RemoteMark:
+        mark = await self.journal.run(lambda journal: journal.remote.mark())
+        assert mark is not None
+
+        return mark
+
+
+@asynccontextmanager
+async def following(journal: JournalThread, settings: RemoteSettings) -> AsyncIterator[None]:
+    """The remote is this one."""
+    await journal.run(lambda opened: opened.remote.follow(settings, now=NOON))
+    yield
+
+
+@asynccontextmanager
+async def bench(
+    root: Path, remote: ScriptedRemote, *, settings: RemoteSettings = SETTINGS
+) -> AsyncIterator[Bench]:
+    folder = DataFolder(root)
+    repository = MemoryRepository()
+    clock = Clock()
+
+    def start_writer() -> InlineWriter:
+        return InlineWriter(repository, journal=folder.journal, spool=Spool(folder.spool))
+
+    async with (
+        JournalThread.open(folder.journal) as journal,
+        following(journal, settings),
+        Committer.open(start_writer, journal=journal, now=clock) as committer,
+        Pusher.open(
+            Remote(settings=settings, start=lambda: remote),
+            shared=folder.shared,
+            journal=journal,
+            committer=committer,
+            now=clock,
+            pauses=Pauses(first_s=0.01, longest_s=0.02),
+        ) as pusher,
+    ):
+        committer.committed = pusher.wake
+        images = four_images()
+        Spool(folder.spool).put({image.image_id: image.png for image in images})
+        if await journal.run(lambda opened: opened.find_set("set-0")) is None:
+            await journal.run(lambda opened: opened.add_request(a_set(), now=NOON))
+            await journal.run(
+                lambda opened: opened.add_images("set-0", images, provenance=PROVENANCE, now=NOON)
+            )
+
+        yield Bench(journal, committer, pusher)
+
+
+async def test_what_is_committed_is_pushed_by_itself(tmp_path: Path) -> None:
+    remote = ScriptedRemote()
+    async with bench(tmp_path, remote) as b:
+        await b.vote()
+        mark = await b.pushed()
+
+    assert remote.branches["main"] >= 1
+    assert (mark.commits_waiting, mark.votes_waiting, mark.waiting_since) == (0, 0, None)
+    assert mark.pushed_at is not None
+
+
+async def test_a_remote_that_is_away_is_tried_again_and_the_backlog_is_known(
+    tmp_path: Path,
+) -> None:
+    away = RemoteUnavailable.while_("pushing", reason="nobody answers")
+    remote = ScriptedRemote(failures=[away] * 10_000)
+    async with bench(tmp_path, remote) as b:
+        await b.vote(1)
+        await b.vote(2)
+        waiting = await b.mark()
+        while b.pusher.last_error is None:  # noqa: ASYNC110  # the pusher's own task sets it
+            await asyncio.sleep(0.01)
+
+        error = b.pusher.last_error
+        remote.failures.clear()
+        mark = await b.pushed()
+
+    assert (waiting.votes_waiting, waiting.commits_waiting) == (2, 2)
+    assert waiting.waiting_since == NOON
+    assert error is away
+    assert mark.votes_waiting == 0
+    assert remote.closed >= 1  # after an error the next push gets another process
+
+
+async def test_a_moved_branch_is_left_alone_and_a_dated_one_goes_on(tmp_path: Path) -> None:
+    moved = RemoteMoved.at(SETTINGS.url, branch="main")
+    remote = ScriptedRemote(branches={"main": 1, "main-2026-05-04": 1}, failures=[moved])
+    async with bench(tmp_path, remote) as b:
+        await b.vote()
+        mark = await b.pushed()
+
+    assert remote.branches["main"] == 1
+    assert remote.branches["main-2026-05-04"] == 1
+    assert remote.branches["main-2026-05-04-2"] >= 1
+    assert (mark.branch, mark.moved) == ("main-2026-05-04-2", True)
+
+
+async def test_the_branch_in_use_is_remembered_and_another_setting_starts_anew(
+    tmp_path: Path,
+) -> None:
+    moved = RemoteMoved.at(SETTINGS.url, branch="main")
+    remote = ScriptedRemote(failures=[moved])
+    async with bench(tmp_path, remote) as b:
+        await b.vote()
+        await b.pushed()
+
+    async with bench(tmp_path, remote) as b:
+        assert (await b.mark()).branch == "main-2026-05-04"
+
+    elsewhere = RemoteSettings.at("http://127.0.0.1:1/ox/other", branch="b", token="", create=True)
+    async with bench(tmp_path, ScriptedRemote(), settings=elsewhere) as b:
+        mark = await b.mark()
+
+    assert (mark.branch, mark.moved) == ("b", False)
+
+
+async def test_nothing_is_left_behind_of_a_push(tmp_path: Path) -> None:
+    away = RemoteUnavailable.while_("pushing", reason="nobody answers")
+    async with bench(tmp_path, ScriptedRemote(failures=[away])) as b:
+        await b.vote()
+        await b.pushed()
+
+    assert list(DataFolder(tmp_path).shared.iterdir()) == []
+
+
+async def test_the_first_push_after_a_start_asks_the_server_even_if_nothing_is_new(
+    tmp_path: Path,
+) -> None:
+    """It may have been put back from a backup, or emptied."""
+    remote = ScriptedRemote()
+    async with bench(tmp_path, remote) as b:
+        await b.vote()
+        await b.pushed()
+
+    before = remote.branches["main"]
+    async with bench(tmp_path, remote) as b:
+        async with asyncio.timeout(PATIENCE_S):
+            while remote.branches["main"] == before:  # noqa: ASYNC110  # the pusher's own task
+                await asyncio.sleep(0.01)
+
+
+async def test_what_a_killed_run_left_of_its_pushes_is_gone_after_a_start(tmp_path: Path) -> None:
+    shared = DataFolder(tmp_path).shared
+    for number in (1, 9):
+        (shared / f"{number:08d}" / ".oxen").mkdir(parents=True)
+
+    async with bench(tmp_path, ScriptedRemote()) as b:
+        await b.vote()
+        await b.pushed()
+
+    assert list(shared.iterdir()) == []
+
+
+async def test_closing_does_not_wait_for_a_push_that_hangs(tmp_path: Path) -> None:
+    remote = HangingRemote()
+    async with asyncio.timeout(PATIENCE_S):
+        async with bench(tmp_path, remote) as b:
+            await b.vote()
+            assert await asyncio.to_thread(remote.hangs.wait, PATIENCE_S)
+
+    assert remote.killed.is_set()
+    assert list(DataFolder(tmp_path).shared.iterdir()) == []
+
+
+async def test_a_remote_may_be_away_for_days(tmp_path: Path) -> None:
+    async with bench(tmp_path, ScriptedRemote()) as b:
+        assert 0.01 <= b.pusher._pause_s(10_000) <= 0.02
