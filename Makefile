@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check chaos soak bench lock wheel format clean
+.PHONY: demo test check chaos chaos-remote remote oxen-server soak bench lock wheel format clean
 
 demo: .venv/.demo ## set everything up and open the demo in the browser
 	$(BIN)/oxherd demo $(ARGS)
@@ -20,6 +20,15 @@ check: .venv/.dev ## format, lint, types, who may import whom, the Dockerfile
 
 chaos: .venv/.dev ## 200 kill -9 of the whole program under load
 	$(BIN)/python -m tests.kill_nine --kills 200 $(ARGS)
+
+chaos-remote: .venv/.dev ## 100 kill -9 in the middle of a push to a real Oxen server
+	$(BIN)/python -m tests.kill_pushing --kills 100 $(ARGS)
+
+remote: .venv/.dev ## every fault at every request of a push to a real Oxen server
+	EVERY_REQUEST=1 $(BIN)/pytest tests/test_remote_server.py $(ARGS)
+
+oxen-server: ## build the Oxen server that the tests of pushing use; takes an hour on two cores
+	sh scripts/oxen-server
 
 soak: .venv/.dev .venv/.browser ## an hour of the demo in a real browser
 	$(BIN)/python -m tests.soak_demo $(ARGS)

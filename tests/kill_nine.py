@@ -14,17 +14,19 @@ import asyncio
 import json
 import random
 import signal
+import sqlite3
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from storage.folder import DataFolder
 from tests import kept_dataset, whole_program
 from tests.crowd import Crowd
 from tests.discord_stub import DiscordStub
@@ -40,9 +42,19 @@ EXPLAINED_WITHIN_S = 15.0
 class Chaos:
     """One run; `report` has what happened."""
 
-    def __init__(self, stub: DiscordStub, data: Path, *, seed: int) -> None:
+    def __init__(
+        self,
+        stub: DiscordStub,
+        data: Path,
+        *,
+        seed: int,
+        settings: Mapping[str, str] = whole_program.QUICK,
+        targets: Sequence[str] = TARGETS,
+    ) -> None:
         self._stub = stub
         self._data = data
+        self._settings = settings
+        self._targets = targets
         self._random = random.Random(seed)
         self.ledger = Ledger()
         self.problems: list[str] = []
@@ -52,6 +64,7 @@ class Chaos:
         self.rows = 0
         self.shown = 0
         self.left_waiting = 0
+        self._interrupted: set[str] = set()
 
     async def run(self, *, kills: int, check_every: int, most_s: float) -> None:
         """Kill so many times; each start lives at most *most_s* seconds once it is up."""
@@ -78,7 +91,8 @@ class Chaos:
         await self._stop_and_check()
 
     async def _start(self) -> None:
-        self._program = await WholeProgram.start(self._stub, self._data)
+        self._interrupted = _unfinished(self._data)
+        self._program = await WholeProgram.start(self._stub, self._data, settings=self._settings)
 
     async def _connected(self) -> None:
         try:
@@ -88,12 +102,8 @@ class Chaos:
 
     async def _kill_once(self, *, most_s: float) -> None:
         """Kill something, and have the program running again."""
-        target = self._random.choice(TARGETS)
-        # Of the bot and the tree, two in ten die while they start.
-        if target in ("writer", "worker") or self._random.random() < 0.8:
-            await self._connected()
-
-        await asyncio.sleep(self._random.uniform(0, most_s))
+        target = self._random.choice(self._targets)
+        await self._moment_to_kill(target, most_s=most_s)
         if self._program.process.returncode is not None:
             self.problems.append(f"it ended by itself:\n{self._program.log_end()}")
             await self._start()
@@ -101,24 +111,51 @@ class Chaos:
 
         family = whole_program.family(self._data)
         victims = [process for process in family if whole_program.role(process) == target]
-        if target in ("writer", "worker") and victims:
-            self.kills[target] += 1
-            _kill(victims)
+        if target not in ("bot", "tree") and victims:
+            self._kill(target, victims)
             return
 
         # Where there is no such process at the moment, the bot dies instead: a kill is a kill.
         target = "tree" if target == "tree" else "bot"
-        _kill(family if target == "tree" else [psutil.Process(self._program.process.pid)])
-        self.kills[target] += 1
+        bot = psutil.Process(self._program.process.pid)
+        self._kill(target, family if target == "tree" else [bot])
         await self._program.process.wait()
         if self._random.random() < 0.3:
             await self._orphans_end()
 
         await self._start()
 
+    async def _moment_to_kill(self, target: str, *, most_s: float) -> None:
+        # Of the bot and the tree, two in ten die while they start.
+        if target not in ("bot", "tree") or self._random.random() < 0.8:
+            await self._connected()
+
+        await asyncio.sleep(self._random.uniform(0, most_s))
+
+    def _kill(self, target: str, victims: list[psutil.Process]) -> None:
+        self.kills[target] += 1
+        _kill(victims)
+
     async def _stop_and_check(self) -> None:
-        """Stop it as a supervisor would, and read what it kept."""
+        """Stop it, and read what it kept."""
+        await self._stop()
+        kept = await asyncio.to_thread(kept_dataset.read, self._data / "dataset")
+        wrong, self.commits = await kept_dataset.ask_oxen(self._data / "dataset")
+        self.checks += 1
+        self.rows, self.shown = len(kept.ratings), len(kept.shown)
+        self.problems += [*kept.problems, *wrong, *self.ledger.compare(kept.ratings)]
+        self.problems += self._posted_and_kept(kept.shown)
+
+    async def _stop(self) -> None:
+        """As a supervisor would, once it has taken up what the last kill interrupted: images that
+        were posted just before may have no row until then."""
         await self._connected()
+        for _ in range(int(EXPLAINED_WITHIN_S / 0.1)):
+            if not self._interrupted & _unfinished(self._data):
+                break
+
+            await asyncio.sleep(0.1)
+
         try:
             status = await self._program.stop()
         except TimeoutError:
@@ -132,12 +169,6 @@ class Chaos:
         await self._orphans_end()
         # Answers that were on their way have arrived; nobody can press while it is down.
         await asyncio.sleep(0.2)
-        kept = await asyncio.to_thread(kept_dataset.read, self._data / "dataset")
-        wrong, self.commits = await kept_dataset.ask_oxen(self._data / "dataset")
-        self.checks += 1
-        self.rows, self.shown = len(kept.ratings), len(kept.shown)
-        self.problems += [*kept.problems, *wrong, *self.ledger.compare(kept.ratings)]
-        self.problems += self._posted_and_kept(kept.shown)
 
     def _left_waiting(self) -> list[int]:
         """Messages that still offer to cancel what nobody is making."""
@@ -205,6 +236,21 @@ async def chaos(data: Path, *, kills: int, seed: int, check_every: int, most_s: 
             "unknown_requests": stub.unknown,
             "seconds": round(time.monotonic() - started, 1),
         }
+
+
+def _unfinished(data: Path) -> set[str]:
+    """The sets that wait or are drawn, as the journal says."""
+    path = DataFolder(data).journal
+    if not path.exists():
+        return set()
+
+    with closing(sqlite3.connect(path)) as journal:
+        try:
+            found = journal.execute("SELECT set_id FROM sets WHERE state IN ('waiting', 'running')")
+        except sqlite3.OperationalError:  # it was killed while it made the journal
+            return set()
+
+        return {set_id for (set_id,) in found}
 
 
 def _kill(victims: list[psutil.Process]) -> None:

@@ -154,7 +154,7 @@ def family(data: Path) -> list[psutil.Process]:
 
 
 def role(process: psutil.Process) -> str:
-    """What the process is to the program: bot, writer, worker or helper."""
+    """What the process is to the program: bot, writer, pusher, worker or helper."""
     try:
         command = " ".join(process.cmdline())
         if "tests.launch" in command:
@@ -164,10 +164,14 @@ def role(process: psutil.Process) -> str:
             return "helper"
 
         maps = Path(f"/proc/{process.pid}/maps").read_text(errors="replace")
+        log = Path(f"/proc/{process.pid}/fd/2").readlink().name
     except (psutil.Error, OSError):
         return "gone"
 
-    return "writer" if "oxen_py" in maps else "worker"
+    if "oxen_py" not in maps:
+        return "worker"
+
+    return "pusher" if log.startswith("pusher.") else "writer"
 
 
 async def sweep(data: Path) -> list[str]:

@@ -1,0 +1,226 @@
+"""The pusher's process, against what a real Oxen server answered when it was recorded."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing, suppress
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from aiohttp import web
+
+from storage.errors import (
+    RemoteAbsent,
+    RemoteDenied,
+    RemoteError,
+    RemoteFull,
+    RemoteMoved,
+    RemoteRefused,
+    RemoteUnavailable,
+)
+from storage.folder import DataFolder
+from storage.one_thread import OneThread
+from storage.oxen_errors import remote_errors
+from storage.pusher_process import PusherProcess
+from storage.remote import RemoteSettings
+from tests import kept_dataset
+from tests.faulty_proxy import (
+    Fault,
+    FaultyProxy,
+    cut_the_answer,
+    cut_the_request,
+    garbage,
+    status,
+)
+from tests.recorded_server import RecordedServer, unpack_dataset
+
+T = TypeVar("T")
+PATIENCE_S = 30.0
+TOKEN = "a-token-that-nobody-may-read"
+NO_ROOM = '{"status": "error", "status_message": "No space left on device (os error 28)"}'
+
+LOOK = "GET /api/repos/ox/votes"
+BRANCH = "GET /api/repos/ox/votes/branches/main"
+MISSING = "POST /api/repos/ox/votes/commits/missing"
+CONTENTS = "POST /api/repos/ox/votes/versions"
+TREE = "POST /api/repos/ox/votes/tree/nodes"
+COMMITS = "POST /api/repos/ox/votes/commits/upload"
+MOVE = "PUT /api/repos/ox/votes/branches/main"
+
+
+class Bench:
+    """A recorded server behind a bad network, and the folder of whoever pushes to it."""
+
+    def __init__(
+        self, server: RecordedServer, proxy: FaultyProxy, thread: OneThread, folder: Path
+    ) -> None:
+        self.server = server
+        self.proxy = proxy
+        self._thread = thread
+        self._folder = folder
+
+    async def ask(self, job: Callable[[PusherProcess], T], *, create: bool = True) -> T:
+        """What a new pusher's process answers."""
+        settings = RemoteSettings.at(
+            f"{self.proxy.url}/ox/votes", branch="main", token=TOKEN, create=create
+        )
+
+        def answer() -> T:
+            data = DataFolder(self._folder / "data")
+            with closing(PusherProcess.start(data, settings, timeout_s=PATIENCE_S)) as process:
+                return job(process)
+
+        return await self._thread.run(answer)
+
+    async def push(self, state: str, *, branch: str = "main", create: bool = True) -> None:
+        """Push the dataset, as a pusher does that sees it for the first time."""
+        await self.ask(
+            lambda process: process.push(unpack_dataset(state, self._folder), branch=branch),
+            create=create,
+        )
+
+    def assert_all_was_said(self) -> None:
+        """Every recorded request was made, and no other."""
+        assert self.server.problems == []
+        assert self.server.unasked == []
+
+
+@asynccontextmanager
+async def playing(scenario: str, folder: Path) -> AsyncIterator[Bench]:
+    async with (
+        OneThread.open("pusher") as thread,
+        RecordedServer.open() as server,
+        FaultyProxy.before(server.url) as proxy,
+    ):
+        server.play(scenario)
+        yield Bench(server, proxy, thread, folder)
+
+
+@pytest.mark.parametrize(
+    ("scenario", "state"),
+    [("create and push", "first"), ("push more", "second"), ("push nothing", "second")],
+)
+async def test_a_push_says_what_it_said_to_the_real_server(
+    tmp_path: Path, scenario: str, state: str
+) -> None:
+    async with playing(scenario, tmp_path) as bench:
+        await bench.push(state)
+
+        bench.assert_all_was_said()
+
+
+async def test_a_repository_that_is_not_there_and_may_not_be_made_is_absent(
+    tmp_path: Path,
+) -> None:
+    async with playing("absent", tmp_path) as bench:
+        with pytest.raises(RemoteAbsent, match="OXHERD_REMOTE_CREATE=true"):
+            await bench.push("first", create=False)
+
+        bench.assert_all_was_said()
+
+
+async def test_a_branch_that_somebody_moved_is_left_alone(tmp_path: Path) -> None:
+    async with playing("moved", tmp_path) as bench:
+        with pytest.raises(RemoteMoved, match="Somebody else changed the branch main"):
+            await bench.push("second")
+
+        bench.assert_all_was_said()
+
+
+async def test_a_push_goes_on_in_a_branch_that_nobody_had(tmp_path: Path) -> None:
+    def go_on(process: PusherProcess) -> None:
+        assert not process.has_branch("main-2026-05-04")
+        process.push(unpack_dataset("second", tmp_path), branch="main-2026-05-04")
+
+    async with playing("another branch", tmp_path) as bench:
+        await bench.ask(go_on)
+
+        bench.assert_all_was_said()
+
+
+async def test_a_server_that_does_not_know_the_token_denies(tmp_path: Path) -> None:
+    async with playing("denied", tmp_path) as bench:
+        with pytest.raises(RemoteDenied, match="Set OXHERD_REMOTE_TOKEN") as caught:
+            await bench.push("first")
+
+        assert TOKEN not in str(caught.value)
+        bench.assert_all_was_said()
+
+
+async def test_a_new_host_takes_over_the_rows_and_the_history_and_no_image(tmp_path: Path) -> None:
+    taken = tmp_path / "taken"
+    async with playing("take over", tmp_path) as bench:
+        fetched = await bench.ask(lambda process: process.fetch(taken, branch="main"))
+
+        bench.assert_all_was_said()
+
+    kept = kept_dataset.read(taken)
+    assert fetched is not None
+    assert fetched.branch == "main"
+    assert fetched.commits >= 3  # votes that came at once share one, so there may be more
+    assert len(kept.ratings) == len(kept.shown) == 8
+    assert not (taken / "images").exists()
+
+
+@pytest.mark.parametrize(
+    ("at", "fault", "error", "sentence"),
+    [
+        pytest.param(at, fault, error, sentence, id=f"{name} at {at.rpartition('/')[2]}")
+        for name, at, fault, error, sentence in [
+            ("500", LOOK, status(500), RemoteUnavailable, r"\[500 .*tried again"),
+            ("500", CONTENTS, status(500), RemoteUnavailable, r"\[500 .*tried again"),
+            ("409", MOVE, status(409), RemoteRefused, r"\[409 .*Somebody has to look at it"),
+            ("413", CONTENTS, status(413), RemoteRefused, r"\[413 .*Somebody has to look at it"),
+            ("429", MISSING, status(429), RemoteUnavailable, r"\[429 .*tried again"),
+            ("401", MISSING, status(401), RemoteDenied, "Set OXHERD_REMOTE_TOKEN"),
+            ("a full disk", TREE, status(500, NO_ROOM), RemoteFull, "Make room there"),
+            ("garbage", BRANCH, garbage(), RemoteUnavailable, "deserialize .*tried again"),
+            ("a cut answer", TREE, cut_the_answer(), RemoteUnavailable, "Network .*tried again"),
+            ("a cut", CONTENTS, cut_the_request(), RemoteUnavailable, "Network .*tried again"),
+        ]
+    ],
+)
+async def test_a_push_that_fails_says_why_and_the_next_one_succeeds(
+    tmp_path: Path, at: str, fault: Fault, error: type[RemoteError], sentence: str
+) -> None:
+    async with playing("push more", tmp_path) as bench:
+        bench.proxy.every = only(at, fault)
+        with pytest.raises(error, match=sentence):
+            await bench.push("second")
+
+        bench.proxy.every = None
+        bench.server.play("push more")
+        await bench.push("second")
+
+        bench.assert_all_was_said()
+
+
+async def test_the_recorded_server_notices_what_the_real_one_was_not_asked(tmp_path: Path) -> None:
+    async with playing("push nothing", tmp_path) as bench:
+        with suppress(RemoteError):
+            await bench.push("first")  # not what was pushed when it was recorded
+
+        assert bench.server.problems
+        assert bench.server.unasked
+
+
+def test_the_number_of_commits_in_a_message_is_no_status() -> None:
+    settings = RemoteSettings.at("http://127.0.0.1:1/a/b", branch="main", token="", create=True)
+    with (
+        pytest.raises(RemoteUnavailable),
+        remote_errors(settings, doing="pushing"),
+    ):
+        raise ValueError("Failed to push 401 commit(s): Err status [503 Service Unavailable]")
+
+
+def only(at: str, fault: Fault) -> Fault:
+    """The fault for this method and path, and none for others."""
+
+    async def sometimes(
+        proxy: FaultyProxy, request: web.Request, body: bytes
+    ) -> web.StreamResponse | None:
+        if f"{request.method} {request.path}" != at:
+            return None
+
+        return await fault(proxy, request, body)
+
+    return sometimes
