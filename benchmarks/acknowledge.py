@@ -72,7 +72,7 @@ async def _oxherd(
 
     return {
         **clicked.figures(),
-        "loop_stall": stalls(ticks, clicked),
+        "loop_stall": stalls(ticks, began=clicked.began, ended=clicked.ended),
         "lost": len(lost),
         "problems": [*wrong, *kept.problems, *ledger.problems, *lost][:10],
         "votes_waiting_at_the_last_click": None if not at_the_end else at_the_end["votes"],
@@ -95,7 +95,7 @@ async def _naive(stub: DiscordStub, folder: Path, clicks: Sequence[Click]) -> di
 
     return {
         **clicked.figures(),
-        "loop_stall": stalls(ticks, clicked),
+        "loop_stall": stalls(ticks, began=clicked.began, ended=clicked.ended),
         "rows_for_all_those_clicks": len(rows) - 1,
     }
 

@@ -127,13 +127,13 @@ async def _read(press: Interaction, planned: Click, ledger: Ledger, before: Any)
     )
 
 
-def stalls(path: Path, clicked: Clicked) -> dict[str, Any]:
-    """The loop's stalls while there were clicks; with and without the wait for a processor."""
+def stalls(path: Path, *, began: float, ended: float) -> dict[str, Any]:
+    """The loop's stalls between two moments; with and without the wait for a processor."""
     lines = path.read_text(encoding="ascii").splitlines() if path.exists() else []
     seen = [
         (late, waited)
         for at, late, waited in (map(float, line.split()) for line in lines)
-        if clicked.began <= at <= clicked.ended + 1
+        if began <= at <= ended + 1
     ]
 
     return {

@@ -40,12 +40,12 @@ async def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     data = folder / "data"
     sets = await _stocked(data, options)
     async with DiscordStub.open() as stub:
-        messages = [stub.new_message(_message(posted), {}) for posted in sets]
+        messages = [stub.new_message(message_of(posted), {}) for posted in sets]
         async with WholeProgram.running(stub, data) as program:
             await program.settled(within_s=SETTLE_S)
             commits_before = len(await ask(data, "log", limit=MANY))
             began = time.monotonic()
-            presses = await _press_all(stub, messages, options)
+            presses = await press_all(stub, messages, votes=options.votes, members=options.members)
             acknowledged_s = time.monotonic() - began
             waiting = (await program.status() or {})["votes"]["waiting"]
             await program.settled(within_s=SETTLE_S)
@@ -87,7 +87,7 @@ async def _stocked(data: Path, options: argparse.Namespace) -> list[PostedSet]:
     return sets
 
 
-def _message(posted: PostedSet) -> dict[str, Any]:
+def message_of(posted: PostedSet) -> dict[str, Any]:
     """The message as the bot would have sent it, without its files."""
     view = gallery.result(set_id=posted.asked.set_id, asked=posted.asked, images=posted.images)
 
@@ -96,11 +96,11 @@ def _message(posted: PostedSet) -> dict[str, Any]:
     return {"flags": COMPONENTS_V2, "components": components}
 
 
-async def _press_all(
-    stub: DiscordStub, messages: Sequence[Message], options: argparse.Namespace
+async def press_all(
+    stub: DiscordStub, messages: Sequence[Message], *, votes: int, members: int
 ) -> list[Interaction]:
     """One press per image; each member presses again as soon as they are answered."""
-    todo = _first_buttons(messages, options.votes)
+    todo = _first_buttons(messages, votes)
     presses: list[Interaction] = []
 
     async def member(voter_id: int) -> None:
@@ -109,9 +109,9 @@ async def _press_all(
             await press.answered
             presses.append(press)
 
-    async with asyncio.TaskGroup() as members:
-        for number in range(options.members):
-            members.create_task(member(FIRST_VOTER + number))
+    async with asyncio.TaskGroup() as pressing:
+        for number in range(members):
+            pressing.create_task(member(FIRST_VOTER + number))
 
     return presses
 

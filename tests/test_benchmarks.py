@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import acknowledge, growth, memory, startup, throughput
+from benchmarks import acknowledge, growth, memory, remote, remote_ways, startup, throughput
 from benchmarks.facts import machine
+from tests import oxen_server
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -64,6 +65,57 @@ def test_the_command_line_and_the_bot_process_import_neither_torch_nor_oxen(
     assert figures["status"]["imports"] == []
     assert not figures["run"]["bot_process_has_torch"]
     assert not figures["run"]["bot_process_has_oxen"]
+
+
+@oxen_server.needed
+def test_votes_are_timed_on_their_way_to_a_server(tmp_path: Path) -> None:
+    options = remote.parsed(
+        [
+            *("--delays-ms", "5", "--sizes", "8", "--votes", "8", "--kilobytes", "5"),
+            *("--alone", "1", "--tutorial-votes", "1"),
+        ]
+    )
+
+    figures = asyncio.run(remote.measure(tmp_path, options))
+
+    (at_size,) = figures["sizes"]
+    (at_delay,) = at_size["delays"]
+    assert at_delay["oxherd"]["votes"] == 8
+    assert at_delay["oxherd"]["requests_per_vote"] > 0
+    assert at_delay["tutorial"]["votes"] == 1
+    assert at_delay["tutorial"]["requests_per_vote"] > 1
+
+
+@oxen_server.needed
+def test_a_backlog_drains_when_the_server_is_back(tmp_path: Path) -> None:
+    options = remote.parsed(["--backlog", "8", "--kilobytes", "5", "--members", "2"])
+
+    figures = asyncio.run(remote.measure(tmp_path, options))
+
+    assert figures["backlog"]["votes"] == 8
+    assert figures["backlog"]["commits"] > 0
+    assert figures["backlog"]["requests"] > 0
+
+
+@oxen_server.needed
+def test_a_push_that_was_killed_leaves_nothing_and_can_be_done_again(tmp_path: Path) -> None:
+    options = remote_ways.parsed(
+        [
+            *("--delays-ms", "0", "--sizes", "8", "--together", "1", "--times", "1"),
+            *("--kilobytes", "5"),
+        ]
+    )
+
+    figures = asyncio.run(remote_ways.measure(tmp_path, options))
+
+    (at_size,) = figures["sizes"]
+    assert at_size["sent"][0]["push"]["requests"] > 0
+    *killed, whole = figures["killed"]["push"]
+    assert whole["commits_after_that"] == 1
+    assert len(killed) == at_size["sent"][0]["push"]["requests"]
+    assert {outcome["done_again"] for outcome in killed} == {"done"}
+    assert {outcome["commits_after_that"] for outcome in killed} == {1}
+    assert {outcome["workspaces_after_that"] for outcome in killed} == {0}
 
 
 def test_the_machine_is_named_in_json() -> None:
