@@ -17,7 +17,7 @@ from oxen.oxen_py import auth
 from storage.card import is_ours
 from storage.errors import RemoteAbsent
 from storage.layout import CARD
-from storage.oxen_errors import remote_errors
+from storage.oxen_errors import remote_errors, says_absent
 from storage.oxen_repository import list_finely
 from storage.remote import Fetched, RemoteSettings
 
@@ -25,9 +25,6 @@ log = logging.getLogger(__name__)
 
 _REMOTE = "origin"
 _TABLES = ("train", "generations")
-
-# What Oxen says of a repository that is not there.
-_ABSENT = "Remote repository not found"
 
 # How many commits are sent at a time: each is three requests that wait for their answers.
 _COMMITS_AT_A_TIME = 8
@@ -73,7 +70,7 @@ class OxenRemote:
             try:
                 repo.set_remote(_REMOTE, self._settings.url)  # asks the server for the repository
             except ValueError as exc:
-                if _ABSENT not in str(exc):
+                if not says_absent(exc):
                     raise
 
                 self._create()

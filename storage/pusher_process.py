@@ -42,10 +42,6 @@ class PusherProcess:
 
         return cls(process, timeout_s=timeout_s)
 
-    @property
-    def pid(self) -> int | None:
-        return self._process.pid
-
     def is_alive(self) -> bool:
         return self._process.is_alive()
 

@@ -30,7 +30,6 @@ class ScriptedRemote:
     branches: dict[str, int] = field(default_factory=dict)  # pushes taken, by branch
     failures: list[Exception] = field(default_factory=list)  # of the next pushes
     closed: int = 0
-    pid = None
 
     def is_alive(self) -> bool:
         return True
