@@ -1,11 +1,11 @@
 """The seam between this program and whatever makes pictures."""
 
 import pkgutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, cast
 
-from generation.request import GeneratedImage, ImageRequest, Provenance
+from generation.request import ImageRequest, Made, Provenance
 
 BACKENDS: Mapping[str, str] = {
     "diffusers": "generation.diffusers_backend:DiffusersBackend",
@@ -41,6 +41,19 @@ class Finding:
     detail: str
 
 
+class Watcher(Protocol):
+    """Whoever follows a request while it is made. Called on the backend's thread."""
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether nobody wants the request any more; looked at between two steps."""
+        ...
+
+    def step_done(self, step: int, steps: int) -> None:
+        """So many steps are done, of so many."""
+        ...
+
+
 class Backend(Protocol):
     """Turns requests into images, one at a time, on the thread that it is called from.
 
@@ -60,16 +73,10 @@ class Backend(Protocol):
         """Get ready. Raises BackendUnavailable with a sentence for the operator."""
         ...
 
-    def generate(
-        self,
-        request: ImageRequest,
-        *,
-        on_step: Callable[[int, int], None],
-        cancelled: Callable[[], bool],
-    ) -> Sequence[GeneratedImage]:
+    def generate(self, request: ImageRequest, watcher: Watcher) -> Made:
         """One image per seed, in order; the same seed makes the same bytes again.
 
-        Calls `on_step(done, total)` after each step and looks at `cancelled` between two.
+        Tells the watcher of each step and looks between two whether the request is cancelled.
         Raises Cancelled, OutOfMemory, or anything else for a request that it cannot serve; it
         is then ready for the next one.
         """

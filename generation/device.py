@@ -224,15 +224,12 @@ class Device:
 
     def _result_of(self, event: Finished) -> Result:
         run = self._run_of(event.job_id)
-        if self._provenance is None:
-            raise RuntimeError(f"the worker on {self._name} made a picture before it was ready")
-
         now = self._now()
         self._pace.learn(run.job.request, run.watch, finished_at=now)
 
         return Result(
-            images=event.images,
-            provenance=self._provenance,
+            images=event.made.images,
+            provenance=event.made.provenance,
             seconds=now - run.watch.started_at,
         )
 

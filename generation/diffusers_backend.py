@@ -4,7 +4,7 @@ import hashlib
 import inspect
 import io
 import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -15,7 +15,7 @@ import diffusers
 import torch
 import transformers
 
-from generation.backend import BackendSpec, Finding
+from generation.backend import BackendSpec, Finding, Watcher
 from generation.errors import BackendUnavailable, Cancelled, OutOfMemory
 from generation.model_folder import (
     check_model,
@@ -24,7 +24,7 @@ from generation.model_folder import (
     not_found,
     root_cause,
 )
-from generation.request import GeneratedImage, ImageRequest, Provenance
+from generation.request import GeneratedImage, ImageRequest, Made, Provenance
 
 DEFAULT_MODEL = "CompVis/stable-diffusion-v1-4"
 
@@ -56,6 +56,7 @@ class DiffusersBackend:
         self._model = spec.model or DEFAULT_MODEL
         self._device = _best_device() if device == "auto" else device
         self._pipeline: Any = None
+        self._provenance: Provenance
 
     def check(self) -> Sequence[Finding]:
         return [self._check_device(), check_model(self._model, revision=self._spec.revision)]
@@ -78,7 +79,7 @@ class DiffusersBackend:
             self._place()
             self._pipeline.set_progress_bar_config(disable=True)
 
-            return Provenance(
+            self._provenance = Provenance(
                 backend="diffusers",
                 # A folder's path is this machine's business; its name and content are not.
                 model=self._model if on_hub else folder.name,
@@ -89,22 +90,18 @@ class DiffusersBackend:
                 versions=_versions(),
             )
 
-    def generate(
-        self,
-        request: ImageRequest,
-        *,
-        on_step: Callable[[int, int], None],
-        cancelled: Callable[[], bool],
-    ) -> Sequence[GeneratedImage]:
+        return self._provenance
+
+    def generate(self, request: ImageRequest, watcher: Watcher) -> Made:
         def after_step(pipeline: Any, step: int, _time: Any, tensors: dict[str, Any]) -> Any:
             # Some schedulers take a step more than they were asked for.
-            on_step(step + 1, getattr(pipeline, "num_timesteps", request.steps))
-            if cancelled():
+            watcher.step_done(step + 1, getattr(pipeline, "num_timesteps", request.steps))
+            if watcher.cancelled:
                 raise Cancelled  # pipeline._interrupt would skip the steps and decode all the same
 
             return tensors
 
-        if cancelled():
+        if watcher.cancelled:
             raise Cancelled
 
         generators = [torch.Generator("cpu").manual_seed(seed) for seed in request.seeds]
@@ -120,10 +117,12 @@ class DiffusersBackend:
 
         flags = getattr(made, "nsfw_content_detected", None) or [False] * len(request.seeds)
 
-        return [
+        images = tuple(
             _finished(picture, seed=seed, flagged=bool(flagged))
             for picture, seed, flagged in zip(made.images, request.seeds, flags, strict=True)
-        ]
+        )
+
+        return Made(images=images, provenance=self._provenance)
 
     def _arguments(self, request: ImageRequest) -> dict[str, Any]:
         arguments = {

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from generation.request import GeneratedImage, ImageRequest, Provenance
+from generation.request import ImageRequest, Made, Provenance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +45,7 @@ class StepDone:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
     job_id: int
-    images: tuple[GeneratedImage, ...]
+    made: Made
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,14 +7,14 @@ import math
 import random
 import textwrap
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from generation.backend import BackendSpec, Finding
+from generation.backend import BackendSpec, Finding, Watcher
 from generation.errors import Cancelled
-from generation.request import GeneratedImage, ImageRequest, Provenance
+from generation.request import GeneratedImage, ImageRequest, Made, Provenance
 
 NOTICE = "placeholder: no model made this"
 
@@ -50,23 +50,19 @@ class PlaceholderBackend:
             versions={"pillow": version("pillow")},
         )
 
-    def generate(
-        self,
-        request: ImageRequest,
-        *,
-        on_step: Callable[[int, int], None],
-        cancelled: Callable[[], bool],
-    ) -> Sequence[GeneratedImage]:
+    def generate(self, request: ImageRequest, watcher: Watcher) -> Made:
         for step in range(1, request.steps + 1):
-            self._think(cancelled)
-            on_step(step, request.steps)
+            self._think(watcher)
+            watcher.step_done(step, request.steps)
 
-        return [_finished(draw(request, seed), seed) for seed in request.seeds]
+        images = tuple(_finished(draw(request, seed), seed) for seed in request.seeds)
 
-    def _think(self, cancelled: Callable[[], bool]) -> None:
+        return Made(images=images, provenance=self.load())
+
+    def _think(self, watcher: Watcher) -> None:
         until = time.monotonic() + self._step_s
         while True:
-            if cancelled():
+            if watcher.cancelled:
                 raise Cancelled
 
             left_s = until - time.monotonic()

@@ -57,6 +57,14 @@ class Provenance:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """What a backend made of one request, and with what: the images in the order of the seeds."""
+
+    images: tuple[GeneratedImage, ...]
+    provenance: Provenance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     images: tuple[GeneratedImage, ...]
     provenance: Provenance

@@ -75,6 +75,22 @@ class _Inbox:
                     assert_never(message)
 
 
+class _Watcher:
+    """Passes on what the backend says of one job, and what the parent said of it."""
+
+    def __init__(self, job_id: int, inbox: _Inbox, pipe: Pipe) -> None:
+        self._job_id = job_id
+        self._inbox = inbox
+        self._pipe = pipe
+
+    @property
+    def cancelled(self) -> bool:
+        return self._inbox.given_up == self._job_id
+
+    def step_done(self, step: int, steps: int) -> None:
+        self._pipe.send(StepDone(job_id=self._job_id, step=step, steps=steps))
+
+
 def _load(spec: BackendSpec, device: str, pipe: Pipe) -> Backend | None:
     try:
         backend = open_backend(spec, device=device)
@@ -94,13 +110,7 @@ def _load(spec: BackendSpec, device: str, pipe: Pipe) -> Backend | None:
 
 def _serve_one(backend: Backend, job: Generate, inbox: _Inbox, pipe: Pipe) -> FromWorker:
     try:
-        images = backend.generate(
-            job.request,
-            on_step=lambda step, steps: pipe.send(
-                StepDone(job_id=job.job_id, step=step, steps=steps)
-            ),
-            cancelled=lambda: inbox.given_up == job.job_id,
-        )
+        made = backend.generate(job.request, _Watcher(job.job_id, inbox, pipe))
     except Cancelled:
         return Stopped(job_id=job.job_id)
     except OutOfMemory as exc:
@@ -109,7 +119,7 @@ def _serve_one(backend: Backend, job: Generate, inbox: _Inbox, pipe: Pipe) -> Fr
         log.exception("job %d failed on this worker", job.job_id)
         return Failed(job_id=job.job_id, kind=FailureKind.REQUEST, cause=_summary(exc))
 
-    return Finished(job_id=job.job_id, images=tuple(images))
+    return Finished(job_id=job.job_id, made=made)
 
 
 def _summary(exc: BaseException) -> str:

@@ -21,6 +21,21 @@ def a_request(
     )
 
 
+class Onlooker:
+    """A watcher that notes the steps, and cancels once there are so many."""
+
+    def __init__(self, *, cancel_after: int | None = None) -> None:
+        self.steps: list[tuple[int, int]] = []
+        self._cancel_after = cancel_after
+
+    @property
+    def cancelled(self) -> bool:
+        return len(self.steps) == self._cancel_after
+
+    def step_done(self, step: int, steps: int) -> None:
+        self.steps.append((step, steps))
+
+
 async def progress_when(job: Job, holds: Callable[[JobProgress], bool]) -> JobProgress:
     """The first progress of which it holds."""
     progress = job.progress

@@ -9,12 +9,12 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from generation.backend import BackendSpec, Finding
+from generation.backend import BackendSpec, Finding, Watcher
 from generation.errors import BackendUnavailable, Cancelled, OutOfMemory
-from generation.request import GeneratedImage, ImageRequest, Provenance
+from generation.request import GeneratedImage, ImageRequest, Made, Provenance
 
 ENDLESS = 1_000_000
 _LOOK_S = 0.002
@@ -71,6 +71,9 @@ class ScriptedBackend:
                 if not (self._folder / name).exists():
                     raise BackendUnavailable(f"The file {name} is not there.")
 
+        return self._provenance()
+
+    def _provenance(self) -> Provenance:
         return Provenance(
             backend="scripted",
             model="script",
@@ -81,20 +84,14 @@ class ScriptedBackend:
             versions={"script": "1"},
         )
 
-    def generate(
-        self,
-        request: ImageRequest,
-        *,
-        on_step: Callable[[int, int], None],
-        cancelled: Callable[[], bool],
-    ) -> Sequence[GeneratedImage]:
+    def generate(self, request: ImageRequest, watcher: Watcher) -> Made:
         with (self._folder / "log").open("a", encoding="utf-8") as log:
             log.write(f"{request.prompt}\n")
 
         line, *words = request.prompt.split()
         steps = ENDLESS if line == "until" else request.steps
         for step in range(1, steps + 1):
-            if cancelled():
+            if watcher.cancelled:
                 raise Cancelled
 
             if line == "until":
@@ -106,20 +103,22 @@ class ScriptedBackend:
                 threading.Event().wait()
 
             if line == "seize":
-                on_step(step, steps)
+                watcher.step_done(step, steps)
                 ctypes.PyDLL(None).sleep(3600)  # a PyDLL's functions keep the GIL
 
-            on_step(step, steps)
+            watcher.step_done(step, steps)
             self._perhaps_fail(line)
 
-        return [
+        images = tuple(
             GeneratedImage(
                 png=str(seed).encode(),
                 seed=seed,
                 sha256=hashlib.sha256(str(seed).encode()).hexdigest(),
             )
             for seed in request.seeds
-        ]
+        )
+
+        return Made(images=images, provenance=self._provenance())
 
     def _perhaps_fail(self, line: str) -> None:
         died_before = self._folder / "died"

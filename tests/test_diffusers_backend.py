@@ -6,7 +6,7 @@ import pickle
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from generation.backend import BackendSpec
 from generation.diffusers_backend import DiffusersBackend
 from generation.errors import BackendUnavailable, Cancelled, OutOfMemory
 from generation.request import GeneratedImage, ImageRequest
-from tests.generation_requests import a_request
+from tests.generation_requests import Onlooker, a_request
 from tests.generation_tiny_model import SIDE_PX, save_tiny_model
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -63,17 +63,9 @@ def a_small_request(
 def make(
     backend: DiffusersBackend,
     request: ImageRequest,
-    *,
-    on_step: Callable[[int, int], None] = lambda *_: None,
-    cancelled: Callable[[], bool] = lambda: False,
+    onlooker: Onlooker | None = None,
 ) -> Sequence[GeneratedImage]:
-    return backend.generate(request, on_step=on_step, cancelled=cancelled)
-
-
-def cancelled_after_a_step() -> Callable[[], bool]:
-    answers = iter([False, True])
-
-    return lambda: next(answers)
+    return backend.generate(request, onlooker or Onlooker()).images
 
 
 def largest_difference(one: GeneratedImage, other: GeneratedImage) -> int:
@@ -124,44 +116,34 @@ def test_everything_that_is_asked_for_counts(
 
 
 def test_it_reports_every_step(backend: DiffusersBackend) -> None:
-    steps: list[tuple[int, int]] = []
+    onlooker = Onlooker()
 
-    make(backend, a_small_request(steps=4), on_step=lambda *step: steps.append(step))
+    make(backend, a_small_request(steps=4), onlooker)
 
     # PNDM takes one more than it is asked for.
-    assert steps == [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5)]
+    assert onlooker.steps == [(1, 5), (2, 5), (3, 5), (4, 5), (5, 5)]
 
 
 def test_it_stops_between_two_steps_and_the_next_picture_is_as_ever(
     backend: DiffusersBackend,
 ) -> None:
     before = make(backend, a_small_request())
-    steps: list[int] = []
+    onlooker = Onlooker(cancel_after=2)
 
     with pytest.raises(Cancelled):
-        make(
-            backend,
-            a_small_request(),
-            on_step=lambda step, _: steps.append(step),
-            cancelled=lambda: len(steps) == 2,
-        )
+        make(backend, a_small_request(), onlooker)
 
-    assert steps == [1, 2]
+    assert onlooker.steps == [(1, 5), (2, 5)]
     assert make(backend, a_small_request()) == before
 
 
 def test_what_is_cancelled_before_it_starts_takes_no_step(backend: DiffusersBackend) -> None:
-    steps: list[int] = []
+    onlooker = Onlooker(cancel_after=0)
 
     with pytest.raises(Cancelled):
-        make(
-            backend,
-            a_small_request(),
-            on_step=lambda step, _: steps.append(step),
-            cancelled=lambda: True,
-        )
+        make(backend, a_small_request(), onlooker)
 
-    assert steps == []
+    assert onlooker.steps == []
 
 
 def test_what_does_not_fit_is_refused_as_that_and_the_next_is_served(
@@ -293,7 +275,7 @@ def test_offloading_changes_no_picture_and_survives_a_cancellation(
 ) -> None:
     offloading = loaded(model, offload="model")
     with pytest.raises(Cancelled):
-        make(offloading, a_small_request(), cancelled=cancelled_after_a_step())
+        make(offloading, a_small_request(), Onlooker(cancel_after=1))
 
     assert make(offloading, a_small_request()) == make(backend, a_small_request())
 

@@ -12,7 +12,7 @@ from generation.backend import BackendSpec
 from generation.errors import Cancelled
 from generation.placeholder import PlaceholderBackend
 from generation.request import GeneratedImage, ImageRequest
-from tests.generation_requests import a_request
+from tests.generation_requests import Onlooker, a_request
 
 
 def make(request: ImageRequest) -> list[GeneratedImage]:
@@ -20,7 +20,7 @@ def make(request: ImageRequest) -> list[GeneratedImage]:
         BackendSpec(kind="placeholder", options={"seconds_per_step": 0}), device="cpu"
     )
 
-    return list(backend.generate(request, on_step=lambda *_: None, cancelled=lambda: False))
+    return list(backend.generate(request, Onlooker()).images)
 
 
 def picture(image: GeneratedImage) -> Image.Image:
@@ -79,13 +79,9 @@ def test_any_prompt_can_be_drawn(prompt: str) -> None:
 
 def test_it_stops_between_two_steps() -> None:
     backend = PlaceholderBackend(BackendSpec(kind="placeholder"), device="cpu")
-    steps: list[int] = []
+    onlooker = Onlooker(cancel_after=2)
 
     with pytest.raises(Cancelled):
-        backend.generate(
-            a_request(steps=50),
-            on_step=lambda step, _: steps.append(step),
-            cancelled=lambda: len(steps) == 2,
-        )
+        backend.generate(a_request(steps=50), onlooker)
 
-    assert steps == [1, 2]
+    assert onlooker.steps == [(1, 50), (2, 50)]
