@@ -1,12 +1,15 @@
-"""The one door to torch and diffusers; imported in worker processes only."""
+"""Loads a model of diffusers, places it, and has an engine make pictures with it."""
 
 import hashlib
 import inspect
 import io
+import json
+import logging
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,15 +19,21 @@ import torch
 import transformers
 
 from generation.backend import BackendSpec, Finding, Watcher
+from generation.denoising import Denoiser
+from generation.engine import OWN, Engine, Picture, Stage, choose_engine
 from generation.errors import BackendUnavailable, Cancelled, OutOfMemory
 from generation.model_folder import (
+    INDEX,
     check_model,
     content_revision,
     local_folder,
     not_found,
     root_cause,
 )
+from generation.pipeline_engine import PipelineEngine
 from generation.request import GeneratedImage, ImageRequest, Made, Provenance
+
+log = logging.getLogger(__name__)
 
 DEFAULT_MODEL = "CompVis/stable-diffusion-v1-4"
 
@@ -46,9 +55,10 @@ class DiffusersBackend:
         model that does not fit: accelerate then keeps on the device only the part at work.
 
     The same request on the same device with the same versions makes the same bytes. The same
-    seed alone and among others differs by rounding. Prompts beyond what the model's text encoder
-    takes are cut by it. A setting that the pipeline does not have is left out, except that a
-    negative prompt for such a pipeline raises.
+    seed alone and among others differs by rounding, so `versions["batch"]` says how many images
+    were denoised together, and `versions["engine"]` by what: the own loop, for Stable Diffusion
+    1.x, 2.x and XL, or the model's own pipeline. Prompts beyond what the model's text encoder takes
+    are cut by it.
     """
 
     def __init__(self, spec: BackendSpec, *, device: str) -> None:
@@ -56,6 +66,7 @@ class DiffusersBackend:
         self._model = spec.model or DEFAULT_MODEL
         self._device = _best_device() if device == "auto" else device
         self._pipeline: Any = None
+        self._engine: Engine
         self._provenance: Provenance
 
     def check(self) -> Sequence[Finding]:
@@ -78,7 +89,7 @@ class DiffusersBackend:
             self._require_text_to_image()
             self._place()
             self._pipeline.set_progress_bar_config(disable=True)
-
+            self._engine = self._open_engine(folder)
             self._provenance = Provenance(
                 backend="diffusers",
                 # A folder's path is this machine's business; its name and content are not.
@@ -87,58 +98,41 @@ class DiffusersBackend:
                 scheduler=type(self._pipeline.scheduler).__name__,
                 device=_device_name(self._device),
                 dtype=str(dtype).removeprefix("torch."),
-                versions=_versions(),
+                versions={**_versions(), "engine": self._engine.name},
             )
 
         return self._provenance
 
     def generate(self, request: ImageRequest, watcher: Watcher) -> Made:
-        def after_step(pipeline: Any, step: int, _time: Any, tensors: dict[str, Any]) -> Any:
-            # Some schedulers take a step more than they were asked for.
-            watcher.step_done(step + 1, getattr(pipeline, "num_timesteps", request.steps))
+        def after_step(stage: Stage) -> None:
+            watcher.step_done(stage.done, stage.total)
             if watcher.cancelled:
-                raise Cancelled  # pipeline._interrupt would skip the steps and decode all the same
-
-            return tensors
+                raise Cancelled
 
         if watcher.cancelled:
             raise Cancelled
 
-        generators = [torch.Generator("cpu").manual_seed(seed) for seed in request.seeds]
         try:
             with _memory_errors():
-                made = self._pipeline(
-                    **self._arguments(request),
-                    generator=generators,
-                    callback_on_step_end=after_step,
-                )
+                pictures = self._engine.make(request, after_step)
         finally:
             self._pipeline.maybe_free_model_hooks()  # a run that ended early left its part loaded
 
-        flags = getattr(made, "nsfw_content_detected", None) or [False] * len(request.seeds)
+        with ThreadPoolExecutor(len(pictures), "png") as threads:
+            images = tuple(threads.map(_finished, pictures, request.seeds))
 
-        images = tuple(
-            _finished(picture, seed=seed, flagged=bool(flagged))
-            for picture, seed, flagged in zip(made.images, request.seeds, flags, strict=True)
-        )
+        batch = {"batch": str(len(request.seeds))}
+        made_by = replace(self._provenance, versions={**self._provenance.versions, **batch})
 
-        return Made(images=images, provenance=self._provenance)
+        return Made(images=images, provenance=made_by)
 
-    def _arguments(self, request: ImageRequest) -> dict[str, Any]:
-        arguments = {
-            "prompt": request.prompt,
-            "negative_prompt": request.negative_prompt or None,
-            "num_images_per_prompt": len(request.seeds),
-            "num_inference_steps": request.steps,
-            "guidance_scale": request.guidance_scale,
-            "width": request.width_px,
-            "height": request.height_px,
-        }
-        known = inspect.signature(self._pipeline.__call__).parameters
-        if request.negative_prompt and "negative_prompt" not in known:
-            raise ValueError(f"{self._model} takes no negative prompt")
+    def _open_engine(self, folder: Path) -> Engine:
+        choice = choose_engine(json.loads((folder / INDEX).read_bytes()))
+        log.info("%s is served by the engine %s: %s", self._model, choice.name, choice.reason)
+        if choice.name == OWN:
+            return Denoiser(self._pipeline, device=self._device)
 
-        return {name: value for name, value in arguments.items() if name in known}
+        return PipelineEngine(self._pipeline)
 
     @property
     def _variant(self) -> str | None:
@@ -242,13 +236,13 @@ def _memory_errors() -> Iterator[None]:
     raise OutOfMemory(reason)
 
 
-def _finished(picture: Any, *, seed: int, flagged: bool) -> GeneratedImage:
+def _finished(picture: Picture, seed: int) -> GeneratedImage:
     file = io.BytesIO()
-    picture.save(file, format="PNG")
+    picture.image.save(file, format="PNG")
     png = file.getvalue()
 
     return GeneratedImage(
-        png=png, seed=seed, sha256=hashlib.sha256(png).hexdigest(), flagged=flagged
+        png=png, seed=seed, sha256=hashlib.sha256(png).hexdigest(), flagged=picture.flagged
     )
 
 

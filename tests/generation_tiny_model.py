@@ -6,12 +6,14 @@ characters), a UNet with cross-attention, the PNDM scheduler, a VAE. Nothing is 
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import (
     AutoencoderKL,
     PNDMScheduler,
     StableDiffusionPipeline,
+    StableDiffusionXLPipeline,
     UNet2DConditionModel,
 )
 from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
@@ -20,63 +22,108 @@ from transformers import (
     CLIPImageProcessorPil,
     CLIPTextConfig,
     CLIPTextModel,
+    CLIPTextModelWithProjection,
     CLIPTokenizer,
 )
 
 SIDE_PX = 64
+NOISE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+"""How Stable Diffusion's training added noise."""
 
 
-def save_tiny_model(folder: Path, *, flags_everything: bool = False) -> Path:
+def save_tiny_model(folder: Path, *, flags_everything: bool = False, xl: bool = False) -> Path:
     """Save a tiny random pipeline in the folder, always with the same weights.
 
     With `flags_everything` it has a safety checker, whom no picture pleases.
     """
+    model = folder / "tiny-model"
+    pipeline = (
+        tiny_xl(folder) if xl else tiny_stable_diffusion(folder, flags_everything=flags_everything)
+    )
+    pipeline.save_pretrained(model)
+
+    return model
+
+
+def tiny_stable_diffusion(
+    folder: Path, *, flags_everything: bool = False, told_guidance: bool = False
+) -> Any:
+    """Stable Diffusion 1.x in small; its tokenizer's files go into the folder.
+
+    With `told_guidance` its UNet takes the guidance scale as an input, as distilled ones do.
+    """
     torch.manual_seed(0)
-    pipeline = StableDiffusionPipeline(
-        vae=AutoencoderKL(
-            block_out_channels=(4, 8),
-            norm_num_groups=4,
-            down_block_types=("DownEncoderBlock2D", "DownEncoderBlock2D"),
-            up_block_types=("UpDecoderBlock2D", "UpDecoderBlock2D"),
-            latent_channels=4,
-        ),
-        text_encoder=CLIPTextModel(
-            CLIPTextConfig(
-                hidden_size=8,
-                intermediate_size=16,
-                num_attention_heads=2,
-                num_hidden_layers=2,
-                vocab_size=len(_vocabulary()),
-                bos_token_id=len(_vocabulary()) - 2,
-                eos_token_id=len(_vocabulary()) - 1,
-            )
-        ),
+
+    return StableDiffusionPipeline(
+        vae=_vae(),
+        text_encoder=CLIPTextModel(_text_config()),
         tokenizer=_tokenizer(folder / "vocabulary"),
         unet=UNet2DConditionModel(
-            block_out_channels=(4, 8),
-            norm_num_groups=4,
-            down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
-            up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-            cross_attention_dim=8,
-            attention_head_dim=2,
-            layers_per_block=1,
-            sample_size=SIDE_PX // 2,
+            **_UNET, cross_attention_dim=8, time_cond_proj_dim=8 if told_guidance else None
         ),
-        scheduler=PNDMScheduler(  # as in Stable Diffusion 1.4
-            beta_start=0.00085,
-            beta_end=0.012,
-            beta_schedule="scaled_linear",
-            skip_prk_steps=True,
-            steps_offset=1,
-        ),
+        scheduler=PNDMScheduler(**NOISE, skip_prk_steps=True, steps_offset=1),  # as in 1.4
         safety_checker=_strictest_checker() if flags_everything else None,
         feature_extractor=CLIPImageProcessorPil() if flags_everything else None,
         requires_safety_checker=flags_everything,
     )
-    model = folder / "tiny-model"
-    pipeline.save_pretrained(model)
 
-    return model
+
+def tiny_xl(folder: Path) -> Any:
+    """Stable Diffusion XL in small: two text encoders of different widths, and told its size."""
+    torch.manual_seed(0)
+    wider = _text_config(hidden_size=12, projection_dim=6)
+
+    return StableDiffusionXLPipeline(
+        vae=_vae(force_upcast=True),
+        text_encoder=CLIPTextModel(_text_config()),
+        text_encoder_2=CLIPTextModelWithProjection(wider),
+        tokenizer=_tokenizer(folder / "vocabulary"),
+        tokenizer_2=_tokenizer(folder / "vocabulary-2"),
+        unet=UNet2DConditionModel(
+            **_UNET,
+            cross_attention_dim=20,  # both encoders' widths
+            addition_embed_type="text_time",
+            addition_time_embed_dim=4,
+            projection_class_embeddings_input_dim=6 + 6 * 4,  # pooled width, six sizes
+        ),
+        scheduler=PNDMScheduler(**NOISE, skip_prk_steps=True, steps_offset=1),
+    )
+
+
+_UNET: dict[str, Any] = {
+    "block_out_channels": (4, 8),
+    "norm_num_groups": 4,
+    "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
+    "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
+    "attention_head_dim": 2,
+    "layers_per_block": 1,
+    "sample_size": SIDE_PX // 2,
+}
+
+
+def _vae(**settings: Any) -> AutoencoderKL:
+    return AutoencoderKL(
+        block_out_channels=(4, 8),
+        norm_num_groups=4,
+        down_block_types=("DownEncoderBlock2D", "DownEncoderBlock2D"),
+        up_block_types=("UpDecoderBlock2D", "UpDecoderBlock2D"),
+        latent_channels=4,
+        **settings,
+    )
+
+
+def _text_config(**settings: Any) -> CLIPTextConfig:
+    small = {
+        "hidden_size": 8,
+        "intermediate_size": 16,
+        "num_attention_heads": 2,
+        "num_hidden_layers": 2,
+        "vocab_size": len(_vocabulary()),
+        "bos_token_id": len(_vocabulary()) - 2,
+        "eos_token_id": len(_vocabulary()) - 1,
+    }
+
+    return CLIPTextConfig(**(small | settings))
 
 
 def _strictest_checker() -> StableDiffusionSafetyChecker:

@@ -183,6 +183,15 @@ def test_provenance_names_all_that_made_the_picture(model: Path) -> None:
     assert all(provenance.versions.values())
 
 
+def test_provenance_says_which_engine_made_the_pictures_and_how_many_at_once(
+    backend: DiffusersBackend,
+) -> None:
+    made = backend.generate(a_small_request(seeds=(1, 2, 3)), Onlooker())
+
+    assert made.provenance.versions["engine"] == "oxherd"
+    assert made.provenance.versions["batch"] == "3"
+
+
 def test_reading_the_provenance_in_another_process_does_not_import_torch(model: Path) -> None:
     provenance = DiffusersBackend(spec_of(model), device="cpu").load()
 

@@ -1,0 +1,168 @@
+"""Our own denoising loop makes the pictures that the stock pipelines make.
+
+On a CPU the two are equal bit for bit: they ask the same operations of the same numbers.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import diffusers
+import pytest
+import torch
+from PIL import Image
+
+from generation.denoising import Denoiser
+from generation.engine import Picture, Stage
+from generation.request import ImageRequest
+from tests.generation_requests import a_request
+from tests.generation_tiny_model import NOISE, SIDE_PX, tiny_stable_diffusion, tiny_xl
+
+# diffusers' schedulers speak to NumPy in its old way
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+SCHEDULERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "PNDM": ("PNDMScheduler", {"skip_prk_steps": True}),
+    "PNDM with Runge-Kutta steps": ("PNDMScheduler", {}),
+    "DDIM": ("DDIMScheduler", {"clip_sample": False}),
+    "DDIM trailing": (
+        "DDIMScheduler",
+        {"clip_sample": False, "timestep_spacing": "trailing"},
+    ),
+    "DPM++ 2M": ("DPMSolverMultistepScheduler", {}),
+    "DPM++ 2M Karras": ("DPMSolverMultistepScheduler", {"use_karras_sigmas": True}),
+    "DPM++ 2M SDE": ("DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}),
+    "Euler": ("EulerDiscreteScheduler", {"timestep_spacing": "leading"}),
+    "Euler ancestral": ("EulerAncestralDiscreteScheduler", {}),
+    "Heun": ("HeunDiscreteScheduler", {}),
+    "LCM": ("LCMScheduler", {}),
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quiet() -> Iterator[None]:
+    diffusers.utils.logging.disable_progress_bar()
+    yield
+    diffusers.utils.logging.enable_progress_bar()
+
+
+@pytest.fixture(scope="module")
+def stable_diffusion(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return quiet_steps(tiny_stable_diffusion(tmp_path_factory.mktemp("sd")))
+
+
+@pytest.fixture(scope="module")
+def xl(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return quiet_steps(tiny_xl(tmp_path_factory.mktemp("xl")))
+
+
+@pytest.fixture(scope="module", params=["Stable Diffusion", "Stable Diffusion XL"])
+def family(request: pytest.FixtureRequest, stable_diffusion: Any, xl: Any) -> Any:
+    return stable_diffusion if request.param == "Stable Diffusion" else xl
+
+
+def quiet_steps(pipeline: Any) -> Any:
+    pipeline.set_progress_bar_config(disable=True)
+
+    return pipeline
+
+
+def with_scheduler(pipeline: Any, name: str, **settings: Any) -> Any:
+    """The pipeline around the same parts, with another scheduler."""
+    class_name, usual = SCHEDULERS[name]
+    scheduler = getattr(diffusers, class_name)(**(NOISE | {"steps_offset": 1} | usual | settings))
+
+    return quiet_steps(type(pipeline)(**(pipeline.components | {"scheduler": scheduler})))
+
+
+def a_small_request(**changes: Any) -> ImageRequest:
+    request = a_request("a fox", seeds=(1, 2, 3), steps=5, side_px=SIDE_PX)
+
+    return replace(request, **changes)
+
+
+def of_the_engine(pipeline: Any, request: ImageRequest) -> list[Picture]:
+    return Denoiser(pipeline, device="cpu").make(request, lambda _stage: None)
+
+
+def of_the_pipeline(pipeline: Any, request: ImageRequest) -> list[Image.Image]:
+    made = pipeline(
+        prompt=request.prompt,
+        negative_prompt=request.negative_prompt or None,
+        num_images_per_prompt=len(request.seeds),
+        num_inference_steps=request.steps,
+        guidance_scale=request.guidance_scale,
+        width=request.width_px,
+        height=request.height_px,
+        generator=[torch.Generator("cpu").manual_seed(seed) for seed in request.seeds],
+    )
+    images: list[Image.Image] = made.images
+
+    return images
+
+
+def assert_equal_to_stock(pipeline: Any, request: ImageRequest) -> None:
+    ours = [picture.image.tobytes() for picture in of_the_engine(pipeline, request)]
+    theirs = [image.tobytes() for image in of_the_pipeline(pipeline, request)]
+
+    assert len(set(theirs)) == len(set(request.seeds))  # nothing degenerate, such as all black
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_it_makes_the_pictures_of_the_stock_pipeline(family: Any, scheduler: str) -> None:
+    assert_equal_to_stock(with_scheduler(family, scheduler), a_small_request())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"guidance_scale": 1.0}, id="no guidance"),
+        pytest.param({"guidance_scale": 0.0}, id="guidance zero"),
+        pytest.param({"negative_prompt": "an owl"}, id="negative prompt"),
+        pytest.param({"prompt": "fox " * 60}, id="longer than the encoder takes"),
+        pytest.param({"negative_prompt": "owl " * 60}, id="negative too"),
+        pytest.param({"width_px": 96}, id="wide"),
+        pytest.param({"height_px": 96}, id="tall"),
+        pytest.param({"seeds": (7,)}, id="one image"),
+        pytest.param({"steps": 1}, id="one step"),
+    ],
+)
+def test_whatever_is_asked_for_comes_out_as_from_the_stock_pipeline(
+    family: Any, changes: dict[str, Any]
+) -> None:
+    assert_equal_to_stock(family, a_small_request(**changes))
+
+
+@pytest.mark.parametrize("scheduler", ["DDIM", "DPM++ 2M", "Euler"])
+def test_a_model_that_predicts_velocity_is_understood(family: Any, scheduler: str) -> None:
+    pipeline = with_scheduler(family, scheduler, prediction_type="v_prediction")
+
+    assert_equal_to_stock(pipeline, a_small_request())
+
+
+def test_runs_that_take_turns_make_what_they_make_one_after_the_other(family: Any) -> None:
+    engine = Denoiser(with_scheduler(family, "DPM++ 2M SDE"), device="cpu")
+    requests = [a_small_request(), a_small_request(prompt="an owl", seeds=(4, 5), steps=3)]
+    expected = [engine.make(request, lambda _stage: None) for request in requests]
+
+    runs = [engine.begin(request) for request in requests]
+    while waiting := [run for run in runs if run.done < run.total]:
+        for run in waiting:
+            run.step()
+
+    assert [run.finish() for run in runs] == expected
+
+
+def test_after_each_step_it_tells_how_far_it_is(stable_diffusion: Any) -> None:
+    seen: list[tuple[int, int, Any]] = []
+
+    def look(stage: Stage) -> None:
+        seen.append((stage.done, stage.total, stage.latents))
+
+    Denoiser(stable_diffusion, device="cpu").make(a_small_request(), look)
+
+    # PNDM takes one step more than it is asked for.
+    assert [(done, total) for done, total, _ in seen] == [(step, 6) for step in range(1, 7)]
+    assert all(latents.shape == (3, 4, 32, 32) for *_, latents in seen)
+    assert not torch.equal(seen[0][2], seen[1][2])
