@@ -1,5 +1,6 @@
 """Every sentence a member can read. Pure: no clock, no Discord call."""
 
+import math
 from collections.abc import Sequence
 from typing import assert_never
 
@@ -92,7 +93,7 @@ def progress_sentence(progress: JobProgress) -> str:
         return f"⏳ Waiting: {place}{wait} until it is done."
 
     if progress.step == 0:
-        return "⏳ Starting…"
+        return f"⏳ Starting…{wait and wait.replace(',', '', 1) + ' left'}"
 
     done = round(10 * progress.step / progress.steps)
     bar = "▰" * done + "▱" * (10 - done)
@@ -100,21 +101,39 @@ def progress_sentence(progress: JobProgress) -> str:
     return f"{bar} step {progress.step} of {progress.steps}{wait and wait + ' left'}"
 
 
+# Up to so many seconds, a duration is rounded to so many: by an eighth at most.
+_ROUNDED_S = (
+    (20, 2),
+    (60, 5),
+    (150, 10),
+    (300, 30),
+    (5_400, 60),
+    (10_800, 600),
+    (18_000, 1_800),
+)
+
+
 def duration(seconds: float) -> str:
     """Rounded so that it does not pretend to know more than it does."""
     if seconds < 8:
         return "a few seconds"
 
-    if seconds < 55:
-        return f"about {5 * round(seconds / 5)} seconds"
+    to_s = next((to_s for below_s, to_s in _ROUNDED_S if seconds < below_s), 3_600)
+    rounded_s = to_s * math.floor(seconds / to_s + 0.5)
+    if rounded_s >= 10_800 or rounded_s == 7_200:
+        return f"about {_halves(rounded_s / 3_600)} hours"
 
-    if seconds < 90:
+    if rounded_s == 60:
         return "about a minute"
 
-    if seconds < 5400:
-        return f"about {round(seconds / 60)} minutes"
+    if rounded_s >= 150 or rounded_s == 120:
+        return f"about {_halves(rounded_s / 60)} minutes"
 
-    return f"about {round(seconds / 3600)} hours"
+    return f"about {rounded_s} seconds"
+
+
+def _halves(number: float) -> str:
+    return f"{int(number)}½" if number % 1 else f"{int(number)}"
 
 
 def parameters(request: ImageRequest | NewSet) -> str:

@@ -90,17 +90,16 @@ class Device:
         *,
         backend: BackendSpec,
         limits: ExecutorLimits,
-        pace: Pace,
         line: Line,
         now: Callable[[], float],
     ) -> None:
         self.state = WorkerState.LOADING
         self.run: Run | None = None
         self.last_error: str | None = None
+        self.pace = Pace()
         self._name = name
         self._backend = backend
         self._limits = limits
-        self._pace = pace
         self._line = line
         self._now = now
         self._worker: WorkerProcess | None = None
@@ -163,10 +162,10 @@ class Device:
 
     def free_in_s(self) -> float | None:
         """Seconds until the worker is idle; None while that is not known."""
-        if self.run is None:
-            return 0.0
+        if self.run is None or self.run.stop_reason is not None:
+            return 0.0  # one that was told to stop does so at its next step
 
-        return self._pace.rest_s(self.run.job.request, self.run.watch, now=self._now())
+        return self.pace.rest_s(self.run.job.request, self.run.watch, now=self._now())
 
     async def _serve_with_one_worker(self) -> None:
         worker = WorkerProcess(self._backend, device=self._name)
@@ -225,7 +224,7 @@ class Device:
     def _result_of(self, event: Finished) -> Result:
         run = self._run_of(event.job_id)
         now = self._now()
-        self._pace.learn(run.job.request, run.watch, finished_at=now)
+        self.pace.learn(run.job.request, run.watch, finished_at=now)
 
         return Result(
             images=event.made.images,

@@ -24,7 +24,7 @@ from generation.errors import (
 from generation.fair_queue import FairQueue
 from generation.job import Job, JobProgress, JobState
 from generation.limits import ExecutorLimits
-from generation.pace import Pace, line_s
+from generation.pace import Lane, Waiting, line_s
 from generation.request import ImageRequest, Limits, checked
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ __all__ = ["Executor", "ExecutorLimits", "ExecutorStatus"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutorStatus:
-    """seconds_per_request: a moving average; None until one was finished."""
+    """seconds_per_request: of the workers' last ones; None until one was finished."""
 
     waiting: int
     running: int
@@ -61,7 +61,6 @@ class Executor:
         self._limits = limits
         self._request_limits = request_limits
         self._line: FairQueue[Job] = FairQueue()
-        self._pace = Pace()
         self._ids = itertools.count(1)
         self._closing = False
         self._nothing_runs = asyncio.Event()
@@ -71,7 +70,6 @@ class Executor:
                 name,
                 backend=backend,
                 limits=limits,
-                pace=self._pace,
                 line=self,
                 now=time.perf_counter,  # the demo turns the loop's clock, not this one
             )
@@ -148,11 +146,14 @@ class Executor:
         return job
 
     def status(self) -> ExecutorStatus:
+        paces = [device.pace.request_s for device in self._devices]
+        seconds = [request_s for request_s in paces if request_s is not None]
+
         return ExecutorStatus(
             waiting=len(self._line),
             running=len(self._runs()),
             workers=tuple(device.status() for device in self._devices),
-            seconds_per_request=self._pace.request_s,
+            seconds_per_request=None if not seconds else sum(seconds) / len(seconds),
         )
 
     def stop_accepting(self) -> None:
@@ -207,10 +208,7 @@ class Executor:
             return JobProgress(
                 state=JobState.WAITING,
                 position=place + 1,
-                eta_s=line_s(
-                    [device.free_in_s() for device in self._devices if device.is_loaded],
-                    [self._pace.whole_s(other.request) for other in order[: place + 1]],
-                ),
+                eta_s=self._finished_in_s(order)[place],
                 steps=job.request.steps,
             )
 
@@ -255,6 +253,33 @@ class Executor:
             job.state = JobState.WAITING
             self._line.put_first(job, owner=job.owner)
             job.notify()
+
+    def _finished_in_s(self, order: Sequence[Job]) -> list[float | None]:
+        loaded = [device for device in self._devices if device.is_loaded]
+
+        return line_s(
+            [
+                Lane(
+                    free_in_s=device.free_in_s(),
+                    owner=None if device.run is None else device.run.job.owner,
+                )
+                for device in loaded
+            ],
+            [
+                Waiting(
+                    owner=job.owner,
+                    takes_s=[self._whole_s(job.request, device) for device in loaded],
+                )
+                for job in order
+            ],
+            each_runs=self._limits.max_running_per_person,
+        )
+
+    def _whole_s(self, request: ImageRequest, device: Device) -> float | None:
+        """As this device is known, or while it has finished nothing, as another is."""
+        foretold = [other.pace.whole_s(request) for other in (device, *self._devices)]
+
+        return next((seconds for seconds in foretold if seconds is not None), None)
 
     def _end_line(self, new_error: Callable[[], GenerationError]) -> None:
         while (job := self._line.take()) is not None:

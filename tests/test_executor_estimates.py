@@ -1,33 +1,96 @@
 """What people are told about how long it takes."""
 
-from dataclasses import replace
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from generation.pace import Pace, Stopwatch, line_s
+from bot.replies import duration
+from generation.pace import Lane, Pace, Stopwatch, Waiting, line_s
 from generation.request import ImageRequest
 from tests.generation_requests import a_request
 
 FOUR = a_request(steps=50)
 
+FLOOR_S = 1.0
+FLOOR_OF_WHOLE = 0.1
+"""Nobody minds a second near the end, nor a minute after ten."""
 
-def a_run(
-    request: ImageRequest, *, step_s: float, before_s: float = 0.0, started_at: float = 0.0
-) -> Stopwatch:
-    """A run that has made all its steps, each in the same time."""
-    watch = Stopwatch(started_at=started_at)
-    for step in range(1, request.steps + 1):
-        watch.lap(step, request.steps, now=started_at + before_s + step * step_s)
+
+@dataclass(frozen=True, kw_only=True)
+class Device:
+    """How long a simulated one takes for its parts, in seconds."""
+
+    before_s: float = 0.0
+    step_s: float = 0.1
+    first_step_s: float | None = None
+    after_s: float = 0.0
+    pause_s: float = 0.0
+    """Between two of the batches."""
+    batches: int = 1
+    extra_steps: int = 0
+    """What PNDM makes more than it was asked for."""
+
+    def quicker(self, factor: float) -> "Device":
+        return replace(
+            self,
+            step_s=self.step_s / factor,
+            after_s=self.after_s / factor,
+            pause_s=self.pause_s / factor,
+            first_step_s=None,
+        )
+
+    def times(
+        self, request: ImageRequest, noise: Sequence[float] = (1.0,)
+    ) -> tuple[list[float], float]:
+        """When each step is done, counted from the start, and when the images are there.
+
+        noise: what the steps' times are multiplied with, in turn.
+        """
+        now, done = self.before_s, []
+        steps = (request.steps + self.extra_steps) * self.batches
+        for step in range(steps):
+            first = step == 0 and self.first_step_s is not None
+            step_s = self.first_step_s if first and self.first_step_s else self.step_s
+            now += step_s * noise[step % len(noise)]
+            done.append(now)
+            if (step + 1) % (steps // self.batches) == 0 and step + 1 < steps:
+                now += self.pause_s
+
+        return done, now + self.after_s
+
+
+def learnt(request: ImageRequest, *devices: Device, noise: Sequence[float] = (1.0,)) -> Pace:
+    """The pace of a worker that has made the request once with each."""
+    pace = Pace()
+    for device in devices:
+        done, finished_at = device.times(request, noise)
+        pace.learn(request, watched(done), finished_at=finished_at)
+
+    return pace
+
+
+def watched(done: Sequence[float], *, steps: int | None = None) -> Stopwatch:
+    watch = Stopwatch(started_at=0.0)
+    for step, at in enumerate(done, start=1):
+        watch.lap(step, steps or len(done), now=at)
 
     return watch
 
 
-def learnt(request: ImageRequest, *, step_s: float, after_s: float) -> Pace:
-    pace = Pace()
-    finished_at = request.steps * step_s + after_s
-    pace.learn(request, a_run(request, step_s=step_s), finished_at=finished_at)
+def said_s(phrase: str) -> float | None:
+    """The seconds that a sentence names; None for `a few seconds`, which are less than eight."""
+    match = re.fullmatch(r"about (an?|\d+)(½?) (second|minute|hour)s?", phrase)
+    if match is None:
+        assert phrase == "a few seconds"
+        return None
 
-    return pace
+    number = 1 if match[1] in ("a", "an") else int(match[1])
+
+    return (number + (0.5 if match[2] else 0)) * {"second": 1, "minute": 60, "hour": 3600}[match[3]]
 
 
 def test_nothing_is_foretold_before_something_was_measured() -> None:
@@ -36,53 +99,248 @@ def test_nothing_is_foretold_before_something_was_measured() -> None:
 
 
 def test_the_same_request_takes_as_long_again() -> None:
-    pace = learnt(FOUR, step_s=0.1, after_s=2.0)
+    pace = learnt(FOUR, Device(before_s=0.5, after_s=1.5))
 
     assert pace.whole_s(FOUR) == pytest.approx(7.0)
     assert pace.request_s == pytest.approx(7.0)
 
 
+def test_the_steps_that_a_scheduler_adds_are_counted() -> None:
+    pace = learnt(FOUR, Device(after_s=2.0, extra_steps=1))
+
+    assert pace.whole_s(FOUR) == pytest.approx(7.1)
+    assert pace.whole_s(replace(FOUR, steps=100)) == pytest.approx(12.2)
+
+
 @pytest.mark.parametrize(
     ("request_", "seconds"),
     [
-        pytest.param(replace(FOUR, steps=100), 12.0, id="twice the steps"),
-        pytest.param(replace(FOUR, seeds=(1, 2)), 3.5, id="half the images"),
-        pytest.param(replace(FOUR, width_px=1024), 14.0, id="twice the pixels"),
+        pytest.param(replace(FOUR, steps=100), 0.3 + 10.0 + 2.0, id="twice the steps"),
+        pytest.param(replace(FOUR, seeds=(1, 2)), 0.3 + 2.5 + 1.0, id="half the images"),
+        pytest.param(replace(FOUR, width_px=1024), 0.3 + 10.0 + 4.0, id="twice the pixels"),
+        pytest.param(replace(FOUR, guidance_scale=1.0), 0.3 + 2.5 + 2.0, id="no guidance"),
     ],
 )
-def test_another_request_is_foretold_in_proportion(request_: ImageRequest, seconds: float) -> None:
-    assert learnt(FOUR, step_s=0.1, after_s=2.0).whole_s(request_) == pytest.approx(seconds)
+def test_a_request_of_a_new_shape_is_foretold_in_proportion(
+    request_: ImageRequest, seconds: float
+) -> None:
+    pace = learnt(FOUR, Device(before_s=0.3, after_s=2.0))
+
+    assert pace.whole_s(request_) == pytest.approx(seconds)
 
 
-def test_the_newest_requests_count_most() -> None:
-    pace = learnt(FOUR, step_s=0.1, after_s=0.0)
-    for _ in range(10):
-        pace.learn(FOUR, a_run(FOUR, step_s=0.2), finished_at=10.0)
+def test_a_shape_that_was_made_is_foretold_as_it_was() -> None:
+    one = replace(FOUR, seeds=(1,))
+    pace = learnt(FOUR, Device(step_s=0.1))
+    done, finished_at = Device(step_s=0.09).times(one)  # no quicker: four fitted beside each other
+    pace.learn(one, watched(done), finished_at=finished_at)
 
-    assert pace.whole_s(FOUR) == pytest.approx(10.0, rel=0.05)
-
-
-def test_a_running_request_is_foretold_from_its_own_steps() -> None:
-    pace = learnt(FOUR, step_s=0.1, after_s=2.0)
-    watch = Stopwatch(started_at=100.0)
-    for step in range(1, 11):
-        watch.lap(step, 50, now=100.0 + 0.3 * step)
-
-    assert pace.rest_s(FOUR, watch, now=103.0) == pytest.approx(40 * 0.3 + 2.0)
-    assert pace.rest_s(FOUR, watch, now=104.0) == pytest.approx(40 * 0.3 + 2.0 - 1.0)
-    assert pace.rest_s(FOUR, watch, now=1000.0) == 0.0
-
-
-def test_a_line_is_served_by_whichever_worker_is_free_first() -> None:
-    assert line_s([4.0, 1.0], [2.0, 2.0, 2.0]) == 6.0
+    assert pace.whole_s(one) == pytest.approx(4.5)
+    assert pace.whole_s(FOUR) == pytest.approx(5.0)
 
 
 @pytest.mark.parametrize(
-    ("free_in_s", "ahead_s"),
-    [([], [1.0]), ([None], [1.0]), ([0.0], [None])],
+    ("devices", "seconds"),
+    [
+        pytest.param([Device(step_s=0.5), Device()], 5.0, id="quicker since: compiled"),
+        pytest.param([Device(), Device(step_s=0.5)], 5.0, id="slow once: disturbed"),
+        pytest.param([Device(), *[Device(step_s=0.5)] * 2], 25.0, id="slow twice: slower"),
+        pytest.param([Device(first_step_s=60.0), Device()], 5.0, id="the first after loading"),
+    ],
+)
+def test_the_quicker_of_the_last_two_counts(devices: list[Device], seconds: float) -> None:
+    assert learnt(FOUR, *devices).whole_s(FOUR) == pytest.approx(seconds)
+
+
+def test_a_running_request_is_foretold_from_its_own_steps() -> None:
+    pace = learnt(FOUR, Device(step_s=0.1, after_s=2.0))
+    watch = watched([0.3 * step for step in range(1, 11)], steps=50)
+
+    assert pace.rest_s(FOUR, watch, now=3.0) == pytest.approx(40 * 0.3 + 3 * 2.0)
+    assert pace.rest_s(FOUR, watch, now=3.2) == pytest.approx(40 * 0.3 + 3 * 2.0 - 0.2)
+
+
+def test_a_step_that_takes_longer_does_not_count_as_done() -> None:
+    pace = learnt(FOUR, Device(step_s=1.0))
+    watch = watched([1.0, 2.0, 3.0], steps=50)
+
+    assert pace.rest_s(FOUR, watch, now=60.0) == pytest.approx(46.0)
+
+
+def test_of_the_very_first_request_nothing_is_told_near_its_end() -> None:
+    done, _ = Device(step_s=1.0).times(FOUR)
+
+    told = [Pace().rest_s(FOUR, watched(done[:n], steps=50), now=done[n - 1]) for n in range(1, 51)]
+
+    assert told[0] is None  # the first step says nothing
+    assert told[1] == pytest.approx(50.0)
+    assert told[39] == pytest.approx(12.0)
+    assert told[40:] == [None] * 10
+
+
+def test_a_request_that_is_split_begins_to_count_anew() -> None:
+    watch = watched([1.0, 2.0, 3.0], steps=50)
+    watch.lap(3, 100, now=10.0)  # it did not fit
+    assert watch.step_s() is None
+
+    for step in range(4, 11):
+        watch.lap(step, 100, now=10.0 + 0.5 * (step - 3))
+
+    assert watch.step_s() == pytest.approx(0.5)
+
+
+DEVICES = st.builds(
+    Device,
+    before_s=st.floats(0, 3),
+    step_s=st.floats(0.005, 20),
+    after_s=st.floats(0, 60),
+    extra_steps=st.integers(0, 1),
+)
+NOISE = st.lists(st.floats(0.95, 1.05), min_size=7, max_size=7)
+
+
+def assert_honest(
+    pace: Pace, request: ImageRequest, device: Device, noise: Sequence[float]
+) -> None:
+    """From the second step on the time left is as right as generation/pace.py promises."""
+    done, finished_at = device.times(request, noise)
+    ends = [*done, finished_at]
+    floor_s = max(FLOOR_S, FLOOR_OF_WHOLE * finished_at)
+    for count in range(2, len(done) + 1):
+        watch = watched(done[:count], steps=len(done))
+        for part in (0.0, 0.5, 0.99):  # between this step and the next
+            now = ends[count - 1] + part * (ends[count] - ends[count - 1])
+            true_s = finished_at - now
+            told_s = pace.rest_s(request, watch, now=now)
+            assert told_s is not None
+            assert abs(told_s - true_s) <= max(0.2 * true_s, floor_s), (count, part)
+
+
+@settings(deadline=None)  # the machine is shared
+@given(
+    device=DEVICES,
+    steps=st.integers(2, 60),
+    first=st.floats(1, 20),
+    noise=NOISE,
+    other_noise=NOISE,
+    quicker=st.floats(1.25, 3),
+)
+def test_the_time_left_is_right_to_a_fifth_from_the_second_step_on(
+    device: Device,
+    steps: int,
+    first: float,
+    noise: list[float],
+    other_noise: list[float],
+    quicker: float,
+) -> None:
+    request = replace(FOUR, steps=steps)
+    cold = replace(device, first_step_s=first * device.step_s)
+
+    pace = learnt(request, cold, noise=other_noise)
+
+    assert_honest(pace, request, device, noise)
+    # Compiled since. One step alone tells how much quicker, so what is noise counts twice.
+    assert_honest(pace, request, device.quicker(quicker), [(1 + part) / 2 for part in noise])
+
+
+@settings(deadline=None)  # the machine is shared
+@given(
+    device=DEVICES,
+    steps=st.integers(10, 60),
+    batches=st.sampled_from([2, 4]),
+    pause_part=st.floats(0, 0.12),
+)
+def test_a_request_that_is_split_into_batches_is_foretold_as_well(
+    device: Device, steps: int, batches: int, pause_part: float
+) -> None:
+    request = replace(FOUR, steps=steps)
+    split = replace(device, batches=batches, pause_s=pause_part * steps * device.step_s)
+
+    assert_honest(learnt(request, split), request, split, [1.0])
+
+
+@settings(deadline=None)  # the machine is shared
+@given(
+    step_s=st.floats(0.01, 20),
+    after_steps=st.floats(0, 5),
+    first=st.floats(1, 20),
+    steps=st.integers(2, 60),
+)
+def test_what_is_told_of_the_very_first_request_is_right_to_a_fifth_too(
+    step_s: float, after_steps: float, first: float, steps: int
+) -> None:
+    device = Device(step_s=step_s, first_step_s=first * step_s, after_s=after_steps * step_s)
+    request = replace(FOUR, steps=steps)
+    done, finished_at = device.times(request)
+    for count in range(2, len(done) + 1):
+        now = done[count - 1]
+        told_s = Pace().rest_s(request, watched(done[:count], steps=len(done)), now=now)
+        if told_s is not None:
+            assert told_s == pytest.approx(finished_at - now, rel=0.2 + 1e-9)
+
+
+@given(seconds=st.floats(0, 200_000))
+def test_a_time_that_is_said_is_rounded_by_an_eighth_at_most(seconds: float) -> None:
+    said = said_s(duration(seconds))
+
+    if said is None:
+        assert seconds < 8
+    else:
+        assert said == pytest.approx(seconds, rel=1 / 8)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0, "a few seconds"),
+        (9, "about 10 seconds"),
+        (58, "about a minute"),
+        (100, "about 100 seconds"),
+        (118, "about 2 minutes"),
+        (155, "about 2½ minutes"),
+        (600, "about 10 minutes"),
+        (7_300, "about 2 hours"),
+        (12_600, "about 3½ hours"),
+        (86_400, "about 24 hours"),
+    ],
+)
+def test_a_time_is_said_as_people_say_it(seconds: float, said: str) -> None:
+    assert duration(seconds) == said
+
+
+def lane(free_in_s: float | None, owner: int | None = None) -> Lane:
+    return Lane(free_in_s=free_in_s, owner=owner)
+
+
+def waiting(*takes_s: float | None, owner: int = 0) -> Waiting:
+    return Waiting(owner=owner, takes_s=takes_s)
+
+
+def test_a_line_is_served_by_whichever_worker_is_free_first() -> None:
+    line = [waiting(2.0, 2.0, owner=number) for number in (1, 2, 3)]
+
+    assert line_s([lane(4.0), lane(1.0)], line, each_runs=1) == [3.0, 5.0, 6.0]
+
+
+def test_workers_that_differ_are_foretold_each_at_its_own_pace() -> None:
+    line = [waiting(10.0, 1.0, owner=number) for number in (1, 2, 3)]
+
+    assert line_s([lane(0.0), lane(0.0)], line, each_runs=1) == [10.0, 1.0, 2.0]
+
+
+def test_who_has_one_at_work_waits_for_it_although_a_worker_is_idle() -> None:
+    line = [waiting(3.0, 3.0, owner=1), waiting(3.0, 3.0, owner=2), waiting(3.0, 3.0, owner=1)]
+
+    assert line_s([lane(5.0, owner=1), lane(0.0)], line, each_runs=1) == [8.0, 3.0, 11.0]
+    assert line_s([lane(5.0, owner=1), lane(0.0)], line, each_runs=2) == [3.0, 6.0, 8.0]
+
+
+@pytest.mark.parametrize(
+    ("lanes", "line"),
+    [([], [waiting()]), ([lane(None)], [waiting(1.0)]), ([lane(0.0)], [waiting(None)])],
     ids=["no worker", "unknown rest", "unknown request"],
 )
 def test_a_line_of_which_something_is_unknown_is_not_foretold(
-    free_in_s: list[float | None], ahead_s: list[float | None]
+    lanes: list[Lane], line: list[Waiting]
 ) -> None:
-    assert line_s(free_in_s, ahead_s) is None
+    assert line_s(lanes, line, each_runs=1) == [None]
