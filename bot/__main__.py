@@ -43,6 +43,7 @@ class Exit(IntEnum):
     """Exit statuses; 75 and 78 are sysexits.h's EX_TEMPFAIL and EX_CONFIG."""
 
     FAILED = 1
+    USAGE = 2
     TRY_LATER = 75
     SETTINGS = 78
 
@@ -198,6 +199,55 @@ def show_log(
         screens.show_log(Console(), commits)
 
 
+@app.command()
+def replay(
+    image_id: Annotated[str, typer.Argument(help="The image's id; Details under it says it.")],
+    env_file: EnvFile = DEFAULT_ENV_FILE,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the image that was made to this PNG file.")
+    ] = None,
+    dataset: Annotated[
+        Path | None, typer.Option(help="A copy of somebody's dataset, instead of the bot's own.")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="Where to make it, instead of the first of OXHERD_DEVICES.")
+    ] = None,
+) -> None:
+    """Make one image again from its recorded row, and compare the bytes.
+
+    If they differ, it says what is another here than what was recorded: model, libraries, device,
+    number format. Works while the bot runs, which then has to share its device's memory.
+
+    Exit status: 0 the same bytes · 1 different ones · 2 it could not be made.
+    """
+    with _sentences():
+        settings = _settings(env_file)
+        log.configure("error")
+        from bot.replay import CannotReplay
+        from bot.replay import replay as replayed
+
+        try:
+            with screens.told(Console(stderr=True)) as tell:
+                made = asyncio.run(
+                    replayed(
+                        settings,
+                        image_id,
+                        dataset=dataset,
+                        device=device or settings.devices[0],
+                        tell=tell,
+                    )
+                )
+        except KeyboardInterrupt:
+            raise CannotReplay("Stopped before the image was made.") from None
+
+        screens.show_replayed(Console(), made)
+        if out is not None:
+            _write(out, made.png)
+
+        if not made.same_bytes:
+            raise typer.Exit(Exit.FAILED)
+
+
 @app.callback(invoke_without_command=True)
 def _version(
     shown: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
@@ -217,6 +267,15 @@ def _settings(env_file: Path) -> Settings:
         raise SettingsError(f"{env_file} does not exist.")
 
     return load(os.environ, env_file)
+
+
+def _write(path: Path, content: bytes) -> None:
+    from bot.replay import CannotReplay
+
+    try:
+        path.write_bytes(content)
+    except OSError as exc:
+        raise CannotReplay(f"{path} cannot be written: {exc.strerror}.") from exc
 
 
 def _require_dataset(settings: Settings) -> None:
@@ -251,10 +310,14 @@ def _known(error: Exception) -> Exit | None:
     """The exit status for an error of ours; imported late, when it has been imported anyway."""
     from bot.app import CannotConnect
     from bot.demo import CannotDemo
+    from bot.replay import CannotReplay
     from storage.errors import RemoteUnavailable, StorageError
 
     if isinstance(error, CannotConnect | RemoteUnavailable):
         return Exit.TRY_LATER
+
+    if isinstance(error, CannotReplay):
+        return Exit.USAGE
 
     return Exit.FAILED if isinstance(error, StorageError | CannotDemo) else None
 

@@ -1,7 +1,8 @@
 """What the commands print for a person: tables of findings, state and commits."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -9,6 +10,10 @@ from rich.text import Text
 
 from bot.wording import count
 from generation.backend import Finding
+from generation.job import JobProgress, JobState
+
+if TYPE_CHECKING:
+    from bot.replay import Replayed  # imports Discord
 
 
 def show_findings(console: Console, findings: Sequence[Finding]) -> None:
@@ -80,6 +85,70 @@ def show_log(console: Console, commits: Sequence[Mapping[str, str]]) -> None:
             )
         )
         console.print(Text(_indented(commit["message"])))
+
+
+@contextmanager
+def told(console: Console) -> Iterator[Callable[[JobProgress], None]]:
+    """A line that says how far an image is, while the context lasts; nothing where none reads."""
+    with console.status("") as line:
+
+        def tell(progress: JobProgress) -> None:
+            running = progress.state is JobState.RUNNING and progress.step > 0
+            step = f"step {progress.step} of {progress.steps}"
+            line.update(step if running else "loading the model")
+
+        yield tell
+
+
+def show_replayed(console: Console, made: "Replayed") -> None:
+    """`replay`'s sentence, and what is another here than what was recorded."""
+    image = f"Image {made.recorded.image_id} was made again:"
+    if made.same_bytes:
+        say = f"{image} the same bytes, SHA-256 {made.recorded.sha256}."
+        note = "This is another here than what was recorded, and made no difference:"
+    elif made.differences:
+        say = f"{image} the bytes differ."
+        note = "This is another here than what was recorded:"
+    else:
+        say = f"{image} the bytes differ, although everything that was recorded is the same here."
+        note = ""
+
+    console.print(Text(say, style="bold"), soft_wrap=True)
+    if not made.same_bytes:
+        console.print(Text(_pixels(made)), soft_wrap=True)
+
+    if made.differences:
+        table = Table(box=None, pad_edge=False)
+        for heading in ("", "recorded", "here"):
+            table.add_column(heading, overflow="fold")
+
+        for difference in made.differences:
+            table.add_row(difference.name, Text(difference.recorded), Text(difference.here))
+
+        console.print(Text(note), soft_wrap=True)
+        console.print(table)
+    elif not made.same_bytes:
+        console.print(Text(_UNRECORDED), soft_wrap=True)
+
+
+_UNRECORDED = (
+    "Not recorded are the driver, the number of threads, and which kernels a library chose by "
+    "measuring, as compiled models do."
+)
+
+
+def _pixels(made: "Replayed") -> str:
+    pixels = made.pixels
+    if pixels is None:
+        return "How far the pictures are apart is not known: the recorded one is not here."
+
+    if pixels.largest == 0:
+        return "Every pixel is the same: only the PNG file was written in another way."
+
+    return (
+        f"The pictures are apart by {pixels.mean:.3f} of 255 on average, and by "
+        f"{pixels.largest} where they are apart most."
+    )
 
 
 def _worker(worker: Mapping[str, Any]) -> str:

@@ -4,21 +4,18 @@ The dataset is a function of the journal; this is its inverse, as far as there i
 dataset does not say (who asked, in which channel, votes that were undone) is not known any more.
 """
 
-import csv
-import io
 import json
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from storage.layout import ShardSizes, timestamp, unguarded
+from storage.recorded import dataset_rows, made_by
 from storage.remote import Fetched
 from storage.vote import SetState
-
-_OWN_COLUMNS = ("model", "revision", "scheduler", "backend", "device", "dtype")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,8 +42,8 @@ def adopt(
     The bytes of no image are expected there: those with a vote are `elsewhere`, the others count as
     removed. Runs inside a transaction of the caller's.
     """
-    shown = list(_rows(dataset / "generations"))
-    votes = list(_rows(dataset / "train"))
+    shown = list(dataset_rows(dataset / "generations"))
+    votes = list(dataset_rows(dataset / "train"))
     paths = {row["image_id"]: row["path"] for _, _, row in votes}
 
     _add_sets(connection, [row for _, _, row in shown])
@@ -133,7 +130,7 @@ def recover(
     has are dropped, and those images count as removed. Everything else follows from the start.
     Runs inside a transaction of the caller's.
     """
-    there = {row["image_id"] for _, _, row in _rows(dataset / "train")}
+    there = {row["image_id"] for _, _, row in dataset_rows(dataset / "train")}
     connection.execute(
         "UPDATE images SET elsewhere = 1 WHERE image_id IN (SELECT value FROM json_each(?))",
         (json.dumps(sorted(there)),),
@@ -164,7 +161,6 @@ def _add_sets(connection: sqlite3.Connection, shown: Sequence[Mapping[str, str]]
 
     for set_id, rows in by_set.items():
         first = rows[0]
-        own = {name: unguarded(first[name]) for name in _OWN_COLUMNS}
         connection.execute(
             "INSERT INTO sets (set_id, state, requester_id, guild_id, request_channel_id,"
             " interaction_id, prompt, negative_prompt, seeds, steps, guidance_scale, width_px,"
@@ -180,7 +176,7 @@ def _add_sets(connection: sqlite3.Connection, shown: Sequence[Mapping[str, str]]
                 float(first["guidance_scale"]),
                 int(first["width_px"]),
                 int(first["height_px"]),
-                json.dumps({**own, **json.loads(first["versions"])}, sort_keys=True),
+                json.dumps(made_by(first), sort_keys=True),
                 first["shown_at"],
                 first["shown_at"],
             ),
@@ -190,14 +186,6 @@ def _add_sets(connection: sqlite3.Connection, shown: Sequence[Mapping[str, str]]
 def _set_counters(connection: sqlite3.Connection, **values: int) -> None:
     for name, value in values.items():
         connection.execute("UPDATE counters SET value = ? WHERE name = ?", (value, name))
-
-
-def _rows(folder: Path) -> Iterator[tuple[int, int, dict[str, str]]]:
-    """Shard, place in it, and row of every row in the folder's files."""
-    for file in sorted(folder.glob("*.csv")):
-        text = io.StringIO(file.read_text(encoding="utf-8"), newline="")
-        for place, row in enumerate(csv.DictReader(text)):
-            yield int(file.stem), place, row
 
 
 def _image_shard(path: str) -> int:

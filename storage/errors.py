@@ -14,6 +14,9 @@ StorageError
 │   ├── RepositoryFull           the disk is full
 │   ├── RepositoryUnavailable    trying again may help
 │   └── RepositoryRejected       trying again will not help; a person must look
+├── RecordError                what the dataset's files say of one image
+│   ├── ImageNotRecorded         nothing: no such image was shown
+│   └── RecordUnusable           too little to make it again
 └── RemoteError                the Oxen server; commits are safe in the local dataset meanwhile
     ├── RemoteUnavailable        away, slow or busy: trying again may help
     ├── RemoteFull               the server's disk is full
@@ -26,6 +29,7 @@ Messages speak to operators: a fact and a next step. All survive pickling, since
 writer process sends them to its parent.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -129,6 +133,27 @@ class RepositoryRejected(RepositoryError):
     @classmethod
     def while_(cls, doing: str, *, reason: str) -> Self:
         return cls(f"The dataset refused while {doing}: {reason}. Somebody has to look at it.")
+
+
+class RecordError(StorageError):
+    """An image cannot be made again from what the dataset says of it."""
+
+
+class ImageNotRecorded(RecordError):
+    @classmethod
+    def in_(cls, dataset: Path, image_id: str, *, nearest: Sequence[str]) -> Self:
+        hint = f" Did you mean {nearest[0]}?" if nearest else ""
+
+        return cls(
+            f"{dataset} has no image {image_id!r}: one that was shown a moment ago gets there "
+            f"within seconds; one that was not posted never does.{hint}"
+        )
+
+
+class RecordUnusable(RecordError):
+    @classmethod
+    def because(cls, image_id: str, *, reason: str) -> Self:
+        return cls(f"The row of image {image_id!r} does not say how to make it again: {reason}.")
 
 
 class RemoteError(StorageError):

@@ -63,6 +63,9 @@ SHOWN_COLUMNS = (
     "sha256",
 )
 
+MADE_BY_COLUMNS = ("model", "revision", "scheduler", "backend", "device", "dtype")
+"""What made an image, each in a column of its own; the rest of it is JSON in `versions`."""
+
 # What a spreadsheet may run as a formula, and the mark itself so that it can be taken off again.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "'")
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from storage.layout import (
+    MADE_BY_COLUMNS,
     SHOWN_COLUMNS,
     TRAIN_COLUMNS,
     csv_file,
@@ -20,7 +21,6 @@ from storage.repository import Changes
 from storage.vote import Rating
 
 _IDS_IN_A_MESSAGE = 32
-_OWN_COLUMNS = ("model", "revision", "scheduler", "backend", "device", "dtype")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,8 +91,8 @@ def _train_cells(row: TrainRow) -> tuple[str, ...]:
 
 
 def _shown_cells(row: ShownRow) -> tuple[str, ...]:
-    own = [guarded(row.provenance.get(column, "")) for column in _OWN_COLUMNS]
-    versions = {key: value for key, value in row.provenance.items() if key not in _OWN_COLUMNS}
+    own = [guarded(row.provenance.get(column, "")) for column in MADE_BY_COLUMNS]
+    versions = {key: value for key, value in row.provenance.items() if key not in MADE_BY_COLUMNS}
 
     return (
         row.image_id,

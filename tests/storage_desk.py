@@ -118,13 +118,13 @@ class Desk:
         with self._file.transaction():
             return operation(self._journal)
 
-    def show(self, set_id: str) -> list[str]:
+    def show(self, set_id: str, *, prompt: str = "a fox in the snow") -> list[str]:
         """Post a set of four images; their ids."""
         images = four_images(set_id)
         self.spool.put({image.image_id: image.png for image in images})
 
         def post(journal: Journal) -> None:
-            journal.add_request(a_set(set_id), now=NOON)
+            journal.add_request(a_set(set_id, prompt=prompt), now=NOON)
             journal.add_images(set_id, images, provenance=PROVENANCE, now=NOON)
             journal.mark_posted(set_id, message_id=1, now=NOON)
 

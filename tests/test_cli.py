@@ -33,7 +33,16 @@ def oxherd(*arguments: str, cwd: Path, **environment: str) -> subprocess.Complet
 def test_without_arguments_it_helps(tmp_path: Path) -> None:
     done = oxherd(cwd=tmp_path)
 
-    for command in ("run", "demo", "doctor", "sync-commands", "status", "snapshot", "log"):
+    for command in (
+        "run",
+        "demo",
+        "doctor",
+        "sync-commands",
+        "status",
+        "snapshot",
+        "log",
+        "replay",
+    ):
         assert re.search(rf"^│ {command}\s", done.stdout, re.MULTILINE)
 
 

@@ -1,0 +1,325 @@
+"""`oxherd replay` makes an image again from its row, and says what differs if it differs.
+
+The rows are those of a real dataset: members asked for images in the simulated Discord, a tiny
+diffusers model made them in a worker process, and the writer committed them.
+"""
+
+import asyncio
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from bot.replay import CannotReplay, Replayed, replay, request_of
+from bot.settings import Settings
+from generation.backend import BackendSpec
+from generation.diffusers_backend import DiffusersBackend
+from storage.layout import SHOWN_COLUMNS, csv_file, guarded
+from storage.recorded import find_recorded
+from storage.vote import Rating
+from tests.generation_requests import Onlooker, a_request
+from tests.generation_tiny_model import SIDE_PX, save_tiny_model
+from tests.world import dataset_rows, image_ids, quick_settings, world
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+SHARD = Path("dataset") / "generations" / "00000.csv"
+FORMULA = "=1+1 'a fox', sitting"
+
+pytestmark = pytest.mark.stalls("reads the small dataset, and compares, where nothing else waits")
+
+
+class Made(NamedTuple):
+    """A bot's folder after it made images, and their ids in slot order."""
+
+    settings: Settings
+    images: list[str]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def made_before(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """Four images of the tiny model; the first was voted on, the others wait."""
+    data = tmp_path_factory.mktemp("bot") / "data"
+
+    async def use() -> Made:
+        async with world(data, **of(model)) as here:
+            message = await here.imagine(here.alice, FORMULA, negative_prompt="-", seed=2**32 - 2)
+            await here.vote(here.alice, message, 1, Rating.GOOD)
+            await here.committed()
+
+            return Made(here.settings, image_ids(message))
+
+    return asyncio.run(use())
+
+
+@pytest.fixture
+def made(made_before: Made, model: Path, tmp_path: Path) -> Made:
+    """The same, in a folder that may be changed, with a model that may be."""
+    shutil.copytree(made_before.settings.data, tmp_path / "data")
+    shutil.copytree(model, tmp_path / model.name)
+
+    return Made(quick_settings(tmp_path / "data", **of(tmp_path / model.name)), made_before.images)
+
+
+@pytest.fixture
+async def drawn(tmp_path: Path) -> Made:
+    """Four images of the placeholder, which nobody voted on."""
+    async with world(tmp_path / "data") as here:
+        message = await here.imagine(here.alice, "a fox")
+        await here.committed()
+
+        return Made(here.settings, image_ids(message))
+
+
+def of(model: Path) -> dict[str, str]:
+    return {"backend": "diffusers", "model": str(model), "sizes": f"{SIDE_PX}x{SIDE_PX}"}
+
+
+async def again(made: Made, *, slot: int = 1, dataset: Path | None = None) -> Replayed:
+    return await replay(
+        made.settings,
+        made.images[slot - 1],
+        dataset=dataset,
+        device="cpu",
+        tell=lambda progress: None,
+    )
+
+
+def rewrite(made: Made, change: Callable[[dict[str, str]], object]) -> None:
+    """Change every row of the dataset."""
+    rows = dataset_rows(made.settings.data, "generations")
+    for row in rows:
+        change(row)
+
+    cells = [[row[column] for column in SHOWN_COLUMNS] for row in rows]
+    (made.settings.data / SHARD).write_bytes(csv_file(SHOWN_COLUMNS, cells))
+
+
+def set_version(row: dict[str, str], name: str, value: str) -> None:
+    row["versions"] = json.dumps({**json.loads(row["versions"]), name: value})
+
+
+def differing(replayed: Replayed) -> list[str]:
+    return [difference.name for difference in replayed.differences]
+
+
+def test_every_slot_is_made_again_by_a_row_of_its_own(made_before: Made, model: Path) -> None:
+    backend = loaded(model)
+    for image_id in made_before.images:
+        recorded = find_recorded(made_before.settings.data / "dataset", image_id)
+        request, place = request_of(recorded)
+
+        assert len(request.seeds) == 4
+        assert request.seeds[place] == recorded.seed
+        image = backend.generate(request, Onlooker()).images[place]
+        assert image.sha256 == recorded.sha256
+
+
+async def test_a_copy_of_the_dataset_is_enough(made_before: Made, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    generations = made_before.settings.data / "dataset" / "generations"
+    shutil.copytree(generations, copy / "generations")
+    elsewhere = made_before.settings.model_copy(update={"data": tmp_path / "nothing"})
+
+    replayed = await again(Made(elsewhere, made_before.images), slot=2, dataset=copy)
+
+    assert replayed.same_bytes
+    assert replayed.differences == []
+    assert replayed.recorded.prompt == FORMULA
+    assert replayed.recorded.seed == 2**32 - 1
+    assert not elsewhere.data.exists()
+
+
+async def test_other_weights_are_named_and_the_pictures_compared(made: Made) -> None:
+    weights = Path(made.settings.model) / "unet" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(weights)
+    save_file({name: tensor * 1.5 for name, tensor in tensors.items()}, weights)
+
+    replayed = await again(made)
+
+    assert not replayed.same_bytes
+    assert differing(replayed) == ["revision"]
+    assert replayed.pixels is not None
+    assert 0 < replayed.pixels.mean < replayed.pixels.largest
+
+
+async def test_another_scheduler_is_named(made: Made) -> None:
+    config = Path(made.settings.model) / "scheduler" / "scheduler_config.json"
+    index = Path(made.settings.model) / "model_index.json"
+    for file in (config, index):
+        file.write_text(file.read_text().replace("PNDMScheduler", "DDIMScheduler"))
+
+    replayed = await again(made)
+
+    assert not replayed.same_bytes
+    assert differing(replayed) == ["revision", "scheduler"]
+
+
+async def test_the_recorded_number_format_and_batch_are_taken_and_not_those_of_today(
+    made: Made,
+) -> None:
+    record_third_of_two(made, dtype="bfloat16")
+
+    replayed = await again(made, slot=3)
+
+    assert replayed.recorded.made_by["dtype"] == "bfloat16"
+    assert len(request_of(replayed.recorded)[0].seeds) == 2
+    assert replayed.same_bytes
+
+
+async def test_a_model_of_the_hub_is_loaded_at_its_recorded_commit(
+    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = tmp_path / "hub" / "models--somebody--tiny"
+    shutil.copytree(made.settings.model, hub / "snapshots" / COMMIT)
+    (hub / "refs").mkdir()
+    (hub / "refs" / "main").write_text("f" * 40, encoding="utf-8")  # a later one, not here
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    rewrite(made, lambda row: row.update(model="somebody/tiny", revision=COMMIT))
+
+    replayed = await again(Made(quick_settings(made.settings.data), made.images))
+
+    assert replayed.same_bytes
+    assert replayed.differences == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"seed": ""}, "does not say how to make it again: its seed is not there"),
+        ({"backend": "oracle"}, "was made by 'oracle', unknown here"),
+        ({"steps": "0"}, "steps is 0"),
+        ({"guidance_scale": "nan"}, "guidance_scale is nan"),
+        ({"width_px": str(2**24), "height_px": str(2**24)}, "not enough memory on the device cpu"),
+    ],
+)
+async def test_what_cannot_be_made_is_a_sentence(
+    made: Made, changes: dict[str, str], sentence: str
+) -> None:
+    rewrite(made, lambda row: row.update(changes))
+
+    with pytest.raises(CannotReplay, match=sentence):
+        await again(made)
+
+
+async def test_a_batch_that_nobody_makes_is_a_sentence(made: Made) -> None:
+    rewrite(made, lambda row: set_version(row, "batch", "1000000000"))
+
+    with pytest.raises(CannotReplay, match="has a batch of '1000000000'"):
+        await again(made)
+
+
+async def test_without_the_models_folder_it_says_which_one_is_needed(made: Made) -> None:
+    with pytest.raises(CannotReplay, match=r"'tiny-model' \(sha256:.*Set OXHERD_MODEL to that"):
+        await again(Made(quick_settings(made.settings.data), made.images))
+
+
+async def test_the_command_makes_an_image_again_while_the_bot_runs(tmp_path: Path) -> None:
+    async with world(tmp_path / "data") as here:
+        message = await here.imagine(here.alice, "a fox")
+        await here.committed()
+        image_id = image_ids(message)[2]
+
+        status, said = await command(
+            "replay", image_id, "--out", "again.png", cwd=tmp_path, OXHERD_DATA="data"
+        )
+        rows = {row["image_id"]: row for row in here.generations()}
+
+    assert status == 0, said
+    assert said.startswith(f"Image {image_id} was made again: the same bytes, SHA-256 ")
+    png = (tmp_path / "again.png").read_bytes()
+    assert hashlib.sha256(png).hexdigest() == rows[image_id]["sha256"]
+
+
+async def test_the_command_says_what_differs_and_exits_with_one(
+    drawn: Made, tmp_path: Path
+) -> None:
+    rewrite(drawn, lambda row: row.update(seed="7", revision=guarded("0")))
+    status, said = await command("replay", drawn.images[0], cwd=tmp_path, OXHERD_DATA="data")
+
+    assert status == 1
+    assert f"Image {drawn.images[0]} was made again: the bytes differ." in said
+    assert "The pictures are apart by " in said
+    assert [line.split() for line in said.splitlines()[-2:]] == [
+        ["recorded", "here"],
+        ["revision", "0", "1"],
+    ]
+
+
+async def test_another_library_is_named_even_where_it_makes_no_difference(drawn: Made) -> None:
+    rewrite(drawn, lambda row: set_version(row, "pillow", "0.1"))
+
+    replayed = await again(drawn)
+
+    assert replayed.same_bytes
+    assert differing(replayed) == ["pillow"]
+
+
+async def test_what_nothing_in_the_record_explains_is_not_explained(drawn: Made) -> None:
+    rewrite(drawn, lambda row: row.update(sha256="0" * 64))
+
+    replayed = await again(drawn)
+
+    assert not replayed.same_bytes
+    assert replayed.differences == []
+    assert replayed.pixels is None  # what is here is not what was recorded
+
+
+async def test_the_command_exits_with_two_when_there_is_nothing_to_compare(tmp_path: Path) -> None:
+    status, said = await command("replay", "abc", cwd=tmp_path, OXHERD_DATA="data")
+
+    assert status == 2
+    assert said.startswith("oxherd: data/dataset has no image 'abc'")
+
+
+def loaded(model: Path) -> DiffusersBackend:
+    backend = DiffusersBackend(BackendSpec(kind="diffusers", model=str(model)), device="cpu")
+    backend.load()
+
+    return backend
+
+
+def record_third_of_two(made: Made, *, dtype: str) -> None:
+    """Make the third row that of an image which was the first in a batch of two."""
+    spec = BackendSpec(kind="diffusers", model=made.settings.model, dtype=dtype)
+    backend = DiffusersBackend(spec, device="cpu")
+    backend.load()
+    pair = backend.generate(a_request("a fox", seeds=(8, 9), side_px=SIDE_PX), Onlooker())
+    image = pair.images[0]
+    facts = {"seed": str(image.seed), "steps": "3", "sha256": image.sha256, "dtype": dtype}
+
+    def change(row: dict[str, str]) -> None:
+        if row["image_id"] == made.images[2]:
+            row.update(facts, prompt="a fox", negative_prompt=guarded(""))
+            set_version(row, "batch", "2")
+
+    rewrite(made, change)
+
+
+async def command(*arguments: str, cwd: Path, **environment: str) -> tuple[int, str]:
+    """Run oxherd beside this loop: its exit status, and all that it said."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "bot",
+        *arguments,
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), **environment},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await process.communicate()
+
+    return process.returncode or 0, output.decode()
