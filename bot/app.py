@@ -129,8 +129,12 @@ def backend_spec(settings: Settings) -> BackendSpec:
     options: dict[str, str | float] = (
         {"seconds_per_step": settings.placeholder_step_seconds}
         if settings.backend == "placeholder"
-        else {"offload": "model" if settings.offload else "none"}
+        else {
+            "offload": "model" if settings.offload else "none",
+            "preview_factors": str(DataFolder(settings.data.resolve()).preview_factors),
+        }
     )
+    options["preview"] = settings.preview
 
     return BackendSpec(
         kind=settings.backend,

@@ -14,11 +14,13 @@ from discord import ui
 
 from bot import replies
 from bot.buttons import SetButton, VoteButton
-from generation.request import ImageRequest
+from generation.request import ImageRequest, Preview
 from storage.vote import NewImage, NewSet, Rating
 
 # A request as it was made, or as the journal kept it; both say the same.
 Asked = ImageRequest | NewSet
+
+_PREVIEW_NAME = "preview.jpg"
 
 
 def filename(image_id: str) -> str:
@@ -65,9 +67,38 @@ def result(
     return _view(box)
 
 
-def progress(*, set_id: str, asked: Asked, sentence: str) -> ui.LayoutView:
-    """A request that waits or runs, with its Cancel button."""
-    return _told(asked, sentence, SetButton("cancel", set_id))
+def progress(
+    *, set_id: str, asked: Asked, sentence: str, preview: Preview | None = None
+) -> ui.LayoutView:
+    """A request that waits or runs, with its Cancel button, and a preview if there is one."""
+    if preview is None:
+        return _told(asked, sentence, SetButton("cancel", set_id))
+
+    shown: ui.MediaGallery[Any] = ui.MediaGallery(
+        discord.MediaGalleryItem(
+            f"attachment://{_PREVIEW_NAME}", description=replies.preview_note(preview)
+        )
+    )
+    note: ui.TextDisplay[Any] = ui.TextDisplay(f"-# {replies.preview_note(preview)}")
+
+    return _told(asked, sentence, SetButton("cancel", set_id), shown, note)
+
+
+def preview_files(preview: Preview | None) -> list[discord.File]:
+    """The attachment that `progress` refers to; none without a preview."""
+    if preview is None:
+        return []
+
+    return [
+        discord.File(
+            BytesIO(preview.jpeg), _PREVIEW_NAME, description=replies.preview_note(preview)
+        )
+    ]
+
+
+def elsewhere(*, asked: Asked) -> ui.LayoutView:
+    """In place of a request whose images are in a newer message."""
+    return _view(ui.Container(_heading(asked), ui.TextDisplay(replies.ELSEWHERE)))
 
 
 def ended(*, set_id: str, asked: Asked, sentence: str) -> ui.LayoutView:
@@ -80,8 +111,10 @@ def forgotten() -> ui.LayoutView:
     return _view(ui.Container(ui.TextDisplay(replies.FORGOTTEN)))
 
 
-def _told(asked: Asked, sentence: str, button: SetButton) -> ui.LayoutView:
-    return _view(ui.Container(_heading(asked), ui.TextDisplay(sentence), ui.ActionRow[Any](button)))
+def _told(asked: Asked, sentence: str, button: SetButton, *below: ui.Item[Any]) -> ui.LayoutView:
+    return _view(
+        ui.Container(_heading(asked), ui.TextDisplay(sentence), *below, ui.ActionRow[Any](button))
+    )
 
 
 def _heading(asked: Asked) -> ui.TextDisplay[Any]:

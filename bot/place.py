@@ -33,27 +33,28 @@ class InteractionPlace:
         )
         self.message_id = message_id
 
-    async def show(self, view: ui.LayoutView) -> None:
-        """Replace what the message shows. Raises MessageDeleted."""
+    async def show(self, view: ui.LayoutView, files: Sequence[discord.File] = ()) -> None:
+        """Replace what the message shows and what is attached. Raises MessageDeleted."""
         if self._token_is_over():
-            await self._channel.show(view)
+            await self._channel.show(view, files)
             return
 
-        await self._edit(view)
+        await self._edit(view, files)
 
     async def post(self, view: ui.LayoutView, files: Sequence[discord.File]) -> int:
         """Show the images in this message; after 14 minutes, in a new one in the channel."""
         if self._token_is_over():
             return await self._channel.post(view, files)
 
-        await self._edit(view, attachments=list(files))
+        await self._edit(view, files)
 
         return self.message_id
 
-    async def _edit(self, view: ui.LayoutView, **changes: Any) -> None:
+    async def _edit(self, view: ui.LayoutView, files: Sequence[discord.File]) -> None:
         try:
+            # What was attached and is not named again is deleted: a preview does not stay.
             await self._interaction.edit_original_response(
-                view=view, allowed_mentions=NO_MENTIONS, **changes
+                view=view, attachments=list(files), allowed_mentions=NO_MENTIONS
             )
         except discord.NotFound as exc:
             raise MessageDeleted from exc

@@ -18,7 +18,7 @@ from generation.errors import (
     TooManyYours,
 )
 from generation.job import JobProgress
-from generation.request import ImageRequest
+from generation.request import ImageRequest, Preview
 from storage.errors import JournalFull, StorageError, StoreClosing
 from storage.status import RemoteStatus
 from storage.vote import NewSet, Rating, StoredSet, VoteKind, VoteOutcome
@@ -36,6 +36,7 @@ NOT_YOURS = "Only the person who asked for these images can cancel them."
 NOT_RUNNING = "This request is no longer waiting or running, so there is nothing to cancel."
 CANCELLED = "Cancelled. No images were made."
 INTERRUPTED = "I was restarted before these images were finished. Press **Again** to ask anew."
+ELSEWHERE = "This took long, so the images are in a new message below."
 FORGOTTEN = (
     "I was restarted just when this was asked for, and no longer know what it was. "
     "Please ask again with `/imagine`."
@@ -99,6 +100,11 @@ def progress_sentence(progress: JobProgress) -> str:
     bar = "▰" * done + "▱" * (10 - done)
 
     return f"{bar} step {progress.step} of {progress.steps}{wait and wait + ' left'}"
+
+
+def preview_note(preview: Preview) -> str:
+    """What a preview is, under it and as its alt text."""
+    return f"Preview, step {preview.step} of {preview.steps}: rough, and not kept"
 
 
 # Up to so many seconds, a duration is rounded to so many: by an eighth at most.

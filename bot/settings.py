@@ -97,6 +97,11 @@ class Settings(BaseModel):
     offload: bool = Field(
         False, description="keep idle parts of the model in main memory, for small GPUs; slower"
     )
+    preview: Literal["auto", "always", "never"] = Field(
+        "auto",
+        description="small pictures of how far slow requests are: `auto`, unless images may be "
+        "withheld in the end; `always`; `never`",
+    )
     placeholder_step_seconds: float = Field(
         0.1, ge=0, le=10, description="how long the placeholder pretends each step takes, seconds"
     )

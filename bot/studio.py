@@ -17,8 +17,8 @@ from bot.asking import Ask, again, new_set, provenance
 from bot.place import InteractionPlace, MessageDeleted
 from generation.errors import Cancelled, GenerationError
 from generation.executor import Executor
-from generation.job import Job
-from generation.request import MAX_SEED, ImageRequest, Result
+from generation.job import Job, JobProgress
+from generation.request import MAX_SEED, ImageRequest, Preview, Result
 from storage.errors import StorageError
 from storage.store import VoteStore
 from storage.vote import NewImage, SetState
@@ -122,7 +122,7 @@ class Studio:
         self._idle.clear()
         try:
             shown = await interaction.response.send_message(
-                view=_progress(set_id, job),
+                view=_progress(set_id, job, job.progress),
                 allowed_mentions=discord.AllowedMentions.none(),
             )
             message_id = shown.message_id or (await interaction.original_response()).id
@@ -175,6 +175,9 @@ class Studio:
                 gallery.files(images, prompt=request.prompt),
             )
             await self._store.mark_posted(set_id, message_id)
+            if message_id != place.message_id:
+                with suppress(MessageDeleted), tolerated(interaction, doing="pointing to it"):
+                    await place.show(gallery.elsewhere(asked=request))
         except MessageDeleted:
             log.info("set %s: its message was deleted", set_id)
             await self._store.set_state(set_id, SetState.CANCELLED)
@@ -193,17 +196,20 @@ class Studio:
     async def _shown_result(self, set_id: str, job: Job, place: InteractionPlace) -> Result:
         """The job's result; its progress is shown meanwhile."""
         result = asyncio.ensure_future(job.result())
-        shown = ""
+        shown: tuple[str, Preview | None] = "", None
         try:
             while not result.done():
                 await asyncio.wait({result}, timeout=PROGRESS_EVERY_S)
-                sentence = replies.progress_sentence(job.progress)
-                if result.done() or sentence == shown:
+                progress = job.progress
+                news = replies.progress_sentence(progress), progress.preview
+                if result.done() or news == shown:
                     continue
 
-                shown = sentence
+                shown = news
                 try:
-                    await place.show(_progress(set_id, job))
+                    await place.show(
+                        _progress(set_id, job, progress), gallery.preview_files(progress.preview)
+                    )
                 except NOT_TAKEN as exc:
                     log.warning("set %s: progress was not shown: %s", set_id, exc)
 
@@ -237,7 +243,10 @@ def _note(result: Result) -> str:
     return replies.withheld(withheld) if withheld else ""
 
 
-def _progress(set_id: str, job: Job) -> ui.LayoutView:
+def _progress(set_id: str, job: Job, progress: JobProgress) -> ui.LayoutView:
     return gallery.progress(
-        set_id=set_id, asked=job.request, sentence=replies.progress_sentence(job.progress)
+        set_id=set_id,
+        asked=job.request,
+        sentence=replies.progress_sentence(progress),
+        preview=progress.preview,
     )

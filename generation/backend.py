@@ -1,7 +1,7 @@
 """The seam between this program and whatever makes pictures."""
 
 import pkgutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, cast
 
@@ -51,6 +51,21 @@ class Watcher(Protocol):
 
     def step_done(self, step: int, steps: int) -> None:
         """So many steps are done, of so many."""
+        ...
+
+    @property
+    def wants_preview(self) -> bool:
+        """Whether it is worth its time, after the step just done, to draw how far the images are.
+
+        Whoever draws waits for the device first, so that `preview` measures nothing else.
+        """
+        ...
+
+    def preview(self, draw: Callable[[], bytes]) -> None:
+        """Show what `draw` returns, a small JPEG, to those who wait. Raises nothing of its own.
+
+        Its time is measured, and `wants_preview` keeps the sum small.
+        """
         ...
 
 

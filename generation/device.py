@@ -25,12 +25,13 @@ from generation.messages import (
     FromWorker,
     Generate,
     LoadFailed,
+    PreviewDrawn,
     Ready,
     StepDone,
     Stopped,
 )
 from generation.pace import Pace, Stopwatch
-from generation.request import Provenance, Result
+from generation.request import Preview, Provenance, Result
 from generation.worker_process import WorkerProcess
 
 log = logging.getLogger(__name__)
@@ -67,6 +68,7 @@ class Run:
     watch: Stopwatch
     alarm: asyncio.TimerHandle
     """Rings at the deadline."""
+    preview: Preview | None = None
     stop_reason: GenerationError | None = None
     """Set once the worker was asked to stop: what the job will end with."""
 
@@ -196,6 +198,10 @@ class Device:
                 run = self._run_of(event.job_id)
                 run.watch.lap(step, steps, now=self._now())
                 worker.expect_event(within_s=self._limits.silence_s)
+                run.job.notify()
+            case PreviewDrawn(preview=preview):
+                run = self._run_of(event.job_id)
+                run.preview = preview
                 run.job.notify()
             case Finished():
                 self._conclude(event.job_id, self._result_of(event))

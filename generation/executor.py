@@ -200,6 +200,7 @@ class Executor:
                     eta_s=device.free_in_s(),
                     step=device.run.watch.step,
                     steps=device.run.watch.steps or job.request.steps,
+                    preview=device.run.preview,
                 )
 
         if job.state is JobState.WAITING:

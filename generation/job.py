@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from generation.errors import GenerationError
-from generation.request import ImageRequest, Result
+from generation.request import ImageRequest, Preview, Result
 
 
 class JobState(StrEnum):
@@ -27,6 +27,7 @@ class JobProgress:
     position: place in the line while it waits; 1 is next.
     eta_s: seconds until its pictures are there, as far as measured; None when nothing is known.
         Left out of comparisons: time that passes is not a change.
+    preview: the latest picture of how far the images are, if one was drawn.
     """
 
     state: JobState
@@ -34,6 +35,7 @@ class JobProgress:
     eta_s: float | None = field(default=None, compare=False)
     step: int = 0
     steps: int
+    preview: Preview | None = None
 
 
 class Desk(Protocol):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from generation.request import ImageRequest, Made, Provenance
+from generation.request import ImageRequest, Made, Preview, Provenance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +43,12 @@ class StepDone:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PreviewDrawn:
+    job_id: int
+    preview: Preview
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
     job_id: int
     made: Made
@@ -70,4 +76,4 @@ class Failed:
 
 
 ToWorker = Generate | Cancel
-FromWorker = Ready | LoadFailed | StepDone | Finished | Stopped | Failed
+FromWorker = Ready | LoadFailed | StepDone | PreviewDrawn | Finished | Stopped | Failed

@@ -8,17 +8,20 @@ import random
 import textwrap
 import time
 from collections.abc import Sequence
+from functools import partial
 from importlib.metadata import version
 
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from generation.backend import BackendSpec, Finding, Watcher
 from generation.errors import Cancelled
+from generation.preview_picture import one_picture
 from generation.request import GeneratedImage, ImageRequest, Made, Provenance
 
 NOTICE = "placeholder: no model made this"
 
 _LAYERS = 5
+_SMALLER = 8
 _SOONEST_LOOK_S = 0.05
 Colour = tuple[int, int, int]
 
@@ -29,11 +32,13 @@ class PlaceholderBackend:
     The same prompt, seed and size make the same bytes, with the same Pillow. Steps and guidance
     change nothing but the time.
 
-    options: `seconds_per_step` (default 0.15) is how long it pretends to think.
+    options: `seconds_per_step` (default 0.15) is how long it pretends to think. `preview`: see
+        DiffusersBackend; nothing is withheld here.
     """
 
     def __init__(self, spec: BackendSpec, *, device: str) -> None:
         self._device = device
+        self._previews = spec.options.get("preview", "auto") != "never"
         self._step_s = float(spec.options.get("seconds_per_step", 0.15))
 
     def check(self) -> Sequence[Finding]:
@@ -54,6 +59,8 @@ class PlaceholderBackend:
         for step in range(1, request.steps + 1):
             self._think(watcher)
             watcher.step_done(step, request.steps)
+            if self._previews and watcher.wants_preview:
+                watcher.preview(partial(sketch, request, step / request.steps))
 
         images = tuple(_finished(draw(request, seed), seed) for seed in request.seeds)
 
@@ -74,16 +81,28 @@ class PlaceholderBackend:
 
 def draw(request: ImageRequest, seed: int) -> Image.Image:
     """A sky, a sun, hills, and a card that says what this is."""
+    picture = _landscape(request, seed, (request.width_px, request.height_px))
+    _add_card(picture, request.prompt)
+
+    return picture
+
+
+def sketch(request: ImageRequest, done: float) -> bytes:
+    """The drawings as a preview shows them, small, and the sharper the more is done, 0 to 1."""
+    size = (request.width_px // _SMALLER, request.height_px // _SMALLER)
+    blur = ImageFilter.GaussianBlur((1 - done) * max(size) / 6)
+
+    return one_picture([_landscape(request, seed, size).filter(blur) for seed in request.seeds])
+
+
+def _landscape(request: ImageRequest, seed: int, size: tuple[int, int]) -> Image.Image:
     dice = random.Random(f"{seed}:{request.prompt}")
     hue = dice.random()
-    size = (request.width_px, request.height_px)
     picture = _sky(size, top=_colour(hue, 0.55, 0.45), bottom=_colour(hue + 0.12, 0.35, 0.98))
     _add_sun(picture, dice, _colour(hue + 0.5, 0.25, 1.0))
     for layer in range(_LAYERS):
         near = (layer + 1) / _LAYERS
         _add_hills(picture, dice, near, _colour(hue + 0.08 * near, 0.6, 0.75 - 0.55 * near))
-
-    _add_card(picture, request.prompt)
 
     return picture
 

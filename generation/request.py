@@ -73,6 +73,15 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """One small picture of how far a request's images are, after that step. Never kept."""
+
+    step: int
+    steps: int
+    jpeg: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """What one request may ask for; the operator's choice within what models take."""
 

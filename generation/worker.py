@@ -7,6 +7,8 @@ import queue
 import signal
 import sys
 import threading
+import time
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import TypeAlias, assert_never
 
@@ -20,11 +22,15 @@ from generation.messages import (
     FromWorker,
     Generate,
     LoadFailed,
+    PreviewDrawn,
     Ready,
     StepDone,
     Stopped,
     ToWorker,
 )
+from generation.pace import Stopwatch
+from generation.preview import PreviewBudget
+from generation.request import Preview
 
 log = logging.getLogger(__name__)
 
@@ -46,9 +52,10 @@ def serve(spec: BackendSpec, device: str, pipe: Pipe) -> None:
     inbox = _Inbox(pipe)
     threading.Thread(target=inbox.read_forever, name="pipe-reader", daemon=True).start()
     backend = _load(spec, device, pipe)
+    budget = PreviewBudget()
     while backend is not None:
         job = inbox.jobs.get()
-        pipe.send(_serve_one(backend, job, inbox, pipe))
+        pipe.send(_serve_one(backend, job, _Watcher(job.job_id, inbox, pipe, budget)))
 
 
 class _Inbox:
@@ -76,19 +83,42 @@ class _Inbox:
 
 
 class _Watcher:
-    """Passes on what the backend says of one job, and what the parent said of it."""
+    """Passes on what the backend says of one job, and what the parent said of it.
 
-    def __init__(self, job_id: int, inbox: _Inbox, pipe: Pipe) -> None:
+    The parent reads all the time, so that sending does not wait: a preview is a few kilobytes.
+    """
+
+    def __init__(self, job_id: int, inbox: _Inbox, pipe: Pipe, budget: PreviewBudget) -> None:
         self._job_id = job_id
         self._inbox = inbox
         self._pipe = pipe
+        self._budget = budget
+        self._watch = Stopwatch(started_at=time.perf_counter())
+        budget.begin(now=self._watch.started_at)
 
     @property
     def cancelled(self) -> bool:
         return self._inbox.given_up == self._job_id
 
     def step_done(self, step: int, steps: int) -> None:
+        self._watch.lap(step, steps, now=time.perf_counter())
         self._pipe.send(StepDone(job_id=self._job_id, step=step, steps=steps))
+
+    @property
+    def wants_preview(self) -> bool:
+        return self._budget.allows(self._watch, now=time.perf_counter())
+
+    def preview(self, draw: Callable[[], bytes]) -> None:
+        began = time.perf_counter()
+        try:
+            drawn = Preview(step=self._watch.step, steps=self._watch.steps, jpeg=draw())
+        except Exception:  # the images are what counts
+            log.exception("job %d goes on without previews", self._job_id)
+            self._budget.give_up()
+            return
+
+        self._pipe.send(PreviewDrawn(job_id=self._job_id, preview=drawn))
+        self._budget.spend(time.perf_counter() - began, now=began)
 
 
 def _load(spec: BackendSpec, device: str, pipe: Pipe) -> Backend | None:
@@ -108,9 +138,9 @@ def _load(spec: BackendSpec, device: str, pipe: Pipe) -> Backend | None:
     return backend
 
 
-def _serve_one(backend: Backend, job: Generate, inbox: _Inbox, pipe: Pipe) -> FromWorker:
+def _serve_one(backend: Backend, job: Generate, watcher: _Watcher) -> FromWorker:
     try:
-        made = backend.generate(job.request, _Watcher(job.job_id, inbox, pipe))
+        made = backend.generate(job.request, watcher)
     except Cancelled:
         return Stopped(job_id=job.job_id)
     except OutOfMemory as exc:

@@ -23,6 +23,11 @@ class DataFolder:
         return self.root / "dataset"
 
     @property
+    def preview_factors(self) -> Path:
+        """How previews of each model are coloured; learnt anew when it is gone."""
+        return self.root / "preview-factors"
+
+    @property
     def taken(self) -> Path:
         """A dataset that was fetched from the remote, until the journal knows it."""
         return self.root / "dataset.taken"

@@ -22,10 +22,15 @@ def a_request(
 
 
 class Onlooker:
-    """A watcher that notes the steps, and cancels once there are so many."""
+    """A watcher that notes the steps, and cancels once there are so many.
 
-    def __init__(self, *, cancel_after: int | None = None) -> None:
+    With `wants_preview` it asks for a preview after each step, and keeps them.
+    """
+
+    def __init__(self, *, cancel_after: int | None = None, wants_preview: bool = False) -> None:
         self.steps: list[tuple[int, int]] = []
+        self.previews: list[bytes] = []
+        self.wants_preview = wants_preview
         self._cancel_after = cancel_after
 
     @property
@@ -34,6 +39,9 @@ class Onlooker:
 
     def step_done(self, step: int, steps: int) -> None:
         self.steps.append((step, steps))
+
+    def preview(self, draw: Callable[[], bytes]) -> None:
+        self.previews.append(draw())
 
 
 async def progress_when(job: Job, holds: Callable[[JobProgress], bool]) -> JobProgress:

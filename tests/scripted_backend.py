@@ -38,6 +38,7 @@ class ScriptedBackend:
     die       dies of SIGKILL after a step
     die-once  the same, unless it did before
     raise     raises; `memory` raises OutOfMemory
+    spoil     takes its time for its steps, and raises when it is to draw a preview
     """
 
     def __init__(self, spec: BackendSpec, *, device: str) -> None:
@@ -106,8 +107,14 @@ class ScriptedBackend:
                 watcher.step_done(step, steps)
                 ctypes.PyDLL(None).sleep(3600)  # a PyDLL's functions keep the GIL
 
+            if line == "spoil":
+                time.sleep(request.guidance_scale)
+
             watcher.step_done(step, steps)
             self._perhaps_fail(line)
+            if watcher.wants_preview:
+                (self._folder / "drawn").touch()
+                watcher.preview(self._spoil)
 
         images = tuple(
             GeneratedImage(
@@ -119,6 +126,9 @@ class ScriptedBackend:
         )
 
         return Made(images=images, provenance=self._provenance())
+
+    def _spoil(self) -> bytes:
+        raise ZeroDivisionError("by the script")
 
     def _perhaps_fail(self, line: str) -> None:
         died_before = self._folder / "died"

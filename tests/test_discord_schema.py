@@ -95,6 +95,10 @@ async def test_every_request_matches_discords_description(
         cancelled = await w.bob.click(message, custom_id=set_button(message, "again"))
         await w.bob.click(seen(cancelled), custom_id=set_button(seen(cancelled).message, "cancel"))
         await w.posted()
+        slow = await w.ask(w.bob, "a crow", steps=60)
+        await w.until(lambda: bool(seen(slow).message.attachments))  # a preview
+        await w.bob.click(seen(slow), custom_id=set_button(seen(slow).message, "cancel"))
+        await w.posted()
         await w.press(w.bob, message, "oxherd1:vote:forged")
         await w.ask(w.alice, " ")
         late = await w.ask(w.alice, "an owl")

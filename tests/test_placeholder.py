@@ -5,7 +5,7 @@ import io
 from dataclasses import replace
 
 import pytest
-from PIL import Image, ImageChops
+from PIL import Image, ImageChops, ImageStat
 
 from generation import placeholder
 from generation.backend import BackendSpec
@@ -75,6 +75,36 @@ def test_any_prompt_can_be_drawn(prompt: str) -> None:
     (image,) = make(a_request(prompt, seeds=(1,)))
 
     picture(image).verify()
+
+
+def test_its_previews_are_small_and_come_nearer_to_the_picture() -> None:
+    backend = PlaceholderBackend(
+        BackendSpec(kind="placeholder", options={"seconds_per_step": 0}), device="cpu"
+    )
+    onlooker = Onlooker(wants_preview=True)
+
+    made = backend.generate(a_request("a fox", seeds=(1,), steps=4), onlooker)
+
+    previews = [Image.open(io.BytesIO(jpeg)) for jpeg in onlooker.previews]
+    finished = picture(made.images[0]).resize(previews[0].size)
+    distances = [
+        sum(ImageStat.Stat(ImageChops.difference(preview, finished)).mean) for preview in previews
+    ]
+    assert distances == sorted(distances, reverse=True)
+    assert len(set(distances)) == 4
+    assert max(map(len, onlooker.previews)) < 20_000
+
+
+def test_its_previews_can_be_turned_off() -> None:
+    backend = PlaceholderBackend(
+        BackendSpec(kind="placeholder", options={"seconds_per_step": 0, "preview": "never"}),
+        device="cpu",
+    )
+    onlooker = Onlooker(wants_preview=True)
+
+    backend.generate(a_request(steps=2), onlooker)
+
+    assert onlooker.previews == []
 
 
 def test_it_stops_between_two_steps() -> None:

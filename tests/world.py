@@ -6,6 +6,8 @@ test itself, because simcord's clock belongs to the task that runs the test.
 
 import asyncio
 import csv
+import os
+import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -77,6 +79,12 @@ class World:
     def worker_state(self) -> WorkerState:
         """What the one worker does."""
         return self.parts.executor.status().workers[0].state
+
+    def kill_worker(self) -> None:
+        """What a driver's crash or a lack of memory does."""
+        pid = self.parts.executor.status().workers[0].pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
 
     async def end(self) -> None:
         """Stop the bot at once, whatever it was doing; Discord and the folder stay."""
