@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,9 @@ from diffusers.utils.torch_utils import randn_tensor
 from PIL import Image
 
 from generation.conditioning import Conditioning, OneEncoder, TwoEncoders
+from generation.device_memory import memory_errors
 from generation.engine import OWN, Picture, Stage
+from generation.errors import OutOfMemory
 from generation.request import ImageRequest
 
 
@@ -37,6 +40,8 @@ class Denoiser:
         self.device = device
         self.unet: Callable[..., Any] = pipeline.unet
         self.decode: Callable[[Any], Any] = self._decode
+        self.too_much_to_decode = math.inf
+        """How many numbers of latents did not fit when they were decoded together."""
         self._pipeline = pipeline
         self._is_xl = hasattr(pipeline, "text_encoder_2")
         self._conditioning: Conditioning = (TwoEncoders if self._is_xl else OneEncoder)(
@@ -52,13 +57,17 @@ class Denoiser:
             return Run(self, request)
 
     def make(self, request: ImageRequest, after_step: Callable[[Stage], None]) -> list[Picture]:
-        """One picture per seed, all in one batch. What `after_step` raises ends it."""
-        run = self.begin(request)
-        while run.done < run.total:
-            run.step()
-            after_step(run)
+        """One picture per seed, all in one batch.
 
-        return run.finish()
+        Raises OutOfMemory, and what `after_step` raises, which ends it.
+        """
+        with memory_errors():
+            run = self.begin(request)
+            while run.done < run.total:
+                run.step()
+                after_step(run)
+
+            return run.finish()
 
     def is_guided(self, request: ImageRequest) -> bool:
         """Whether each image takes two rows: one with the prompt, one with the negative one."""
@@ -173,13 +182,28 @@ class Run:
     def finish(self) -> list[Picture]:
         """Decode the latents, and have the model's own safety checker look at the pictures."""
         with torch.no_grad():
-            pixels = self._decode(self._engine._unscaled(self.latents))
+            pixels, alone = self._decoded()
             pixels, flags = self._engine._checked(pixels, self._conditions.embeds.dtype)
 
         return [
-            Picture(image=image, flagged=flagged)
+            Picture(image=image, flagged=flagged, decoded_alone=alone)
             for image, flagged in zip(_images(pixels, flags), flags, strict=True)
         ]
+
+    def _decoded(self) -> tuple[Any, bool]:
+        """[images, 3, height_px, width_px], and whether they were decoded one by one."""
+        latents = self._engine._unscaled(self.latents)
+        if len(latents) == 1:
+            return self._decode(latents), False
+
+        if latents.numel() < self._engine.too_much_to_decode:
+            try:
+                with memory_errors():
+                    return self._decode(latents), False
+            except OutOfMemory:
+                self._engine.too_much_to_decode = latents.numel()
+
+        return torch.cat([self._engine._decode(row) for row in latents.split(1)]), True
 
     def _predicted_noise(self, time: Any) -> Any:
         """[images, channels, height, width]; the time is the scheduler's, on the host."""

@@ -19,9 +19,10 @@ import torch
 import transformers
 
 from generation.backend import BackendSpec, Finding, Watcher
+from generation.batching import Batching
 from generation.denoising import Denoiser
 from generation.engine import OWN, Engine, Picture, Stage, choose_engine
-from generation.errors import BackendUnavailable, Cancelled, OutOfMemory
+from generation.errors import BackendUnavailable, Cancelled
 from generation.model_folder import (
     INDEX,
     check_model,
@@ -56,7 +57,8 @@ class DiffusersBackend:
 
     The same request on the same device with the same versions makes the same bytes. The same
     seed alone and among others differs by rounding, so `versions["batch"]` says how many images
-    were denoised together, and `versions["engine"]` by what: the own loop, for Stable Diffusion
+    were denoised together, `versions["decoded"]` that they were decoded one by one for want of
+    memory, and `versions["engine"]` by what they were denoised: the own loop, for Stable Diffusion
     1.x, 2.x and XL, or the model's own pipeline. Prompts beyond what the model's text encoder takes
     are cut by it.
     """
@@ -67,6 +69,7 @@ class DiffusersBackend:
         self._device = _best_device() if device == "auto" else device
         self._pipeline: Any = None
         self._engine: Engine
+        self._batching = Batching()
         self._provenance: Provenance
 
     def check(self) -> Sequence[Finding]:
@@ -113,16 +116,18 @@ class DiffusersBackend:
             raise Cancelled
 
         try:
-            with _memory_errors():
-                pictures = self._engine.make(request, after_step)
+            pictures, batch = self._batching.make(self._engine, request, after_step)
         finally:
             self._pipeline.maybe_free_model_hooks()  # a run that ended early left its part loaded
 
         with ThreadPoolExecutor(len(pictures), "png") as threads:
             images = tuple(threads.map(_finished, pictures, request.seeds))
 
-        batch = {"batch": str(len(request.seeds))}
-        made_by = replace(self._provenance, versions={**self._provenance.versions, **batch})
+        facts = {"batch": str(batch)}
+        if any(picture.decoded_alone for picture in pictures):
+            facts["decoded"] = "one by one"
+
+        made_by = replace(self._provenance, versions={**self._provenance.versions, **facts})
 
         return Made(images=images, provenance=made_by)
 
@@ -213,27 +218,6 @@ class DiffusersBackend:
             return Finding(subject="device", ok=False, detail=exc.reason)
 
         return Finding(subject="device", ok=True, detail=_device_name(self._device))
-
-
-@contextmanager
-def _memory_errors() -> Iterator[None]:
-    try:
-        yield
-    except torch.OutOfMemoryError as exc:
-        reason = root_cause(exc)
-    except RuntimeError as exc:
-        if "can't allocate memory" not in str(exc):  # how torch says it of the CPU's
-            raise
-
-        reason = root_cause(exc)
-    else:
-        return
-
-    # Not chained: the traceback would keep the tensors that have to go.
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-
-    raise OutOfMemory(reason)
 
 
 def _finished(picture: Picture, seed: int) -> GeneratedImage:

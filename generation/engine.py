@@ -45,10 +45,15 @@ class Stage(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """A decoded picture; `flagged` when the model's own safety checker made it black."""
+    """A decoded picture.
+
+    flagged: the model's own safety checker made it black.
+    decoded_alone: its batch was decoded one by one, for it did not fit into memory together.
+    """
 
     image: Image.Image
     flagged: bool
+    decoded_alone: bool = False
 
 
 class Engine(Protocol):
@@ -60,7 +65,10 @@ class Engine(Protocol):
         ...
 
     def make(self, request: ImageRequest, after_step: Callable[[Stage], None]) -> list[Picture]:
-        """One picture per seed, all in one batch. What `after_step` raises ends it."""
+        """One picture per seed, all in one batch.
+
+        Raises OutOfMemory, and what `after_step` raises, which ends it.
+        """
         ...
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from generation.device_memory import memory_errors
 from generation.engine import PIPELINE, Picture, Stage
 from generation.request import ImageRequest
 
@@ -30,7 +31,10 @@ class PipelineEngine:
         self._pipeline = pipeline
 
     def make(self, request: ImageRequest, after_step: Callable[[Stage], None]) -> list[Picture]:
-        """One picture per seed, all in one batch. What `after_step` raises ends it."""
+        """One picture per seed, all in one batch.
+
+        Raises OutOfMemory, and what `after_step` raises, which ends it.
+        """
 
         def step_ended(pipeline: Any, step: int, _time: Any, tensors: dict[str, Any]) -> Any:
             # Some schedulers take a step more than they were asked for. What is raised here ends
@@ -40,11 +44,13 @@ class PipelineEngine:
 
             return tensors
 
-        made = self._pipeline(
-            **self._arguments(request),
-            generator=[torch.Generator("cpu").manual_seed(seed) for seed in request.seeds],
-            callback_on_step_end=step_ended,
-        )
+        with memory_errors():
+            made = self._pipeline(
+                **self._arguments(request),
+                generator=[torch.Generator("cpu").manual_seed(seed) for seed in request.seeds],
+                callback_on_step_end=step_ended,
+            )
+
         flags = getattr(made, "nsfw_content_detected", None) or [False] * len(request.seeds)
 
         return [

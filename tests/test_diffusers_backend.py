@@ -18,6 +18,7 @@ from generation.backend import BackendSpec
 from generation.diffusers_backend import DiffusersBackend
 from generation.errors import BackendUnavailable, Cancelled, OutOfMemory
 from generation.request import GeneratedImage, ImageRequest
+from tests.generation_memory import let_fit
 from tests.generation_requests import Onlooker, a_request
 from tests.generation_tiny_model import SIDE_PX, save_tiny_model
 
@@ -155,6 +156,22 @@ def test_what_does_not_fit_is_refused_as_that_and_the_next_is_served(
         make(backend, huge)
 
     assert len(make(backend, a_small_request())) == 4
+
+
+def test_a_request_is_made_in_batches_that_fit_and_its_rows_say_so(
+    backend: DiffusersBackend, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = make(backend, a_small_request())
+    let_fit(monkeypatch, rows=4)  # two images with guidance
+    onlooker = Onlooker()
+
+    made = loaded(model).generate(a_small_request(), onlooker)
+
+    assert made.provenance.versions["batch"] == "2"
+    assert [image.seed for image in made.images] == [1, 2, 3, 4]
+    pairs = zip(made.images, whole, strict=True)
+    assert max(largest_difference(*pair) for pair in pairs) <= 1
+    assert onlooker.steps == [(step, 10) for step in range(1, 11)]
 
 
 def test_a_picture_that_the_models_checker_blackens_is_flagged(tmp_path: Path) -> None:
