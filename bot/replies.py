@@ -93,6 +93,9 @@ def progress_sentence(progress: JobProgress) -> str:
         place = "next in line" if progress.position == 1 else f"number {progress.position} in line"
         return f"⏳ Waiting: {place}{wait} until it is done."
 
+    if progress.loading:
+        return f"⏳ Loading the model{wait}…"
+
     if progress.step == 0:
         return f"⏳ Starting…{wait and wait.replace(',', '', 1) + ' left'}"
 

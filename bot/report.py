@@ -78,7 +78,7 @@ async def gathered(
                 "state": str(worker.state),
                 "pid": worker.pid,
                 "restarts": worker.restarts,
-                "model": worker.model,
+                "models": list(worker.models),
                 "last_error": worker.last_error,
             }
             for worker in made.workers

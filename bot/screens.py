@@ -153,9 +153,7 @@ def _pixels(made: "Replayed") -> str:
 
 def _worker(worker: Mapping[str, Any]) -> str:
     parts = [worker["state"]]
-    if worker["model"]:
-        parts.append(worker["model"])
-
+    parts += worker["models"]
     if worker["restarts"]:
         parts.append(f"replaced {count(worker['restarts'], 'time')}")
 

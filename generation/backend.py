@@ -72,8 +72,7 @@ class Watcher(Protocol):
 class Backend(Protocol):
     """Turns requests into images, one at a time, on the thread that it is called from.
 
-    It lives as long as its process: there is no unload, because ending the process is the only
-    way that is certain to give a device's memory back.
+    Several may be loaded beside each other in one process, if they fit.
     """
 
     def __init__(self, spec: BackendSpec, *, device: str) -> None:
@@ -84,8 +83,19 @@ class Backend(Protocol):
         """What `load` would need, looked up without loading."""
         ...
 
+    def fits(self) -> bool:
+        """Whether there is probably room to load it, and to work, on the device as it is now.
+
+        May fetch the model to know its size. Raises BackendUnavailable if it cannot be had.
+        """
+        ...
+
     def load(self) -> Provenance:
-        """Get ready. Raises BackendUnavailable with a sentence for the operator."""
+        """Get ready. Raises BackendUnavailable with a sentence for the operator, or OutOfMemory."""
+        ...
+
+    def unload(self) -> None:
+        """Give back the memory that `load` took; it may be loaded again."""
         ...
 
     def generate(self, request: ImageRequest, watcher: Watcher) -> Made:

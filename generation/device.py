@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, assert_never
 
 from generation.backend import BackendSpec
 from generation.errors import (
+    BackendUnavailable,
     Cancelled,
     DeadlineExceeded,
     GenerationError,
@@ -24,19 +25,26 @@ from generation.messages import (
     Finished,
     FromWorker,
     Generate,
+    Loaded,
     LoadFailed,
+    Loading,
     PreviewDrawn,
     Ready,
     StepDone,
     Stopped,
 )
 from generation.pace import Pace, Stopwatch
-from generation.request import Preview, Provenance, Result
+from generation.request import ImageRequest, Preview, Provenance, Result
 from generation.worker_process import WorkerProcess
 
 log = logging.getLogger(__name__)
 
 _LONGEST_RETRY_S = 60.0
+_FAILURES = {
+    FailureKind.REQUEST: RequestFailed,
+    FailureKind.MEMORY: OutOfMemory,
+    FailureKind.MODEL: BackendUnavailable,
+}
 
 
 class WorkerState(StrEnum):
@@ -50,14 +58,14 @@ class WorkerState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerStatus:
-    """pid: None between two processes. model: None until one is loaded."""
+    """pid: None between two processes. models: those that are loaded, with their revisions."""
 
     device: str
     pid: int | None
     state: WorkerState
     restarts: int
     last_error: str | None
-    model: str | None
+    models: tuple[str, ...]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -69,6 +77,8 @@ class Run:
     alarm: asyncio.TimerHandle
     """Rings at the deadline."""
     preview: Preview | None = None
+    loading_since: float | None = None
+    """While its model is being loaded, which counts neither as running nor as silence."""
     stop_reason: GenerationError | None = None
     """Set once the worker was asked to stop: what the job will end with."""
 
@@ -90,7 +100,7 @@ class Device:
         self,
         name: str,
         *,
-        backend: BackendSpec,
+        models: Mapping[str, BackendSpec],
         limits: ExecutorLimits,
         line: Line,
         now: Callable[[], float],
@@ -100,30 +110,35 @@ class Device:
         self.last_error: str | None = None
         self.pace = Pace()
         self._name = name
-        self._backend = backend
+        self._models = models
         self._limits = limits
         self._line = line
         self._now = now
         self._worker: WorkerProcess | None = None
-        self._provenance: Provenance | None = None
+        self._loaded: Mapping[str, Provenance] = {}
+        self._load_s: dict[str, float] = {}  # what loading each model took the last time
         self._restarts = 0
         self._refusal: str | None = None  # why this worker will not serve, if it said so
         self._failures = 0  # workers that ended in a row without answering a request
 
     @property
     def is_loaded(self) -> bool:
-        return self._provenance is not None
+        return bool(self._loaded)
+
+    def holds(self, model: str) -> bool:
+        """Whether the model is loaded, so that a request for it starts at once."""
+        return model in self._loaded
 
     def status(self) -> WorkerStatus:
-        made_by = self._provenance
-
         return WorkerStatus(
             device=self._name,
             pid=None if self._worker is None else self._worker.pid,
             state=self.state,
             restarts=self._restarts,
             last_error=self.last_error,
-            model=None if made_by is None else f"{made_by.model} ({made_by.revision})",
+            models=tuple(
+                sorted(f"{made_by.model} ({made_by.revision})" for made_by in self._loaded.values())
+            ),
         )
 
     async def keep(self) -> None:
@@ -145,11 +160,7 @@ class Device:
         if self._worker is None or self.state is not WorkerState.IDLE:
             raise RuntimeError(f"the worker on {self._name} is {self.state}, not idle")
 
-        limit_s = self._limits.deadline_s
-        alarm = asyncio.get_running_loop().call_later(
-            limit_s - job.spent_s, self.stop, DeadlineExceeded(seconds=limit_s)
-        )
-        self.run = Run(job=job, watch=Stopwatch(started_at=self._now()), alarm=alarm)
+        self.run = Run(job=job, watch=Stopwatch(started_at=self._now()), alarm=self._alarm(job))
         self.state = WorkerState.BUSY
         self._worker.send(Generate(job_id=job.id, request=job.request))
         self._worker.expect_event(within_s=self._limits.silence_s)
@@ -167,10 +178,22 @@ class Device:
         if self.run is None or self.run.stop_reason is not None:
             return 0.0  # one that was told to stop does so at its next step
 
+        if self.run.loading_since is not None:
+            whole_s = self.whole_s(self.run.job.request)
+            spent_s = self._now() - self.run.loading_since
+            return None if whole_s is None else max(0.0, whole_s - spent_s)
+
         return self.pace.rest_s(self.run.job.request, self.run.watch, now=self._now())
 
+    def whole_s(self, request: ImageRequest) -> float | None:
+        """Seconds that a request takes here, with loading its model; None while unknown."""
+        load_s = 0.0 if self.holds(request.model) else self._load_s.get(request.model)
+        making_s = self.pace.whole_s(request)
+
+        return None if load_s is None or making_s is None else load_s + making_s
+
     async def _serve_with_one_worker(self) -> None:
-        worker = WorkerProcess(self._backend, device=self._name)
+        worker = WorkerProcess(self._models, device=self._name)
         self._refusal = None
         try:
             async with worker.running():
@@ -189,11 +212,21 @@ class Device:
         match event:
             case Ready(provenance=provenance):
                 log.info("the worker on %s (pid %s) is ready", self._name, worker.pid)
-                self._provenance = provenance
+                self._loaded = {"": provenance}
                 self._rest(worker)
             case LoadFailed(reason=reason):
                 log.warning("the worker on %s cannot load: %s", self._name, reason)
                 self._refusal = reason
+            case Loading():
+                run = self._run_of(event.job_id)
+                run.loading_since = self._now()
+                run.alarm.cancel()
+                worker.expect_event(within_s=self._limits.load_s)
+                run.job.notify()
+            case Loaded(models=models):
+                self._loaded = models
+                self._begin_anew(self._run_of(event.job_id))
+                worker.expect_event(within_s=self._limits.silence_s)
             case StepDone(step=step, steps=steps):
                 run = self._run_of(event.job_id)
                 run.watch.lap(step, steps, now=self._now())
@@ -210,11 +243,28 @@ class Device:
                 self._conclude(event.job_id, Cancelled())
                 self._rest(worker)
             case Failed(kind=kind, cause=cause):
-                failure = OutOfMemory if kind is FailureKind.MEMORY else RequestFailed
-                self._conclude(event.job_id, failure(cause))
+                self._conclude(event.job_id, _FAILURES[kind](cause))
                 self._rest(worker)
             case _:
                 assert_never(event)
+
+    def _begin_anew(self, run: Run) -> None:
+        now = self._now()
+        if run.loading_since is not None:
+            self._load_s[run.job.request.model] = now - run.loading_since
+
+        run.loading_since = None
+        run.alarm.cancel()
+        run.alarm = self._alarm(run.job)
+        run.watch = Stopwatch(started_at=now)
+        run.job.notify()
+
+    def _alarm(self, job: Job) -> asyncio.TimerHandle:
+        limit_s = self._limits.deadline_s
+
+        return asyncio.get_running_loop().call_later(
+            limit_s - job.spent_s, self.stop, DeadlineExceeded(seconds=limit_s)
+        )
 
     def _rest(self, worker: WorkerProcess) -> None:
         self.state = WorkerState.IDLE
@@ -260,7 +310,7 @@ class Device:
 
         self.state = WorkerState.RESTARTING if self.is_loaded else WorkerState.FAILED
         self._failures += 1
-        self._provenance = None
+        self._loaded = {}
         run, self.run = self.run, None
         if run is not None:
             run.alarm.cancel()

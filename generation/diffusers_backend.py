@@ -21,12 +21,14 @@ import transformers
 from generation.backend import BackendSpec, Finding, Watcher
 from generation.batching import Batching
 from generation.denoising import Denoiser
+from generation.device_memory import free_bytes, give_back_memory, memory_errors
 from generation.engine import OWN, Engine, Picture, Stage, choose_engine
-from generation.errors import BackendUnavailable, Cancelled
+from generation.errors import BackendUnavailable, Cancelled, OutOfMemory
 from generation.model_folder import (
     INDEX,
     check_model,
     content_revision,
+    count_weights,
     local_folder,
     not_found,
     root_cause,
@@ -41,6 +43,9 @@ DEFAULT_MODEL = "CompVis/stable-diffusion-v1-4"
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 _OFFLOADS = ("none", "model")
 _LIBRARIES = ("accelerate", "diffusers", "pillow", "transformers")
+_ROOM_TO_WORK_BYTES = 4 * 2**30
+"""Kept free beside the weights for making four images at once. An estimate: a model that turns out
+not to fit, or a request, has the others unloaded for it."""
 _NEEDED = {"prompt", "num_images_per_prompt", "generator", "callback_on_step_end"}
 
 
@@ -68,12 +73,22 @@ class DiffusersBackend:
         self._model = spec.model or DEFAULT_MODEL
         self._device = _best_device() if device == "auto" else device
         self._pipeline: Any = None
-        self._engine: Engine
+        self._engine: Engine | None = None
         self._batching = Batching()
         self._provenance: Provenance
 
     def check(self) -> Sequence[Finding]:
         return [self._check_device(), check_model(self._model, revision=self._spec.revision)]
+
+    def fits(self) -> bool:
+        self._require_device()
+        folder, _ = self._find_model()
+        with self._loading_errors():
+            weights = count_weights(folder, variant=self._variant) * self._dtype().itemsize
+
+        free = free_bytes("cpu" if self._offload == "model" else self._device)
+
+        return free is None or weights + _ROOM_TO_WORK_BYTES <= free
 
     def load(self) -> Provenance:
         for library in (diffusers, transformers):
@@ -83,7 +98,11 @@ class DiffusersBackend:
         torch.backends.cudnn.deterministic = True
         self._require_device()
         dtype = self._dtype()
-        with self._loading_errors(), ThreadPoolExecutor(1, "model-hash") as beside:
+        with (
+            self._loading_errors(),
+            memory_errors(),
+            ThreadPoolExecutor(1, "model-hash") as beside,
+        ):
             folder, on_hub = self._find_model()
             revision = None if on_hub else beside.submit(content_revision, folder)
             self._pipeline = diffusers.DiffusionPipeline.from_pretrained(
@@ -106,6 +125,13 @@ class DiffusersBackend:
 
         return self._provenance
 
+    def unload(self) -> None:
+        if self._pipeline is not None:
+            self._pipeline.remove_all_hooks()  # they hold the parts, if any are offloaded
+
+        self._pipeline = self._engine = None
+        give_back_memory()
+
     def generate(self, request: ImageRequest, watcher: Watcher) -> Made:
         def after_step(stage: Stage) -> None:
             watcher.step_done(stage.done, stage.total)
@@ -115,6 +141,7 @@ class DiffusersBackend:
         if watcher.cancelled:
             raise Cancelled
 
+        assert self._engine is not None, "load comes first"
         try:
             pictures, batch = self._batching.make(self._engine, request, after_step)
         finally:
@@ -144,6 +171,10 @@ class DiffusersBackend:
         variant = self._spec.options.get("variant")
 
         return None if variant is None else str(variant)
+
+    @property
+    def _offload(self) -> str:
+        return str(self._spec.options.get("offload", "none"))
 
     def _dtype(self) -> torch.dtype:
         if self._spec.dtype == "auto":
@@ -189,7 +220,7 @@ class DiffusersBackend:
             )
 
     def _place(self) -> None:
-        match self._spec.options.get("offload", "none"):
+        match self._offload:
             case "none":
                 self._pipeline.to(self._device)
             case "model":
@@ -203,7 +234,7 @@ class DiffusersBackend:
     def _loading_errors(self) -> Iterator[None]:
         try:
             yield
-        except BackendUnavailable:
+        except (BackendUnavailable, OutOfMemory):
             raise
         except Exception as exc:
             raise BackendUnavailable(

@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -52,7 +52,7 @@ class Executor:
 
     def __init__(
         self,
-        backend: BackendSpec,
+        models: Mapping[str, BackendSpec],
         *,
         devices: Sequence[str],
         limits: ExecutorLimits,
@@ -68,7 +68,7 @@ class Executor:
         self._devices = [
             Device(
                 name,
-                backend=backend,
+                models=models,
                 limits=limits,
                 line=self,
                 now=time.perf_counter,  # the demo turns the loop's clock, not this one
@@ -82,11 +82,15 @@ class Executor:
         cls,
         backend: BackendSpec,
         *,
+        more: Mapping[str, BackendSpec] | None = None,
         devices: Sequence[str] = ("cpu",),
         limits: ExecutorLimits | None = None,
         request_limits: Limits | None = None,
     ) -> AsyncIterator[Self]:
         """Start the workers; requests are taken at once and wait for the model to load.
+
+        backend: the default model. more: others, by the names that requests call them; each is
+        loaded when it is first asked for.
 
         On leaving, running jobs get their grace; then everything unfinished ends with Closing and
         the worker processes are gone.
@@ -96,7 +100,7 @@ class Executor:
 
         limits = limits or ExecutorLimits()
         executor = cls(
-            backend,
+            {"": backend, **(more or {})},
             devices=devices,
             limits=limits,
             request_limits=request_limits or Limits(),
@@ -198,6 +202,7 @@ class Executor:
                 return JobProgress(
                     state=JobState.RUNNING,
                     eta_s=device.free_in_s(),
+                    loading=device.run.loading_since is not None,
                     step=device.run.watch.step,
                     steps=device.run.watch.steps or job.request.steps,
                     preview=device.run.preview,
@@ -229,12 +234,12 @@ class Executor:
         except BackendUnavailable as exc:
             self._end_line(partial(BackendUnavailable, exc.reason))
 
-        for device in self._devices:
-            if device.state is WorkerState.IDLE:
-                if (job := self._line.take(self._may_run)) is None:
-                    break
+        while idle := [device for device in self._devices if device.state is WorkerState.IDLE]:
+            if (job := self._line.take(self._may_run)) is None:
+                break
 
-                device.start(job)
+            ready = [device for device in idle if device.holds(job.request.model)]
+            (ready or idle)[0].start(job)
 
         if not self._runs():
             self._nothing_runs.set()
@@ -278,7 +283,7 @@ class Executor:
 
     def _whole_s(self, request: ImageRequest, device: Device) -> float | None:
         """As this device is known, or while it has finished nothing, as another is."""
-        foretold = [other.pace.whole_s(request) for other in (device, *self._devices)]
+        foretold = [other.whole_s(request) for other in (device, *self._devices)]
 
         return next((seconds for seconds in foretold if seconds is not None), None)
 

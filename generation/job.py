@@ -24,6 +24,7 @@ class JobState(StrEnum):
 class JobProgress:
     """How a job stands at one moment.
 
+    loading: its model is being loaded; then it begins.
     position: place in the line while it waits; 1 is next.
     eta_s: seconds until its pictures are there, as far as measured; None when nothing is known.
         Left out of comparisons: time that passes is not a change.
@@ -33,6 +34,7 @@ class JobProgress:
     state: JobState
     position: int | None = None
     eta_s: float | None = field(default=None, compare=False)
+    loading: bool = False
     step: int = 0
     steps: int
     preview: Preview | None = None

@@ -1,5 +1,6 @@
 """What the executor and a worker process say to each other; pure, picklable."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -23,16 +24,31 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ready:
-    """The backend is loaded."""
+    """The default model is loaded."""
 
     provenance: Provenance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadFailed:
-    """The backend cannot be loaded; the process ends after saying so."""
+    """The default model cannot be loaded; the process ends after saying so."""
 
     reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loading:
+    """The job's model is not at hand, and loading it takes its time; Loaded follows."""
+
+    job_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """The job begins, or begins anew. `models` are all that are loaded now, by name."""
+
+    job_id: int
+    models: Mapping[str, Provenance]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +80,7 @@ class Stopped:
 class FailureKind(StrEnum):
     REQUEST = "request"
     MEMORY = "memory"
+    MODEL = "model"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,4 +93,6 @@ class Failed:
 
 
 ToWorker = Generate | Cancel
-FromWorker = Ready | LoadFailed | StepDone | PreviewDrawn | Finished | Stopped | Failed
+FromWorker = (
+    Ready | LoadFailed | Loading | Loaded | StepDone | PreviewDrawn | Finished | Stopped | Failed
+)

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import math
+import re
 from pathlib import Path
 
 from huggingface_hub import HfApi, try_to_load_from_cache
@@ -52,6 +54,49 @@ def content_revision(folder: Path) -> str:
         whole.update(f"{digest}  {file.relative_to(folder).as_posix()}\n".encode())
 
     return f"sha256:{whole.hexdigest()}"
+
+
+def count_weights(folder: Path, *, variant: str | None) -> int:
+    """How many numbers the model's parts hold, as far as their files say; reads headers only.
+
+    Parts in an older format than safetensors are counted as if of 4 bytes a number.
+    Raises OSError or ValueError for a folder that holds no readable model.
+    """
+    index = json.loads((folder / INDEX).read_bytes())
+    parts = [folder / name for name in index if not name.startswith("_")]
+
+    return sum(_weights_of(part, variant) for part in parts if part.is_dir())
+
+
+def _weights_of(part: Path, variant: str | None) -> int:
+    files = sorted(part.glob("*.safetensors"))
+    chosen = [file for file in files if _variant_of(file) == variant]
+    if chosen or files:
+        # A part of which there is no such variant is loaded without one.
+        return sum(
+            _numbers_in(file)
+            for file in chosen or [file for file in files if _variant_of(file) is None]
+        )
+
+    return sum(file.stat().st_size for file in part.glob("*.bin")) // 4
+
+
+def _variant_of(file: Path) -> str | None:
+    """ "fp16" of `model.fp16.safetensors` and of `model.fp16-00001-of-00002.safetensors`."""
+    middle = re.sub(r"-\d+-of-\d+$", "", file.stem).partition(".")[2]
+
+    return middle or None
+
+
+def _numbers_in(file: Path) -> int:
+    """A safetensors file begins with the length of its header, which is JSON."""
+    with file.open("rb") as content:
+        length = int.from_bytes(content.read(8), "little")
+        header = json.loads(content.read(length))
+
+    return sum(
+        math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__"
+    )
 
 
 def check_model(model: str, *, revision: str | None) -> Finding:

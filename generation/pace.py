@@ -60,6 +60,7 @@ class _Shape(NamedTuple):
     """What decides how long a step takes. A device that is not busy with one image makes four as
     fast, and attention grows faster than the picture, so times are kept for each."""
 
+    model: str
     width_px: int
     height_px: int
     images: int
@@ -157,10 +158,11 @@ class Pace:
         if runs is not None:
             return _quicker(runs)
 
-        if not self._runs:
+        of_model = [other for other in self._runs if other.model == shape.model]
+        if not of_model:
             return None
 
-        near = min(self._runs, key=lambda other: abs(other.work / shape.work - 1))
+        near = min(of_model, key=lambda other: abs(other.work / shape.work - 1))
         known = _quicker(self._runs[near])
 
         return _Times(
@@ -186,7 +188,11 @@ def _change(before_s: float, now_s: float) -> float:
 
 def _shape(request: ImageRequest) -> _Shape:
     return _Shape(
-        request.width_px, request.height_px, len(request.seeds), request.guidance_scale > 1
+        request.model,
+        request.width_px,
+        request.height_px,
+        len(request.seeds),
+        request.guidance_scale > 1,
     )
 
 

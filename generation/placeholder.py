@@ -55,6 +55,12 @@ class PlaceholderBackend:
             versions={"pillow": version("pillow")},
         )
 
+    def fits(self) -> bool:
+        return True
+
+    def unload(self) -> None:
+        """There is nothing to give back."""
+
     def generate(self, request: ImageRequest, watcher: Watcher) -> Made:
         for step in range(1, request.steps + 1):
             self._think(watcher)

@@ -28,6 +28,8 @@ class ImageRequest:
     guidance_scale: float = 7.5
     width_px: int = 512
     height_px: int = 512
+    model: str = ""
+    """One of those that are offered by name; empty is the default."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +94,8 @@ class Limits:
     max_guidance: float = 20.0
     sizes_px: tuple[tuple[int, int], ...] = ((512, 512), (768, 512), (512, 768))
     max_images: int = 4
+    models: tuple[str, ...] = ()
+    """Names of models beside the default."""
 
 
 def clean_prompt(text: str) -> str:
@@ -157,6 +161,7 @@ def _problems(request: ImageRequest, limits: Limits) -> list[InvalidRequest]:
             guidance,
         ),
         (size in limits.sizes_px, "size", "{}x{}".format(*size), sizes),
+        (request.model in ("", *limits.models), "model", request.model, ", ".join(limits.models)),
     ]
 
     return [

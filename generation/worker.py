@@ -8,11 +8,12 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import TypeAlias, assert_never
 
-from generation.backend import Backend, BackendSpec, open_backend
+from generation.backend import Backend, BackendSpec
 from generation.errors import BackendUnavailable, Cancelled, OutOfMemory
 from generation.messages import (
     Cancel,
@@ -21,16 +22,19 @@ from generation.messages import (
     Finished,
     FromWorker,
     Generate,
+    Loaded,
     LoadFailed,
+    Loading,
     PreviewDrawn,
     Ready,
     StepDone,
     Stopped,
     ToWorker,
 )
+from generation.model_shelf import ModelShelf
 from generation.pace import Stopwatch
 from generation.preview import PreviewBudget
-from generation.request import Preview
+from generation.request import Made, Preview
 
 log = logging.getLogger(__name__)
 
@@ -39,10 +43,13 @@ _PR_SET_PDEATHSIG = 1  # from <sys/prctl.h>
 Pipe: TypeAlias = "Connection[FromWorker, ToWorker]"  # generic for type checkers only
 
 
-def serve(spec: BackendSpec, device: str, pipe: Pipe) -> None:
-    """Load the backend, then serve jobs until the process is killed or the parent is gone.
+def serve(models: Mapping[str, BackendSpec], device: str, pipe: Pipe) -> None:
+    """Load the default model, then serve jobs until the process is killed or the parent is gone.
 
-    This thread is the only one that touches the backend or writes to the pipe; a second one
+    models: what may be asked for, by name; the empty name is the default's. The others are loaded
+    when they are asked for.
+
+    This thread is the only one that touches a backend or writes to the pipe; a second one
     reads the pipe, so that a cancellation arrives while a picture is being made.
     """
     _die_with_the_parent()
@@ -51,11 +58,12 @@ def serve(spec: BackendSpec, device: str, pipe: Pipe) -> None:
 
     inbox = _Inbox(pipe)
     threading.Thread(target=inbox.read_forever, name="pipe-reader", daemon=True).start()
-    backend = _load(spec, device, pipe)
+    shelf = ModelShelf(models, device=device)
     budget = PreviewBudget()
-    while backend is not None:
+    serving = _load_default(shelf, device, pipe)
+    while serving:
         job = inbox.jobs.get()
-        pipe.send(_serve_one(backend, job, _Watcher(job.job_id, inbox, pipe, budget)))
+        pipe.send(_serve_one(shelf, job, partial(_Watcher, job.job_id, inbox, pipe, budget), pipe))
 
 
 class _Inbox:
@@ -121,28 +129,35 @@ class _Watcher:
         self._budget.spend(time.perf_counter() - began, now=began)
 
 
-def _load(spec: BackendSpec, device: str, pipe: Pipe) -> Backend | None:
+def _load_default(shelf: ModelShelf, device: str, pipe: Pipe) -> bool:
     try:
-        backend = open_backend(spec, device=device)
-        provenance = backend.load()
+        shelf.take("")
     except BackendUnavailable as exc:
         pipe.send(LoadFailed(reason=exc.reason))
-        return None
+        return False
+    except OutOfMemory as exc:
+        pipe.send(LoadFailed(reason=f"The model does not fit on {device}: {exc.cause}"))
+        return False
     except Exception as exc:
-        log.exception("loading %s on %s failed", spec.kind, device)
-        pipe.send(LoadFailed(reason=f"Loading {spec.kind} on {device} failed: {_summary(exc)}"))
-        return None
+        log.exception("loading the model on %s failed", device)
+        pipe.send(LoadFailed(reason=f"Loading the model on {device} failed: {_summary(exc)}"))
+        return False
 
-    pipe.send(Ready(provenance=provenance))
+    pipe.send(Ready(provenance=shelf.loaded()[""]))
 
-    return backend
+    return True
 
 
-def _serve_one(backend: Backend, job: Generate, watcher: _Watcher) -> FromWorker:
+def _serve_one(
+    shelf: ModelShelf, job: Generate, new_watcher: Callable[[], _Watcher], pipe: Pipe
+) -> FromWorker:
     try:
-        made = backend.generate(job.request, watcher)
+        made = _made(shelf, job, new_watcher, pipe)
     except Cancelled:
         return Stopped(job_id=job.job_id)
+    except BackendUnavailable as exc:
+        log.warning("the model %s cannot be loaded: %s", job.request.model, exc.reason)
+        return Failed(job_id=job.job_id, kind=FailureKind.MODEL, cause=exc.reason)
     except OutOfMemory as exc:
         return Failed(job_id=job.job_id, kind=FailureKind.MEMORY, cause=exc.cause)
     except Exception as exc:
@@ -150,6 +165,34 @@ def _serve_one(backend: Backend, job: Generate, watcher: _Watcher) -> FromWorker
         return Failed(job_id=job.job_id, kind=FailureKind.REQUEST, cause=_summary(exc))
 
     return Finished(job_id=job.job_id, made=made)
+
+
+def _made(
+    shelf: ModelShelf, job: Generate, new_watcher: Callable[[], _Watcher], pipe: Pipe
+) -> Made:
+    """Made by the model that was asked for; with the others unloaded, if nothing less will do."""
+    backend = _backend(shelf, job, pipe)
+    try:
+        return backend.generate(job.request, new_watcher())
+    except OutOfMemory:
+        if not shelf.unload_others(job.request.model):
+            raise
+
+    pipe.send(Loaded(job_id=job.job_id, models=shelf.loaded()))
+
+    return backend.generate(job.request, new_watcher())
+
+
+def _backend(shelf: ModelShelf, job: Generate, pipe: Pipe) -> Backend:
+    model = job.request.model
+    if shelf.holds(model):
+        return shelf.take(model)
+
+    pipe.send(Loading(job_id=job.job_id))
+    try:
+        return shelf.take(model)
+    finally:
+        pipe.send(Loaded(job_id=job.job_id, models=shelf.loaded()))
 
 
 def _summary(exc: BaseException) -> str:

@@ -5,7 +5,7 @@ import logging
 import multiprocessing
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
@@ -32,12 +32,12 @@ class WorkerProcess:
     when the thread that started it ends.
     """
 
-    def __init__(self, spec: BackendSpec, *, device: str) -> None:
+    def __init__(self, models: Mapping[str, BackendSpec], *, device: str) -> None:
         self.device = device
         self.pid: int | None = None
         self.ending = ""
         """Why the process ended, as a phrase; empty while it lives."""
-        self._spec = spec
+        self._models = models
         self._loop = asyncio.get_running_loop()
         self._events: asyncio.Queue[FromWorker | None] = asyncio.Queue()
         self._gone = asyncio.Event()
@@ -99,7 +99,7 @@ class WorkerProcess:
         ours, theirs = context.Pipe()
         name = f"gpu-worker-{self.device}"
         process = context.Process(
-            target=serve, args=(self._spec, self.device, theirs), name=name, daemon=True
+            target=serve, args=(self._models, self.device, theirs), name=name, daemon=True
         )
         try:
             process.start()

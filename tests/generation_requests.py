@@ -15,9 +15,10 @@ def a_request(
     seeds: tuple[int, ...] = (1, 2, 3, 4),
     steps: int = 3,
     side_px: int = 512,
+    model: str = "",
 ) -> ImageRequest:
     return ImageRequest(
-        prompt=prompt, seeds=seeds, steps=steps, width_px=side_px, height_px=side_px
+        prompt=prompt, seeds=seeds, steps=steps, width_px=side_px, height_px=side_px, model=model
     )
 
 

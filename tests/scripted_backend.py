@@ -20,11 +20,20 @@ ENDLESS = 1_000_000
 _LOOK_S = 0.002
 
 
-def scripted(folder: Path, *, load: str = "at once") -> BackendSpec:
-    """Loads as told: "at once", "refuse", "die", "hang", or "after FILE" in the folder."""
+_LOADED: list[str] = []
+"""The models that this process holds."""
+
+
+def scripted(
+    folder: Path, *, model: str = "script", load: str = "at once", room: int = 9, claim: int = 9
+) -> BackendSpec:
+    """Loads as told: "at once", "refuse", "die", "hang", "after FILE" in the folder, or "when FILE"
+    is there. There is room for so many models, and it claims that there is for `claim`.
+    """
     return BackendSpec(
         kind="tests.scripted_backend:ScriptedBackend",
-        options={"folder": str(folder), "load": load},
+        model=model,
+        options={"folder": str(folder), "load": load, "room": room, "claim": claim},
     )
 
 
@@ -37,7 +46,7 @@ class ScriptedBackend:
     seize     the same, and lets no other thread run
     die       dies of SIGKILL after a step
     die-once  the same, unless it did before
-    raise     raises; `memory` raises OutOfMemory
+    raise     raises; `memory` raises OutOfMemory, and `crowded` does beside other models
     spoil     takes its time for its steps, and raises when it is to draw a preview
     """
 
@@ -45,6 +54,8 @@ class ScriptedBackend:
         self._folder = Path(str(spec.options["folder"]))
         self._load = str(spec.options["load"])
         self._device = device
+        self._model = spec.model
+        self._room, self._claim = int(spec.options["room"]), int(spec.options["claim"])
 
     def check(self) -> Sequence[Finding]:
         if self._load == "refuse":
@@ -58,7 +69,19 @@ class ScriptedBackend:
 
         return [Finding(subject="model", ok=True, detail="scripted")]
 
+    def fits(self) -> bool:
+        return len(_LOADED) < self._claim
+
+    def unload(self) -> None:
+        if self._model in _LOADED:
+            _LOADED.remove(self._model)
+            self._note(f"-{self._model}")
+
     def load(self) -> Provenance:
+        self._note(f"+{self._model}")
+        if len(_LOADED) >= self._room:
+            raise OutOfMemory("by the script")
+
         match self._load.split():
             case ["refuse"]:
                 raise BackendUnavailable("The script says that there is no model.")
@@ -71,13 +94,18 @@ class ScriptedBackend:
             case ["after", name]:
                 if not (self._folder / name).exists():
                     raise BackendUnavailable(f"The file {name} is not there.")
+            case ["when", name]:
+                while not (self._folder / name).exists():
+                    time.sleep(_LOOK_S)
+
+        _LOADED.append(self._model)
 
         return self._provenance()
 
     def _provenance(self) -> Provenance:
         return Provenance(
             backend="scripted",
-            model="script",
+            model=self._model,
             revision="1",
             scheduler="none",
             device=self._device,
@@ -130,6 +158,10 @@ class ScriptedBackend:
     def _spoil(self) -> bytes:
         raise ZeroDivisionError("by the script")
 
+    def _note(self, line: str) -> None:
+        with (self._folder / "models").open("a", encoding="utf-8") as notes:
+            notes.write(f"{line}\n")
+
     def _perhaps_fail(self, line: str) -> None:
         died_before = self._folder / "died"
         match line:
@@ -141,4 +173,6 @@ class ScriptedBackend:
             case "raise":
                 raise ZeroDivisionError("by the script")
             case "memory":
+                raise OutOfMemory("by the script")
+            case "crowded" if len(_LOADED) > 1:
                 raise OutOfMemory("by the script")

@@ -1,0 +1,170 @@
+"""What a model weighs, what is free, and that unloading gives it back."""
+
+import gc
+import os
+import subprocess
+import sys
+import weakref
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+from diffusers import UNet2DConditionModel
+from safetensors.torch import save_file
+
+from generation import diffusers_backend
+from generation.backend import BackendSpec
+from generation.device_memory import available_bytes
+from generation.diffusers_backend import DiffusersBackend
+from generation.errors import BackendUnavailable
+from generation.model_folder import count_weights
+from tests.generation_requests import Onlooker, a_request
+from tests.generation_tiny_model import SIDE_PX, save_tiny_model
+
+MIB = 2**20
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tiny, but for a UNet of about 100 MB, whose coming and going shows."""
+    folder = save_tiny_model(tmp_path_factory.mktemp("model"))
+    UNet2DConditionModel(
+        block_out_channels=(128, 256),
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        cross_attention_dim=8,
+        attention_head_dim=8,
+        layers_per_block=2,
+        sample_size=SIDE_PX // 2,
+    ).save_pretrained(folder / "unet")
+
+    return folder
+
+
+def backend_of(model: Path, **options: str) -> DiffusersBackend:
+    spec = BackendSpec(kind="diffusers", model=str(model), options=options)
+
+    return DiffusersBackend(spec, device="cpu")
+
+
+def resident_mb() -> float:
+    gc.collect()
+
+    return psutil.Process().memory_info().rss / MIB
+
+
+@pytest.mark.parametrize("offload", ["none", "model"])
+def test_unloading_gives_the_memory_back(model: Path, offload: str) -> None:
+    backend = backend_of(model, offload=offload)
+    weights_mb = 4 * count_weights(model, variant=None) / MIB
+    for _ in range(2):
+        backend.load()
+        unet = weakref.ref(backend._pipeline.unet)
+        backend.generate(a_request("a fox", steps=1, side_px=SIDE_PX), Onlooker())
+        before_mb = resident_mb()
+
+        backend.unload()
+
+        assert unet() is None
+        assert before_mb - resident_mb() > 0.8 * weights_mb
+
+
+def test_the_weights_are_counted_without_reading_them(model: Path) -> None:
+    backend = backend_of(model)
+    backend.load()
+    parts = (backend._pipeline.unet, backend._pipeline.vae, backend._pipeline.text_encoder)
+
+    assert count_weights(model, variant=None) == sum(
+        tensor.numel() for part in parts for tensor in part.state_dict().values()
+    )
+
+
+def test_only_the_variant_that_is_loaded_counts(tmp_path: Path) -> None:
+    (tmp_path / "model_index.json").write_text('{"_class_name": "X", "unet": ["a", "B"]}')
+    part = tmp_path / "unet"
+    part.mkdir()
+    save_file({"w": torch.zeros(2, 5)}, part / "model-00001-of-00002.safetensors")
+    save_file({"v": torch.zeros(7)}, part / "model-00002-of-00002.safetensors")
+    save_file({"w": torch.zeros(3)}, part / "model.fp16.safetensors")
+    (part / "model.bin").write_bytes(bytes(400))
+
+    assert count_weights(tmp_path, variant=None) == 17
+    assert count_weights(tmp_path, variant="fp16") == 3
+    assert count_weights(tmp_path, variant="int8") == 17  # diffusers loads it without a variant
+
+
+def test_a_part_in_the_older_format_counts_by_its_size(tmp_path: Path) -> None:
+    (tmp_path / "model_index.json").write_text('{"_class_name": "X", "unet": ["a", "B"]}')
+    (tmp_path / "unet").mkdir()
+    (tmp_path / "unet" / "model.bin").write_bytes(bytes(400))
+
+    assert count_weights(tmp_path, variant=None) == 100
+
+
+def test_a_model_fits_where_its_weights_and_its_work_do(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needed = 4 * count_weights(model, variant=None) + diffusers_backend._ROOM_TO_WORK_BYTES
+    for free, fits in ((needed, True), (needed - 1, False), (None, True)):
+        monkeypatch.setattr(diffusers_backend, "free_bytes", lambda device, free=free: free)
+
+        assert backend_of(model).fits() is fits
+
+
+def test_whether_a_model_fits_that_is_not_there_is_a_sentence() -> None:
+    with pytest.raises(BackendUnavailable, match="/nowhere does not exist"):
+        backend_of(Path("/nowhere")).fits()
+
+
+LOAD_IN_LITTLE_MEMORY = """
+import resource, sys
+from pathlib import Path
+from generation.errors import OutOfMemory
+from tests.test_model_memory import backend_of, resident_mb
+
+backend = backend_of(Path(sys.argv[1]))
+backend.load()  # also imports what it needs
+backend.unload()
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 2**25, -1))
+try:
+    backend.load()
+except OutOfMemory as exc:
+    print("out of memory:", exc.cause)
+
+backend.unload()
+resource.setrlimit(resource.RLIMIT_AS, (-1, -1))
+print("then:", backend.load().model)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits its memory as Linux does")
+def test_a_load_that_runs_out_of_memory_says_so_and_can_be_tried_again(model: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD_IN_LITTLE_MEMORY, str(model)],
+        cwd=Path(__file__).parent.parent,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert "out of memory: " in done.stdout, done.stderr
+    assert "then: tiny-model" in done.stdout
+
+
+def test_main_memory_is_what_the_machine_has_left_or_what_a_container_may_use(
+    tmp_path: Path,
+) -> None:
+    meminfo, cgroup = tmp_path / "meminfo", tmp_path
+    meminfo.write_text("MemTotal: 9000 kB\nMemAvailable: 4000 kB\n")
+    assert available_bytes(meminfo=meminfo, cgroup=cgroup) == 4_096_000
+
+    (cgroup / "memory.max").write_text("3000000\n")
+    (cgroup / "memory.current").write_text("1000000\n")
+    assert available_bytes(meminfo=meminfo, cgroup=cgroup) == 2_000_000
+
+    (cgroup / "memory.max").write_text("max\n")
+    assert available_bytes(meminfo=meminfo, cgroup=cgroup) == 4_096_000
+    assert available_bytes(meminfo=tmp_path / "none") is None

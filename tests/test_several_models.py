@@ -1,0 +1,245 @@
+"""One worker serves several models: those that fit stay loaded, and nobody's request is lost."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from generation.device import WorkerState
+from generation.errors import (
+    BackendUnavailable,
+    Cancelled,
+    DeadlineExceeded,
+    InvalidRequest,
+    OutOfMemory,
+)
+from generation.executor import Executor, ExecutorLimits
+from generation.pace import Pace, Stopwatch
+from generation.request import Limits, Provenance
+from tests.generation_requests import a_request, progress_when, worker_when
+from tests.scripted_backend import scripted
+
+ALICE, BOB = 1, 2
+NAMES = ("red", "green")
+OFFERED = Limits(models=NAMES)
+
+
+@asynccontextmanager
+async def serving(
+    folder: Path,
+    *,
+    devices: tuple[str, ...] = ("cpu",),
+    limits: ExecutorLimits | None = None,
+    room: int = 9,
+    claim: int = 9,
+    load: str = "at once",
+) -> AsyncIterator[Executor]:
+    """A default, which loads at once, and two others, which load as told."""
+    more = {name: scripted(folder, model=name, load=load, room=room, claim=claim) for name in NAMES}
+    default = scripted(folder, model="default", room=room, claim=claim)
+    async with Executor.open(
+        default, more=more, devices=devices, limits=limits, request_limits=OFFERED
+    ) as executor:
+        yield executor
+
+
+async def made_by(executor: Executor, *models: str) -> list[Provenance]:
+    """What made a request for each of these models, one after the other."""
+    return [
+        (await executor.submit(a_request(model=model), owner=ALICE).result()).provenance
+        for model in models
+    ]
+
+
+async def workers_idle(executor: Executor) -> None:
+    while any(worker.state is not WorkerState.IDLE for worker in executor.status().workers):  # noqa: ASYNC110
+        await asyncio.sleep(0.01)  # nobody announces a worker's state: people wait for jobs
+
+
+def noted(folder: Path) -> list[str]:
+    """Which models were loaded (+) and unloaded (-), in order."""
+    return (folder / "models").read_text(encoding="utf-8").split()
+
+
+async def test_each_request_is_made_by_the_model_that_it_names(tmp_path: Path) -> None:
+    async with serving(tmp_path) as executor:
+        made = await made_by(executor, "green", "", "red", "green")
+
+    assert [provenance.model for provenance in made] == ["green", "default", "red", "green"]
+
+
+async def test_a_model_is_loaded_when_it_is_first_asked_for_and_stays(tmp_path: Path) -> None:
+    async with serving(tmp_path) as executor:
+        await worker_when(executor, WorkerState.IDLE)
+        assert noted(tmp_path) == ["+default"]
+
+        await made_by(executor, "red", "", "red", "")
+
+        assert noted(tmp_path) == ["+default", "+red"]
+        assert executor.status().workers[0].models == ("default (1)", "red (1)")
+
+
+async def test_what_was_not_asked_for_the_longest_makes_room(tmp_path: Path) -> None:
+    async with serving(tmp_path, room=2, claim=2) as executor:
+        await made_by(executor, "red", "", "green", "")
+
+        assert noted(tmp_path) == ["+default", "+red", "-red", "+green"]
+        assert executor.status().workers[0].models == ("default (1)", "green (1)")
+
+
+async def test_one_that_turns_out_not_to_fit_is_loaded_alone(tmp_path: Path) -> None:
+    async with serving(tmp_path, room=1, claim=9) as executor:
+        [made] = await made_by(executor, "red")
+
+        assert made.model == "red"
+        assert noted(tmp_path) == ["+default", "+red", "-default", "+red"]
+        assert executor.status().workers[0].restarts == 0
+
+
+async def test_one_that_fits_not_even_alone_fails_its_request_and_no_other(tmp_path: Path) -> None:
+    default = scripted(tmp_path, model="default")
+    huge = scripted(tmp_path, model="red", room=0)
+    async with Executor.open(default, more={"red": huge}, request_limits=OFFERED) as executor:
+        with pytest.raises(OutOfMemory):
+            await made_by(executor, "red")
+
+        [made] = await made_by(executor, "")
+
+        assert made.model == "default"
+        assert executor.status().workers[0].restarts == 0
+
+
+async def test_one_that_cannot_be_had_fails_its_request_and_no_other(tmp_path: Path) -> None:
+    async with serving(tmp_path, load="refuse") as executor:
+        with pytest.raises(BackendUnavailable, match="there is no model"):
+            await made_by(executor, "red")
+
+        [made] = await made_by(executor, "")
+
+        assert made.model == "default"
+        assert noted(tmp_path) == ["+default", "+red"]
+        assert executor.status().workers[0].restarts == 0
+
+
+async def test_a_request_that_does_not_fit_beside_other_models_has_them_unloaded(
+    tmp_path: Path,
+) -> None:
+    async with serving(tmp_path) as executor:
+        await made_by(executor, "red")
+        result = await executor.submit(a_request("crowded"), owner=ALICE).result()
+
+        assert result.provenance.model == "default"
+        assert noted(tmp_path)[-1] == "-red"
+        assert executor.status().workers[0].models == ("default (1)",)
+
+
+async def test_a_model_that_is_not_offered_is_refused_with_those_that_are(tmp_path: Path) -> None:
+    async with serving(tmp_path) as executor:
+        with pytest.raises(InvalidRequest, match=r"model is 'blue'; allowed is red, green\."):
+            executor.submit(a_request(model="blue"), owner=ALICE)
+
+
+async def test_whoever_waits_for_a_model_to_load_sees_that_it_does(tmp_path: Path) -> None:
+    async with serving(tmp_path, load="when ready") as executor:
+        job = executor.submit(a_request(model="red"), owner=ALICE)
+        loading = await progress_when(job, lambda progress: progress.loading)
+        assert (loading.step, loading.eta_s) == (0, None)
+
+        (tmp_path / "ready").touch()
+        await progress_when(job, lambda progress: not progress.loading)
+        await job.result()
+
+
+async def test_loading_is_neither_silence_nor_running_time(tmp_path: Path) -> None:
+    limits = ExecutorLimits(silence_s=0.3, deadline_s=0.3, grace_s=0)
+    async with serving(tmp_path, load="when ready", limits=limits) as executor:
+        job = executor.submit(a_request(model="red"), owner=ALICE)
+        await progress_when(job, lambda progress: progress.loading)
+        await asyncio.sleep(0.6)
+        assert job.progress.loading
+
+        (tmp_path / "ready").touch()
+        result = await job.result()
+
+        assert result.seconds < 0.3
+        assert executor.status().workers[0].restarts == 0
+
+
+async def test_the_deadline_holds_after_loading_as_ever(tmp_path: Path) -> None:
+    limits = ExecutorLimits(deadline_s=0.3, grace_s=0)
+    async with serving(tmp_path, limits=limits) as executor:
+        job = executor.submit(a_request("until never", model="red"), owner=ALICE)
+
+        with pytest.raises(DeadlineExceeded):
+            await job.result()
+
+
+async def test_a_load_that_takes_too_long_is_ended(tmp_path: Path) -> None:
+    limits = ExecutorLimits(load_s=3, retry_s=0.01, grace_s=0)
+    async with serving(tmp_path, load="hang", limits=limits) as executor:
+        await worker_when(executor, WorkerState.IDLE)
+        job = executor.submit(a_request(model="red"), owner=ALICE)
+        await progress_when(job, lambda progress: progress.position == 1)
+
+        last_error = executor.status().workers[0].last_error
+        assert last_error is not None
+        assert "it said nothing for 3 s" in last_error
+
+
+async def test_cancelling_while_a_model_loads_ends_the_request_and_keeps_the_model(
+    tmp_path: Path,
+) -> None:
+    async with serving(tmp_path, load="when ready") as executor:
+        job = executor.submit(a_request(model="red"), owner=ALICE)
+        await progress_when(job, lambda progress: progress.loading)
+        job.cancel()
+        (tmp_path / "ready").touch()
+
+        with pytest.raises(Cancelled):
+            await job.result()
+
+        await made_by(executor, "red")
+        assert noted(tmp_path) == ["+default", "+red"]
+
+
+async def test_a_request_goes_to_the_worker_that_has_its_model(tmp_path: Path) -> None:
+    async with serving(tmp_path, devices=("cpu:0", "cpu:1")) as executor:
+        await workers_idle(executor)
+        busy = executor.submit(a_request("until go"), owner=ALICE)
+        [elsewhere] = [
+            (await executor.submit(a_request(model="red"), owner=BOB).result()).provenance
+        ]
+        (tmp_path / "go").touch()
+        await busy.result()
+        again = await made_by(executor, "red", "red")
+
+    assert {provenance.device for provenance in again} == {elsewhere.device}
+    assert noted(tmp_path).count("+red") == 1
+
+
+async def test_how_long_it_takes_is_learnt_for_each_model(tmp_path: Path) -> None:
+    async with serving(tmp_path) as executor:
+        await made_by(executor, "", "red")
+        busy = executor.submit(a_request("until go"), owner=BOB)
+        known = executor.submit(a_request(model="red"), owner=ALICE)
+        unknown = executor.submit(a_request(model="green"), owner=ALICE)
+        await progress_when(busy, lambda progress: progress.step > 1)
+
+        assert executor.status().workers[0].models == ("default (1)", "red (1)")
+        assert known.progress.position == 1
+        assert unknown.progress.eta_s is None  # neither loading nor making it was ever measured
+        (tmp_path / "go").touch()
+
+
+def test_one_models_pace_says_nothing_of_anothers() -> None:
+    pace = Pace()
+    request = a_request(steps=2)
+    watch = Stopwatch(started_at=0.0)
+    watch.lap(1, 2, now=1.0)
+    watch.lap(2, 2, now=2.0)
+    pace.learn(request, watch, finished_at=3.0)
+
+    assert pace.whole_s(request) == pytest.approx(3.0)
+    assert pace.whole_s(a_request(steps=2, model="red")) is None
