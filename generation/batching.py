@@ -61,7 +61,14 @@ class _Overall:
 
     done: int
     total: int
-    latents: Any
+    batch: Stage
+
+    @property
+    def latents(self) -> Any:
+        return self.batch.latents
+
+    def expected(self) -> Any:
+        return self.batch.expected()
 
 
 class _Steps:
@@ -81,7 +88,7 @@ class _Steps:
     def count(self, stage: Stage) -> None:
         self._done += 1
         total = self._in_vain + stage.total * self._batches
-        self._after_step(_Overall(done=self._done, total=total, latents=stage.latents))
+        self._after_step(_Overall(done=self._done, total=total, batch=stage))
 
 
 def _made(engine: Engine, request: ImageRequest, batch: int, steps: _Steps) -> list[Picture]:

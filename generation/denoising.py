@@ -167,12 +167,15 @@ class Run:
         )
         noise = randn_tensor(shape, generators, torch.device(engine.device), dtype)
         self.latents = noise * self._scheduler.init_noise_sigma
+        self._seen: tuple[Any, Any, Any] | None = None  # the latest step's sample, noise and time
 
     def step(self) -> None:
         """Predict the noise and take some of it away."""
         with torch.no_grad():
             time = self._host_times[self.done]
-            noise = self._predicted_noise(time)
+            sample = self._scheduler.scale_model_input(self.latents, time)
+            noise = self._predicted_noise(sample)
+            self._seen = sample, noise, time
             self.latents = self._scheduler.step(
                 noise, time, self.latents, **self._extra, return_dict=False
             )[0]
@@ -205,9 +208,31 @@ class Run:
 
         return torch.cat([self._engine._decode(row) for row in latents.split(1)]), True
 
-    def _predicted_noise(self, time: Any) -> Any:
-        """[images, channels, height, width]; the time is the scheduler's, on the host."""
-        sample = self._scheduler.scale_model_input(self.latents, time)
+    def expected(self) -> Any:
+        """What the latents are expected to become, judged by the latest step; shaped as they are.
+
+        None before the first step, and for a scheduler that keeps no record of its noise. To a UNet
+        every scheduler's sample looks alike, a part of signal and one of noise, whose squares add
+        to one (DDIM: Song, Meng and Ermon, 2020; v: Salimans and Ho, 2022).
+        """
+        if self._seen is None or not hasattr(self._scheduler, "alphas_cumprod"):
+            return None
+
+        sample, predicted, time = self._seen
+        share = float(self._scheduler.alphas_cumprod[round(float(time))])
+        signal, noise = share**0.5, (1 - share) ** 0.5
+        match self._scheduler.config.prediction_type:
+            case "epsilon":
+                return (sample - noise * predicted) / max(signal, 1e-4)
+            case "v_prediction":
+                return signal * sample - noise * predicted
+            case "sample":
+                return predicted
+            case _:
+                return None
+
+    def _predicted_noise(self, sample: Any) -> Any:
+        """[images, channels, height, width], for a sample scaled as the UNet wants it."""
         noise = self._unet(
             torch.cat([sample, sample]) if self._guided else sample,
             self._times[self.done],

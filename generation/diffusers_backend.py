@@ -24,6 +24,7 @@ from generation.denoising import Denoiser
 from generation.device_memory import free_bytes, give_back_memory, memory_errors
 from generation.engine import OWN, Engine, Picture, Stage, choose_engine
 from generation.errors import BackendUnavailable, Cancelled, OutOfMemory
+from generation.latent_preview import LatentColours, LatentPreviews
 from generation.model_folder import (
     INDEX,
     check_model,
@@ -43,6 +44,7 @@ DEFAULT_MODEL = "CompVis/stable-diffusion-v1-4"
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 _OFFLOADS = ("none", "model")
 _LIBRARIES = ("accelerate", "diffusers", "pillow", "transformers")
+_PREVIEWS = ("auto", "always", "never")
 _ROOM_TO_WORK_BYTES = 4 * 2**30
 """Kept free beside the weights for making four images at once. An estimate: a model that turns out
 not to fit, or a request, has the others unloaded for it."""
@@ -59,6 +61,9 @@ class DiffusersBackend:
     spec.dtype: "auto" is float16 on a GPU and float32 elsewhere.
     options: `variant` names the files to load ("fp16"). `offload` is "none", or "model" for a
         model that does not fit: accelerate then keeps on the device only the part at work.
+        `preview` shows how far images are: "always", "never", or "auto", which does not where the
+        model's own safety checker may withhold them in the end; with the own engine only. What
+        it needs to know of the model is kept in the folder `preview_factors`.
 
     The same request on the same device with the same versions makes the same bytes. The same
     seed alone and among others differs by rounding, so `versions["batch"]` says how many images
@@ -75,6 +80,7 @@ class DiffusersBackend:
         self._pipeline: Any = None
         self._engine: Engine | None = None
         self._batching = Batching()
+        self._previews: LatentPreviews | None = None
         self._provenance: Provenance
 
     def check(self) -> Sequence[Finding]:
@@ -123,6 +129,8 @@ class DiffusersBackend:
                 versions={**_versions(), "engine": self._engine.name},
             )
 
+        self._previews = self._open_previews(self._provenance.revision)
+
         return self._provenance
 
     def unload(self) -> None:
@@ -133,10 +141,19 @@ class DiffusersBackend:
         give_back_memory()
 
     def generate(self, request: ImageRequest, watcher: Watcher) -> Made:
+        latest: Stage | None = None
+        ahead = _OneStepAhead(self._device)
+
         def after_step(stage: Stage) -> None:
+            nonlocal latest
+            latest = stage
+            ahead.wait()
             watcher.step_done(stage.done, stage.total)
             if watcher.cancelled:
                 raise Cancelled
+
+            if self._previews is not None:
+                self._previews.offer(stage, watcher)
 
         if watcher.cancelled:
             raise Cancelled
@@ -146,6 +163,9 @@ class DiffusersBackend:
             pictures, batch = self._batching.make(self._engine, request, after_step)
         finally:
             self._pipeline.maybe_free_model_hooks()  # a run that ended early left its part loaded
+
+        if self._previews is not None and latest is not None:
+            self._previews.learn(latest, pictures)
 
         with ThreadPoolExecutor(len(pictures), "png") as threads:
             images = tuple(threads.map(_finished, pictures, request.seeds))
@@ -157,6 +177,23 @@ class DiffusersBackend:
         made_by = replace(self._provenance, versions={**self._provenance.versions, **facts})
 
         return Made(images=images, provenance=made_by)
+
+    def _open_previews(self, revision: str) -> LatentPreviews | None:
+        choice = self._spec.options.get("preview", "auto")
+        if choice not in _PREVIEWS:
+            raise BackendUnavailable(f"preview is {choice!r}; allowed is {', '.join(_PREVIEWS)}.")
+
+        if choice == "never" or not isinstance(self._engine, Denoiser):
+            return None
+
+        if choice == "auto" and getattr(self._pipeline, "safety_checker", None) is not None:
+            log.info("%s has a safety checker, so there are no previews", self._model)
+            return None
+
+        folder = self._spec.options.get("preview_factors")
+        file = None if folder is None else Path(str(folder)) / f"{revision}.json"
+
+        return LatentPreviews(LatentColours(file), device=self._device)
 
     def _open_engine(self, folder: Path) -> Engine:
         choice = choose_engine(json.loads((folder / INDEX).read_bytes()))
@@ -249,6 +286,30 @@ class DiffusersBackend:
             return Finding(subject="device", ok=False, detail=exc.reason)
 
         return Finding(subject="device", ok=True, detail=_device_name(self._device))
+
+
+class _OneStepAhead:
+    """Keeps the host from running away from a GPU, which does later what it was told.
+
+    A step that is told of would be one that was only asked for, and a request would end many
+    steps after it was cancelled. One step ahead is enough to keep the GPU busy.
+    """
+
+    def __init__(self, device: str) -> None:
+        self._device = device
+        self._before: Any = None
+
+    def wait(self) -> None:
+        """Call it after each step: returns once the one before is done."""
+        if not self._device.startswith("cuda"):
+            return
+
+        asked = torch.cuda.Event(blocking=True)
+        asked.record(torch.cuda.current_stream(self._device))
+        if self._before is not None:
+            self._before.synchronize()
+
+        self._before = asked
 
 
 def _finished(picture: Picture, seed: int) -> GeneratedImage:

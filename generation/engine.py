@@ -42,6 +42,10 @@ class Stage(Protocol):
     @property
     def latents(self) -> Any: ...
 
+    def expected(self) -> Any:
+        """What the latents are expected to become, shaped as they are; None if nobody knows."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:

@@ -18,6 +18,9 @@ class _Stage:
     total: int
     latents: Any
 
+    def expected(self) -> Any:
+        return None  # what a callback is shown is still noisy, and packed in some families
+
 
 class PipelineEngine:
     """Calls the pipeline, which reports its steps; any text-to-image pipeline that does.
