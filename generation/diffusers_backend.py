@@ -27,6 +27,7 @@ from generation.errors import BackendUnavailable, Cancelled, OutOfMemory
 from generation.latent_preview import LatentColours, LatentPreviews
 from generation.model_folder import (
     INDEX,
+    check_engine,
     check_model,
     content_revision,
     count_weights,
@@ -84,7 +85,12 @@ class DiffusersBackend:
         self._provenance: Provenance
 
     def check(self) -> Sequence[Finding]:
-        return [self._check_device(), check_model(self._model, revision=self._spec.revision)]
+        model, revision = self._model, self._spec.revision
+        findings = [self._check_device(), check_model(model, revision=revision)]
+        if findings[-1].ok:
+            findings.append(check_engine(model, revision=revision))
+
+        return findings
 
     def fits(self) -> bool:
         self._require_device()

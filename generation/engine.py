@@ -100,7 +100,7 @@ def choose_engine(index: Mapping[str, Any]) -> Choice:
         if part is not None and name not in known.keys() | _ANY_CLASS:
             return Choice(name=PIPELINE, reason=f"it has a part of its own, {name}")
 
-    return Choice(name=OWN, reason=f"{family} of known parts")
+    return Choice(name=OWN, reason="it knows every part of the model")
 
 
 def _class_of(value: Any) -> str | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from huggingface_hub import HfApi, try_to_load_from_cache
 
 from generation.backend import Finding
+from generation.engine import OWN, choose_engine
 from generation.errors import BackendUnavailable
 
 INDEX = "model_index.json"
@@ -115,6 +116,26 @@ def check_model(model: str, *, revision: str | None) -> Finding:
         return Finding(subject="model", ok=False, detail=not_found(model, exc))
 
     return Finding(subject="model", ok=True, detail=f"{model} on the hub; loading will download it")
+
+
+def check_engine(model: str, *, revision: str | None) -> Finding:
+    """What will denoise for the model, read off its index without loading it or asking the hub."""
+    if folder := local_folder(model):
+        index = folder / INDEX
+    elif cached := try_to_load_from_cache(model, INDEX, revision=revision or "main"):
+        index = Path(str(cached))
+    else:
+        return Finding(subject="engine", ok=True, detail="known once the model is downloaded")
+
+    try:
+        choice = choose_engine(json.loads(index.read_bytes()))
+    except (OSError, ValueError) as exc:
+        detail = f"{index} cannot be read, so the model is damaged: {root_cause(exc)}"
+        return Finding(subject="engine", ok=False, detail=detail)
+
+    what = "oxherd's own denoising loop" if choice.name == OWN else "the model's own pipeline"
+
+    return Finding(subject="engine", ok=True, detail=f"{what}, for {choice.reason}")
 
 
 def not_found(model: str, exc: BaseException) -> str:

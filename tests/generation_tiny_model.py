@@ -46,20 +46,29 @@ def save_tiny_model(folder: Path, *, flags_everything: bool = False, xl: bool = 
 
 
 def tiny_stable_diffusion(
-    folder: Path, *, flags_everything: bool = False, told_guidance: bool = False
+    folder: Path,
+    *,
+    flags_everything: bool = False,
+    told_guidance: bool = False,
+    second: bool = False,
 ) -> Any:
     """Stable Diffusion 1.x in small; its tokenizer's files go into the folder.
 
-    With `told_guidance` its UNet takes the guidance scale as an input, as distilled ones do.
+    With `told_guidance` its UNet takes the guidance scale as an input, as distilled ones do. The
+    `second` has OpenCLIP's kind of text encoder, and a UNet that goes with it.
     """
     torch.manual_seed(0)
+    text = _text_config(hidden_act="gelu", projection_dim=6) if second else _text_config()
 
     return StableDiffusionPipeline(
         vae=_vae(),
-        text_encoder=CLIPTextModel(_text_config()),
+        text_encoder=CLIPTextModel(text),
         tokenizer=_tokenizer(folder / "vocabulary"),
         unet=UNet2DConditionModel(
-            **_UNET, cross_attention_dim=8, time_cond_proj_dim=8 if told_guidance else None
+            **_UNET,
+            cross_attention_dim=8,
+            time_cond_proj_dim=8 if told_guidance else None,
+            use_linear_projection=second,
         ),
         scheduler=PNDMScheduler(**NOISE, skip_prk_steps=True, steps_offset=1),  # as in 1.4
         safety_checker=_strictest_checker() if flags_everything else None,

@@ -3,8 +3,9 @@
 On a CPU the two are equal bit for bit: they ask the same operations of the same numbers.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import diffusers
@@ -52,13 +53,18 @@ def stable_diffusion(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 @pytest.fixture(scope="module")
+def stable_diffusion_2(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return quiet_steps(tiny_stable_diffusion(tmp_path_factory.mktemp("sd2"), second=True))
+
+
+@pytest.fixture(scope="module")
 def xl(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return quiet_steps(tiny_xl(tmp_path_factory.mktemp("xl")))
 
 
 @pytest.fixture(scope="module", params=["Stable Diffusion", "Stable Diffusion XL"])
 def family(request: pytest.FixtureRequest, stable_diffusion: Any, xl: Any) -> Any:
-    return stable_diffusion if request.param == "Stable Diffusion" else xl
+    return xl if request.param.endswith("XL") else stable_diffusion
 
 
 def quiet_steps(pipeline: Any) -> Any:
@@ -135,8 +141,10 @@ def test_whatever_is_asked_for_comes_out_as_from_the_stock_pipeline(
 
 
 @pytest.mark.parametrize("scheduler", ["DDIM", "DPM++ 2M", "Euler"])
-def test_a_model_that_predicts_velocity_is_understood(family: Any, scheduler: str) -> None:
-    pipeline = with_scheduler(family, scheduler, prediction_type="v_prediction")
+def test_stable_diffusion_2_which_predicts_velocity_is_understood(
+    stable_diffusion_2: Any, scheduler: str
+) -> None:
+    pipeline = with_scheduler(stable_diffusion_2, scheduler, prediction_type="v_prediction")
 
     assert_equal_to_stock(pipeline, a_small_request())
 
@@ -166,3 +174,63 @@ def test_after_each_step_it_tells_how_far_it_is(stable_diffusion: Any) -> None:
     assert [(done, total) for done, total, _ in seen] == [(step, 6) for step in range(1, 7)]
     assert all(latents.shape == (3, 4, 32, 32) for *_, latents in seen)
     assert not torch.equal(seen[0][2], seen[1][2])
+
+
+@pytest.fixture(scope="module")
+def told_guidance(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = tmp_path_factory.mktemp("told")
+
+    return quiet_steps(tiny_stable_diffusion(folder, told_guidance=True))
+
+
+@pytest.mark.parametrize("scale", [7.5, 1.0])
+def test_a_distilled_model_is_told_the_guidance_scale(told_guidance: Any, scale: float) -> None:
+    """As latent consistency models are: one row an image, the scale an input of the UNet."""
+    pipeline = with_scheduler(told_guidance, "LCM")
+
+    assert_equal_to_stock(pipeline, a_small_request(guidance_scale=scale))
+
+
+# the stock XL pipeline calls what diffusers is about to remove
+@pytest.mark.filterwarnings("ignore:`upcast_vae` is deprecated:FutureWarning")
+@pytest.mark.parametrize("make", [tiny_stable_diffusion, tiny_xl])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=["bfloat16", "float16"])
+def test_in_half_precision_too_the_pictures_are_those_of_the_stock_pipeline(
+    tmp_path: Path, dtype: Any, make: Callable[[Path], Any]
+) -> None:
+    """XL's VAE, which overflows in float16, is raised to float32 once, not for each request."""
+    pipeline = quiet_steps(make(tmp_path)).to(dtype)
+    request = a_small_request(seeds=(1, 2), steps=3)
+    theirs = [image.tobytes() for image in of_the_pipeline(pipeline, request)]
+
+    ours = [picture.image.tobytes() for picture in of_the_engine(pipeline, request)]
+
+    assert ours == theirs
+
+
+def test_an_xl_model_without_zeros_for_the_empty_prompt_encodes_it(xl: Any) -> None:
+    pipeline = quiet_steps(type(xl)(**xl.components, force_zeros_for_empty_prompt=False))
+
+    assert_equal_to_stock(pipeline, a_small_request())
+
+
+def test_an_xl_vae_with_means_of_its_own_is_heeded(xl: Any) -> None:
+    means = {"latents_mean": [0.1, -0.2, 0.3, 0.0], "latents_std": [1.1, 0.9, 1.2, 0.8]}
+    vae = type(xl.vae).from_config({**xl.vae.config, **means})
+    vae.load_state_dict(xl.vae.state_dict())
+    pipeline = quiet_steps(type(xl)(**(xl.components | {"vae": vae})))
+
+    assert_equal_to_stock(pipeline, a_small_request())
+
+
+def test_a_tiny_autoencoder_decodes_as_in_the_stock_pipeline(family: Any) -> None:
+    torch.manual_seed(0)
+    small = diffusers.AutoencoderTiny(
+        encoder_block_out_channels=(4, 4),
+        decoder_block_out_channels=(4, 4),
+        num_encoder_blocks=(1, 1),
+        num_decoder_blocks=(1, 1),
+    )
+    pipeline = quiet_steps(type(family)(**(family.components | {"vae": small})))
+
+    assert_equal_to_stock(pipeline, a_small_request())

@@ -249,6 +249,7 @@ def test_a_model_in_the_hubs_cache_is_loaded_offline_and_named_by_its_commit(
 
     assert (provenance.model, provenance.revision) == ("somebody/tiny", COMMIT)
     assert all(finding.ok for finding in backend.check())
+    assert backend.check()[-1].detail.startswith("oxherd's own denoising loop")
 
 
 @pytest.mark.parametrize(
@@ -316,6 +317,19 @@ def test_a_damaged_model_is_refused_with_its_cause(copied: Path) -> None:
 
     with pytest.raises(BackendUnavailable, match=r"is there and could not be loaded: ."):
         loaded(copied)
+
+
+def test_what_serves_a_model_is_read_off_its_index(copied: Path) -> None:
+    backend = DiffusersBackend(spec_of(copied), device="cpu")
+    index = copied / "model_index.json"
+    index.write_text(json.dumps({"_class_name": "FluxPipeline"}), encoding="utf-8")
+    assert backend.check()[-1].detail.startswith(
+        "the model's own pipeline, for FluxPipeline is not"
+    )
+
+    index.write_bytes(b"torn")
+    assert "so the model is damaged" in backend.check()[-1].detail
+    assert not backend.check()[-1].ok
 
 
 def test_a_pipeline_that_takes_no_prompt_is_refused(copied: Path) -> None:

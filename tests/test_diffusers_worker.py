@@ -87,13 +87,15 @@ async def test_a_missing_model_reaches_whoever_waits_as_a_sentence() -> None:
             await job.result()
 
 
-def test_the_checkup_finds_device_and_model(spec: BackendSpec) -> None:
+def test_the_checkup_finds_device_model_and_engine(spec: BackendSpec) -> None:
     findings = check_backend(spec, device="cpu")
 
     assert [(finding.subject, finding.ok) for finding in findings] == [
         ("device", True),
         ("model", True),
+        ("engine", True),
     ]
+    assert findings[-1].detail.startswith("oxherd's own denoising loop")
 
 
 @pytest.mark.parametrize(
