@@ -9,7 +9,7 @@ import logging
 import signal
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 
@@ -90,6 +90,7 @@ async def opened(settings: Settings) -> AsyncIterator[Parts]:
         ) as store,
         Executor.open(
             backend_spec(settings),
+            more=more_specs(settings),
             devices=settings.devices,
             limits=ExecutorLimits(
                 max_waiting=settings.max_waiting,
@@ -145,6 +146,16 @@ def backend_spec(settings: Settings) -> BackendSpec:
     )
 
 
+def more_specs(settings: Settings) -> dict[str, BackendSpec]:
+    """The models beside the default, by the names that members choose."""
+    default = backend_spec(settings)
+
+    return {
+        offered.name: replace(default, model=offered.model, revision=offered.revision)
+        for offered in settings.offered_models[1:]
+    }
+
+
 def request_limits(settings: Settings) -> Limits:
     """What one request may ask for."""
     return Limits(
@@ -152,6 +163,7 @@ def request_limits(settings: Settings) -> Limits:
         max_steps=settings.max_steps,
         max_guidance=settings.max_guidance,
         sizes_px=tuple(_pixels(size) for size in settings.sizes),
+        models=tuple(offered.name for offered in settings.offered_models[1:]),
     )
 
 

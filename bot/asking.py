@@ -22,6 +22,7 @@ class Ask:
     guidance_scale: float
     width_px: int
     height_px: int
+    model: str = ""
 
     def request(self, *, new_seed: int) -> ImageRequest:
         """What generation is asked for; *new_seed* counts where the member named none."""
@@ -33,6 +34,7 @@ class Ask:
             guidance_scale=self.guidance_scale,
             width_px=self.width_px,
             height_px=self.height_px,
+            model=self.model,
         )
 
 
@@ -48,6 +50,7 @@ def again(stored: StoredSet, *, new_seed: int) -> ImageRequest:
         guidance_scale=asked.guidance_scale,
         width_px=asked.width_px,
         height_px=asked.height_px,
+        model=asked.model,
     )
 
 
@@ -66,6 +69,7 @@ def new_set(interaction: discord.Interaction[Any], set_id: str, request: ImageRe
         guidance_scale=request.guidance_scale,
         width_px=request.width_px,
         height_px=request.height_px,
+        model=request.model,
     )
 
 

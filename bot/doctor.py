@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Callable, Iterator
 
-from bot.app import backend_spec, remote, repository_settings
+from bot.app import backend_spec, more_specs, remote, repository_settings
 from bot.settings import Settings, SettingsError
 from generation.backend import Finding
 from generation.checkup import check_backend
@@ -99,5 +99,8 @@ def _remote(settings: Settings) -> Finding:
 
 
 def _generation(settings: Settings) -> Iterator[Finding]:
-    for device in settings.devices:
-        yield from check_backend(backend_spec(settings), device=device)
+    """The default on every device, and the other models on the first."""
+    spec, (first, *others) = backend_spec(settings), settings.devices
+    yield from check_backend(spec, more=more_specs(settings), device=first)
+    for device in others:
+        yield from check_backend(spec, device=device)

@@ -1,5 +1,7 @@
 """The slash command /imagine."""
 
+import inspect
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import discord
@@ -18,25 +20,27 @@ def imagine_command(settings: Settings) -> app_commands.Command[Any, ..., None]:
     """/imagine with the moderators' limits, which Discord then checks while a member types.
 
     They are checked again when the request arrives: the registered command may be an older one.
+    It has an option for the model only where there are several.
     """
+    default, *more = (offered.name for offered in settings.offered_models)
     prompt_text = app_commands.Range[str, 1, settings.max_prompt_chars]
     seed_number = app_commands.Range[int, 0, MAX_SEED]
     step_count = app_commands.Range[int, 1, settings.max_steps]
     scale = app_commands.Range[float, 0.0, settings.max_guidance]
 
-    @app_commands.command(name="imagine", description="Make four images from a prompt, then vote")
-    @app_commands.describe(
+    described = app_commands.describe(
         prompt="What the images should show",
         negative_prompt="What they should not show",
         seed="A number; the same seed makes the same images again",
         steps=f"Denoising steps (default {settings.default_steps})",
         guidance=f"How closely to follow the prompt (default {settings.default_guidance:g})",
         size=f"Width x height in pixels (default {settings.sizes[0]})",
+        **({"model": f"What makes the images (default {default})"[:100]} if more else {}),
     )
-    @app_commands.choices(
-        size=[app_commands.Choice(name=size, value=size) for size in settings.sizes]
+    chosen = app_commands.choices(
+        size=_choices(settings.sizes), **({"model": _choices([default, *more])} if more else {})
     )
-    @app_commands.guild_only()
+
     async def imagine(
         interaction: discord.Interaction[Any],
         prompt: prompt_text,
@@ -45,6 +49,7 @@ def imagine_command(settings: Settings) -> app_commands.Command[Any, ..., None]:
         steps: step_count | None = None,
         guidance: scale | None = None,
         size: str | None = None,
+        model: str | None = None,
     ) -> None:
         width, height = (size or settings.sizes[0]).split("x")
         client: OxherdClient = interaction.client
@@ -59,7 +64,26 @@ def imagine_command(settings: Settings) -> app_commands.Command[Any, ..., None]:
                     guidance_scale=settings.default_guidance if guidance is None else guidance,
                     width_px=int(width),
                     height_px=int(height),
+                    model="" if model is None or model == default else model,
                 ),
             )
 
-    return imagine
+    if not more:
+        _take_out(imagine, "model")
+
+    made: app_commands.Command[Any, ..., None] = app_commands.command(
+        name="imagine", description="Make four images from a prompt, then vote"
+    )(described(chosen(imagine)))
+
+    return app_commands.guild_only()(made)
+
+
+def _choices(names: Sequence[str]) -> list[app_commands.Choice[str]]:
+    return [app_commands.Choice(name=name, value=name) for name in names]
+
+
+def _take_out(callback: Callable[..., Any], name: str) -> None:
+    """Hide a parameter with a default from discord.py, which reads options off the signature."""
+    whole = inspect.signature(callback)
+    rest = [parameter for parameter in whole.parameters.values() if parameter.name != name]
+    callback.__signature__ = whole.replace(parameters=rest)  # type: ignore[attr-defined]

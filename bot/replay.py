@@ -6,10 +6,9 @@ neither journal nor repository. The model runs in a worker process, as always.
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from bot.app import backend_spec
 from bot.asking import IMAGES_PER_REQUEST, provenance
 from bot.comparison import Difference, PixelDifference, differences, pixel_difference
 from bot.settings import Settings
@@ -84,29 +83,42 @@ async def replay(
 def spec_of(recorded: RecordedImage, settings: Settings) -> BackendSpec:
     """What to open: the recorded model and revision, in the recorded dtype.
 
-    A model from a folder is recorded by the folder's name and its content's hash, so the folder
-    that the settings name is taken. Raises CannotReplay when they name none.
+    A model from a folder is recorded by the folder's name and its content's hash, so a folder that
+    the settings name is taken: the one of that name, or else the default. Raises CannotReplay when
+    they name none.
     """
     made_by = recorded.made_by
-    match made_by["backend"]:
-        case "placeholder":
-            return BackendSpec(kind="placeholder", options={"seconds_per_step": 0})
-        case "diffusers":
-            of_settings = backend_spec(settings.model_copy(update={"backend": "diffusers"}))
-        case other:
-            raise CannotReplay(f"Image {recorded.image_id} was made by {other!r}, unknown here.")
+    if made_by["backend"] == "placeholder":
+        return BackendSpec(kind="placeholder", options={"seconds_per_step": 0, "preview": "never"})
 
-    spec = replace(of_settings, dtype=made_by["dtype"])
-    if not made_by["revision"].startswith("sha256:"):
-        return replace(spec, model=made_by["model"], revision=made_by["revision"])
-
-    if not Path(settings.model).expanduser().is_dir():
+    if made_by["backend"] != "diffusers":
         raise CannotReplay(
-            f"Image {recorded.image_id} was made with a model in a folder, {made_by['model']!r} "
-            f"({made_by['revision']}). Set OXHERD_MODEL to that folder, or to a copy of it."
+            f"Image {recorded.image_id} was made by {made_by['backend']!r}, unknown here."
         )
 
-    return spec
+    model, revision = made_by["model"], made_by["revision"]
+    if revision.startswith("sha256:"):
+        folders = [
+            offered.model
+            for offered in settings.offered_models
+            if Path(offered.model).expanduser().is_dir()
+        ]
+        if not folders:
+            raise CannotReplay(
+                f"Image {recorded.image_id} was made with a model in a folder, {model!r} "
+                f"({revision}). Set OXHERD_MODEL to that folder, or to a copy of it."
+            )
+
+        named = [folder for folder in folders if Path(folder).name == model]
+        model, revision = (named or folders)[0], ""
+
+    return BackendSpec(
+        kind="diffusers",
+        model=model,
+        revision=revision or None,
+        dtype=made_by["dtype"],
+        options={"offload": "model" if settings.offload else "none", "preview": "never"},
+    )
 
 
 def request_of(recorded: RecordedImage) -> tuple[ImageRequest, int]:

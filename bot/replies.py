@@ -147,9 +147,11 @@ def _halves(number: float) -> str:
 
 def parameters(request: ImageRequest | NewSet) -> str:
     """One line under the prompt."""
+    chosen = f" · {quoted(request.model)}" if request.model else ""
+
     return (
         f"{request.width_px}×{request.height_px} · {request.steps} steps · "
-        f"guidance {request.guidance_scale:g}"
+        f"guidance {request.guidance_scale:g}{chosen}"
     )
 
 
@@ -230,6 +232,9 @@ def _invalid(field: str, value: object, allowed: str) -> str:
             return f"The seed must be a whole number from {allowed}, so nothing was started."
         case "guidance_scale":
             return f"Guidance must be from {allowed} (you gave {value}), so nothing was started."
+        case "model":
+            offered = f"; choose one of {quoted(allowed)}" if allowed else " any more"
+            return f"The model “{quoted(str(value)[:100])}” is not offered here{offered}."
         case "size":
             return f"The size {value} is not offered here; choose one of {allowed}."
         case _:

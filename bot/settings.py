@@ -22,6 +22,7 @@ from pydantic import (
     model_validator,
 )
 
+from bot.models import OfferedModel, offered_models
 from storage.remote import RemoteSettings
 
 PREFIX = "OXHERD_"
@@ -65,6 +66,7 @@ def _remote(text: str) -> str:
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_split), Field(min_length=1)]
 Size = Annotated[str, AfterValidator(_size)]
+Models = Annotated[tuple[str, ...], BeforeValidator(_split), Field(max_length=24)]
 Sizes = Annotated[tuple[Size, ...], BeforeValidator(_split), Field(min_length=1, max_length=25)]
 
 
@@ -88,6 +90,11 @@ class Settings(BaseModel):
         description="text-to-image model: a name on the model hub, or a folder",
     )
     revision: str | None = Field(None, description="the model's revision: branch, tag or commit")
+    more_models: Models = Field(
+        (),
+        description="models that members may choose beside it: names or folders, each with "
+        "`@revision` after it if it should not be the newest",
+    )
     devices: Names = Field(
         ("auto",), description="one worker each: `auto`, `cpu`, `cuda:0,cuda:1`, `mps`"
     )
@@ -188,6 +195,17 @@ class Settings(BaseModel):
             )
 
         return self
+
+    @model_validator(mode="after")
+    def _models_told_apart(self) -> Self:
+        self.offered_models  # noqa: B018 - asked for its error
+
+        return self
+
+    @property
+    def offered_models(self) -> tuple[OfferedModel, ...]:
+        """The default model, and those that members may choose beside it."""
+        return offered_models(self.model, self.revision, self.more_models)
 
     @property
     def usable_token(self) -> str:

@@ -1,14 +1,23 @@
 """What `doctor` asks about a backend, answered by a process that may import it."""
 
 import multiprocessing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from multiprocessing.connection import Connection
 
 from generation.backend import BackendSpec, Finding, open_backend
 
 
-def check_backend(spec: BackendSpec, *, device: str, timeout_s: float = 60.0) -> Sequence[Finding]:
+def check_backend(
+    spec: BackendSpec,
+    *,
+    more: Mapping[str, BackendSpec] | None = None,
+    device: str,
+    timeout_s: float = 60.0,
+) -> Sequence[Finding]:
     """Whether the backend could load on the device; blocks until known, `timeout_s` at most.
+
+    more: other models, whose names stand in the subjects of what is found of them.
 
     Never raises for a backend at fault: that is a finding. The calling process imports no model
     library, and the process that does is gone on return.
@@ -16,7 +25,7 @@ def check_backend(spec: BackendSpec, *, device: str, timeout_s: float = 60.0) ->
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(
-        target=_report, args=(spec, device, theirs), name="backend-check", daemon=True
+        target=_report, args=(spec, more or {}, device, theirs), name="backend-check", daemon=True
     )
     process.start()
     theirs.close()
@@ -35,13 +44,28 @@ def check_backend(spec: BackendSpec, *, device: str, timeout_s: float = 60.0) ->
     return findings
 
 
-def _report(spec: BackendSpec, device: str, pipe: "Connection[Sequence[Finding], object]") -> None:
-    try:
-        findings = list(open_backend(spec, device=device).check())
-    except Exception as exc:  # noqa: BLE001 - the finding tells it
-        findings = [_failure(f"{type(exc).__name__}: {exc}")]
+def _report(
+    spec: BackendSpec,
+    more: Mapping[str, BackendSpec],
+    device: str,
+    pipe: "Connection[Sequence[Finding], object]",
+) -> None:
+    findings = list(_found(spec, device))
+    for name, other in more.items():
+        findings += [
+            replace(finding, subject=f"{finding.subject} {name}")
+            for finding in _found(other, device)
+            if finding.subject != "device"
+        ]
 
     pipe.send(findings)
+
+
+def _found(spec: BackendSpec, device: str) -> Sequence[Finding]:
+    try:
+        return open_backend(spec, device=device).check()
+    except Exception as exc:  # noqa: BLE001 - the finding tells it
+        return [_failure(f"{type(exc).__name__}: {exc}")]
 
 
 def _failure(detail: str) -> Finding:

@@ -76,8 +76,8 @@ class Journal:
         self._connection.execute(
             "INSERT INTO sets (set_id, state, requester_id, guild_id, request_channel_id,"
             " interaction_id, prompt, negative_prompt, seeds, steps, guidance_scale, width_px,"
-            " height_px, channel_id, created_at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " height_px, model, channel_id, created_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 request.set_id,
                 SetState.WAITING,
@@ -92,6 +92,7 @@ class Journal:
                 request.guidance_scale,
                 request.width_px,
                 request.height_px,
+                request.model,
                 request.channel_id,
                 timestamp(now),
             ),

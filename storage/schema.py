@@ -100,7 +100,11 @@ CREATE TABLE remote (
 ALTER TABLE images ADD COLUMN elsewhere INTEGER NOT NULL DEFAULT 0;  -- only the remote has bytes
 """
 
-MIGRATIONS = (_TABLES, _REMOTE)
+_MODEL = """
+ALTER TABLE sets ADD COLUMN model TEXT NOT NULL DEFAULT '';  -- as it was chosen; '': the default
+"""
+
+MIGRATIONS = (_TABLES, _REMOTE, _MODEL)
 
 
 def migrate(connection: sqlite3.Connection, *, path: Path) -> None:

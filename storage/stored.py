@@ -38,6 +38,7 @@ def stored_set(row: sqlite3.Row, images: Sequence[sqlite3.Row]) -> StoredSet:
         guidance_scale=row["guidance_scale"],
         width_px=row["width_px"],
         height_px=row["height_px"],
+        model=row["model"],
     )
     return StoredSet(
         request=request,

@@ -72,6 +72,8 @@ class NewSet:
     guidance_scale: float
     width_px: int
     height_px: int
+    model: str = ""
+    """The one that was chosen, by its name; empty is whatever the default is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -148,10 +148,12 @@ def test_doctor_is_content_when_all_is_there(tmp_path: Path) -> None:
         cwd=tmp_path,
         OXHERD_DATA=str(tmp_path / "data"),
         OXHERD_BACKEND="placeholder",
+        OXHERD_MORE_MODELS="somebody/green",
         OXHERD_TOKEN=".".join(["M" * 26, "G" * 6, "x" * 38]),
     )
 
     assert done.returncode == 0
+    assert "model green" in done.stdout
     assert not [line for line in done.stdout.splitlines()[1:] if " to do " in line]
 
 

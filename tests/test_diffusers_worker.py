@@ -1,7 +1,9 @@
 """A model through the whole executor: torch in a worker process, and nowhere else."""
 
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from generation.request import Limits
 from tests.generation_requests import a_request, stepping
 from tests.scripted_backend import scripted
 
+TWO = Limits(sizes_px=((64, 64),), models=("other",))
 TINY = Limits(sizes_px=((64, 64), (60, 60)), max_steps=10_000)
 SAVE = """
 import sys, pathlib
@@ -50,6 +53,27 @@ async def test_the_executor_makes_the_same_bytes_again_and_reads_no_commands_in_
     assert first.images == again.images == commanded.images
     assert [image.seed for image in first.images] == [1, 2, 3, 4]
     assert first.provenance.model == "tiny-model"
+
+
+async def test_two_models_on_one_worker_make_what_each_makes_alone(
+    spec: BackendSpec, tmp_path: Path
+) -> None:
+    other = replace(spec, model=str(shutil.copytree(spec.model, tmp_path / "other")))
+    config = Path(other.model) / "scheduler" / "scheduler_config.json"
+    config.write_text(config.read_text().replace("0.012", "0.02"))
+    async with Executor.open(spec, more={"other": other}, request_limits=TWO) as executor:
+        one, two, again = [
+            await executor.submit(a_request("a fox", side_px=64, model=model), owner=1).result()
+            for model in ("", "other", "")
+        ]
+
+    async with Executor.open(other, request_limits=TWO) as executor:
+        alone = await executor.submit(a_request("a fox", side_px=64), owner=1).result()
+
+    assert one.images == again.images != two.images
+    assert two.images == alone.images
+    assert two.provenance == alone.provenance
+    assert (one.provenance.model, two.provenance.model) == ("tiny-model", "other")
 
 
 async def test_a_model_is_stopped_between_two_steps_and_serves_the_next(spec: BackendSpec) -> None:
@@ -128,3 +152,17 @@ def test_importing_the_package_imports_no_model_library() -> None:
     )
 
     assert printed.stdout == "[]\n"
+
+
+def test_the_checkup_looks_for_every_model(tmp_path: Path) -> None:
+    found = check_backend(
+        scripted(tmp_path),
+        more={"green": scripted(tmp_path), "red": scripted(tmp_path, load="refuse")},
+        device="cpu",
+    )
+
+    assert [(finding.subject, finding.ok) for finding in found] == [
+        ("model", True),
+        ("model green", True),
+        ("backend red", False),
+    ]

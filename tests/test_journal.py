@@ -4,6 +4,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -99,6 +100,16 @@ def test_a_set_is_found_as_it_was_requested(desk: Desk) -> None:
     assert [image.slot for image in stored.images] == [1, 2, 3, 4]
     assert stored.posted_at == NOON
     assert desk.note(lambda journal: journal.find_set("another")) is None
+
+
+def test_a_set_is_found_with_the_model_that_was_chosen(desk: Desk) -> None:
+    request = replace(a_set(), model="green")
+    desk.note(lambda journal: journal.add_request(request, now=NOON))
+
+    stored = desk.note(lambda journal: journal.find_set("set-0"))
+
+    assert stored is not None
+    assert stored.request == request
 
 
 def test_a_message_that_moved_is_where_it_is(desk: Desk) -> None:
@@ -213,6 +224,23 @@ with JournalFile.open(Path({str(path)!r})):
 
     with JournalFile.open(path):
         pass
+
+
+def test_a_journal_from_before_models_could_be_chosen_is_migrated(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    older = ";".join(MIGRATIONS[:2])
+    _database(
+        path,
+        f"{older}; PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version=2;"
+        "INSERT INTO sets VALUES ('set-0', 'posted', 10, 20, 30, 40, 'a fox in the snow', '',"
+        " '[1, 2, 3, 4]', 20, 7.5, 64, 64, 30, 1, NULL, '2026-05-04T12:00:00Z', NULL)",
+    )
+
+    with JournalFile.open(path) as file, file.transaction():
+        stored = Journal(file.connection).find_set("set-0")
+
+    assert stored is not None
+    assert stored.request == a_set()
 
 
 def test_a_newer_journal_is_refused(tmp_path: Path) -> None:

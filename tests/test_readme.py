@@ -15,7 +15,7 @@ def settings_table() -> str:
     for name, field in Settings.model_fields.items():
         default = field.default
         shown = ",".join(default) if isinstance(default, tuple) else default
-        cell = "" if default is None else f"`{_plain(shown)}`"
+        cell = "" if default in (None, ()) else f"`{_plain(shown)}`"
         lines.append(f"| `{PREFIX}{name.upper()}` | {cell} | {field.description} |")
 
     return "\n".join(lines)

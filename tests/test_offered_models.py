@@ -1,0 +1,112 @@
+"""Members choose between several models, where there are several."""
+
+from pathlib import Path
+from typing import Any
+
+import discord
+import pytest
+
+from bot.imagine import imagine_command
+from bot.models import OfferedModel
+from bot.settings import Settings, SettingsError, load
+from tests.world import quick_settings, seen, set_button, text_of, world
+
+NO_FILE = Path("/nonexistent/.env")
+SEVERAL = {"model": "somebody/red", "more_models": "somebody/green,/models/blue"}
+
+
+def settings_of(**environment: str) -> Settings:
+    return load({f"OXHERD_{name.upper()}": text for name, text in environment.items()}, NO_FILE)
+
+
+def option(settings: Settings, name: str) -> dict[str, Any] | None:
+    """The command's option as Discord is told of it."""
+    client = discord.Client(intents=discord.Intents.none())
+    tree: discord.app_commands.CommandTree[discord.Client] = discord.app_commands.CommandTree(
+        client
+    )
+    payload = imagine_command(settings).to_dict(tree)
+
+    return next((each for each in payload["options"] if each["name"] == name), None)
+
+
+def test_the_first_is_the_default_and_a_revision_may_be_named() -> None:
+    settings = settings_of(
+        model="somebody/red", revision="abc", more_models="a/green, a/green@refs/pr/1,/m/@x/blue/"
+    )
+
+    assert settings.offered_models == (
+        OfferedModel(name="red", model="somebody/red", revision="abc"),
+        OfferedModel(name="green", model="a/green", revision=None),
+        OfferedModel(name="green@refs/pr/1", model="a/green", revision="refs/pr/1"),
+        OfferedModel(name="blue", model="/m/@x/blue/", revision=None),
+    )
+
+
+@pytest.mark.parametrize("more", ["other/red", "a/green,b/green", "a/green@1,b/green@1"])
+def test_two_models_of_one_name_are_a_sentence(more: str) -> None:
+    with pytest.raises(SettingsError, match=r"members would see two models called '(red|green)"):
+        settings_of(model="somebody/red", more_models=more)
+
+
+def test_a_model_without_a_name_is_a_sentence() -> None:
+    with pytest.raises(SettingsError, match="'/' has no usable name"):
+        settings_of(more_models="/")
+
+
+def test_with_one_model_there_is_nothing_to_choose() -> None:
+    assert option(settings_of(), "model") is None
+    assert option(settings_of(), "size") is not None
+
+
+def test_with_several_their_names_are_the_choices() -> None:
+    chosen = option(settings_of(**SEVERAL), "model")
+
+    assert chosen is not None
+    assert not chosen["required"]
+    assert chosen["description"] == "What makes the images (default red)"
+    assert [choice["value"] for choice in chosen["choices"]] == ["red", "green", "blue"]
+
+
+async def test_a_chosen_model_makes_the_images_and_again_asks_it_again(tmp_path: Path) -> None:
+    async with world(tmp_path, **SEVERAL) as w:
+        message = await w.imagine(w.alice, "a fox", model="green")
+        assert "guidance 7.5 · green" in text_of(message)
+        assert loaded(w) == 2
+
+        await w.restart()
+        await w.bob.click(message, custom_id=set_button(message, "again"))
+        await w.posted()
+
+        assert "guidance 7.5 · green" in text_of(w.last_message())
+        assert w.last_message().id != message.id
+        assert loaded(w) == 2
+
+
+async def test_the_default_is_not_a_choice_so_again_follows_the_settings(tmp_path: Path) -> None:
+    async with world(tmp_path, **SEVERAL) as w:
+        message = await w.imagine(w.alice, "a fox", model="red")
+
+        assert text_of(message).endswith("guidance 7.5")
+        assert loaded(w) == 1
+
+
+async def test_a_model_that_is_no_longer_offered_is_refused_with_those_that_are(
+    tmp_path: Path,
+) -> None:
+    async with world(tmp_path, **SEVERAL) as w:
+        message = await w.imagine(w.alice, "a fox", model="green")
+
+        w.settings = quick_settings(tmp_path, model="somebody/red", more_models="/models/blue")
+        await w.restart()
+        fewer = await w.bob.click(message, custom_id=set_button(message, "again"))
+        w.settings = quick_settings(tmp_path, model="somebody/red")
+        await w.restart()
+        none = await w.bob.click(message, custom_id=set_button(message, "again"))
+
+        assert text_of(seen(fewer)) == "The model “green” is not offered here; choose one of blue."
+        assert text_of(seen(none)) == "The model “green” is not offered here any more."
+
+
+def loaded(w: Any) -> int:
+    return len(w.parts.executor.status().workers[0].models)
