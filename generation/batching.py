@@ -17,7 +17,8 @@ class Batching:
 
     The batches of a request are all of one size, which divides the number of its images: pictures
     depend on it by rounding, so one number has to say how they were made. What did not fit is
-    remembered for as long as the process lives, and holds for larger pictures too.
+    remembered, and holds for larger pictures too, until not even one fits: there must be more room
+    then before it can be made at all.
     """
 
     def __init__(self) -> None:
@@ -39,6 +40,7 @@ class Batching:
                 return _made(engine, request, batch, steps), batch
             except OutOfMemory as exc:
                 if batch == 1:
+                    self._most.clear()  # it can only be made once there is more room than there was
                     raise
 
                 log.warning(

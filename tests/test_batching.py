@@ -125,7 +125,7 @@ def test_steps_are_counted_over_all_batches_and_what_was_in_vain_stays_counted(
     assert seen == [(1, 4), (2, 4), *((step, 10) for step in range(3, 11))]
 
 
-def test_where_not_even_one_fits_it_is_refused_and_a_smaller_one_is_made(
+def test_where_not_even_one_fits_it_is_refused_and_once_there_is_room_made_at_once(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batching = Batching()
@@ -134,9 +134,9 @@ def test_where_not_even_one_fits_it_is_refused_and_a_smaller_one_is_made(
         with pytest.raises(OutOfMemory, match=r"Tried to allocate 2\.00 GiB"):
             batching.make(engine, REQUEST, ignore)
 
-    pictures, _ = batching.make(engine, REQUEST, ignore)
+    pictures, batch = batching.make(engine, REQUEST, ignore)
 
-    assert len(pictures) == 4
+    assert (len(pictures), batch) == (4, 4)
 
 
 def test_what_is_too_large_to_decode_together_is_decoded_one_by_one(

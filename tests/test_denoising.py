@@ -234,3 +234,15 @@ def test_a_tiny_autoencoder_decodes_as_in_the_stock_pipeline(family: Any) -> Non
     pipeline = quiet_steps(type(family)(**(family.components | {"vae": small})))
 
     assert_equal_to_stock(pipeline, a_small_request())
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_no_step_reads_a_number_back_from_the_device(tmp_path: Path, scheduler: str) -> None:
+    """It would wait for the device each time. On the device "meta" there are no numbers to read."""
+    pipeline = with_scheduler(tiny_stable_diffusion(tmp_path), scheduler).to("meta")
+    run = Denoiser(pipeline, device="meta").begin(a_small_request())
+
+    while run.done < run.total:
+        run.step()
+
+    assert run.latents.device.type == "meta"
