@@ -33,6 +33,9 @@ class Denoiser:
         returns [images, 3, height_px, width_px], from -1 to 1 or a little beyond.
 
     A run keeps those with which it began.
+
+    One thing of the stock pipelines is left out: XL's invisible watermark, which they add where the
+    package for it happens to be installed.
     """
 
     def __init__(self, pipeline: Any, *, device: str) -> None:

@@ -11,7 +11,10 @@ from typing import Any
 import torch
 from diffusers import (
     AutoencoderKL,
+    FlowMatchEulerDiscreteScheduler,
     PNDMScheduler,
+    SD3Transformer2DModel,
+    StableDiffusion3Pipeline,
     StableDiffusionPipeline,
     StableDiffusionXLPipeline,
     UNet2DConditionModel,
@@ -24,6 +27,9 @@ from transformers import (
     CLIPTextModel,
     CLIPTextModelWithProjection,
     CLIPTokenizer,
+    T5Config,
+    T5EncoderModel,
+    T5Tokenizer,
 )
 
 SIDE_PX = 64
@@ -98,6 +104,47 @@ def tiny_xl(folder: Path) -> Any:
         scheduler=PNDMScheduler(**NOISE, skip_prk_steps=True, steps_offset=1),
     )
 
+
+def tiny_stable_diffusion_3(folder: Path) -> Any:
+    """Stable Diffusion 3 in small: a transformer, three text encoders."""
+    torch.manual_seed(0)
+    t5_tokens = T5Tokenizer(vocab=[(token, -1.0) for token in _T5_VOCABULARY], extra_ids=0)
+    t5 = T5Config(
+        vocab_size=len(_T5_VOCABULARY), d_model=20, d_kv=4, d_ff=16, num_layers=1, num_heads=2
+    )
+
+    return StableDiffusion3Pipeline(
+        transformer=SD3Transformer2DModel(
+            sample_size=SIDE_PX // 2,
+            patch_size=2,
+            in_channels=4,
+            out_channels=4,
+            num_layers=1,
+            attention_head_dim=8,
+            num_attention_heads=2,
+            caption_projection_dim=16,
+            joint_attention_dim=20,
+            pooled_projection_dim=12,  # both encoders'
+            pos_embed_max_size=SIDE_PX // 2,
+        ),
+        scheduler=FlowMatchEulerDiscreteScheduler(),
+        vae=_vae(shift_factor=0.06),
+        text_encoder=CLIPTextModelWithProjection(_text_config(projection_dim=6)),
+        text_encoder_2=CLIPTextModelWithProjection(_text_config(projection_dim=6)),
+        text_encoder_3=T5EncoderModel(t5),
+        tokenizer=_tokenizer(folder / "vocabulary"),
+        tokenizer_2=_tokenizer(folder / "vocabulary-2"),
+        tokenizer_3=t5_tokens,
+    )
+
+
+_T5_VOCABULARY = (
+    "<pad>",
+    "</s>",
+    "<unk>",
+    "\N{LOWER ONE EIGHTH BLOCK}",
+    *"abcdefghijklmnopqrstuvwxyz",
+)
 
 _UNET: dict[str, Any] = {
     "block_out_channels": (4, 8),

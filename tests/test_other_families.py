@@ -1,0 +1,58 @@
+"""A family that our own loop does not know is served by its diffusers pipeline."""
+
+from pathlib import Path
+
+import pytest
+
+from generation.backend import BackendSpec
+from generation.diffusers_backend import DiffusersBackend
+from generation.errors import Cancelled
+from generation.request import ImageRequest
+from tests.generation_requests import Onlooker, a_request
+from tests.generation_tiny_model import SIDE_PX, tiny_stable_diffusion_3
+
+REQUEST: ImageRequest = a_request("a fox", seeds=(1, 2), steps=3, side_px=SIDE_PX)
+
+
+@pytest.fixture(scope="module")
+def backend(tmp_path_factory: pytest.TempPathFactory) -> DiffusersBackend:
+    """Stable Diffusion 3 in small: a transformer, and a scheduler of another kind."""
+    folder: Path = tmp_path_factory.mktemp("sd3")
+    tiny_stable_diffusion_3(folder).save_pretrained(folder / "model")
+    spec = BackendSpec(kind="diffusers", model=str(folder / "model"))
+    backend = DiffusersBackend(spec, device="cpu")
+    backend.load()
+
+    return backend
+
+
+def test_doctor_and_the_rows_say_that_its_pipeline_serves_it(backend: DiffusersBackend) -> None:
+    made = backend.generate(REQUEST, Onlooker())
+
+    assert backend.check()[-1].detail == (
+        "the model's own pipeline, for StableDiffusion3Pipeline is not Stable Diffusion 1.x, 2.x "
+        "or XL"
+    )
+    assert made.provenance.versions["engine"] == "pipeline"
+    assert made.provenance.versions["batch"] == "2"
+
+
+def test_it_makes_the_same_bytes_again_and_reports_every_step(backend: DiffusersBackend) -> None:
+    onlooker = Onlooker()
+
+    first, second = (backend.generate(REQUEST, watcher) for watcher in (onlooker, Onlooker()))
+
+    assert first.images == second.images
+    assert first.images[0].png != first.images[1].png
+    assert onlooker.steps == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_it_stops_between_two_steps_and_the_next_picture_is_as_ever(
+    backend: DiffusersBackend,
+) -> None:
+    before = backend.generate(REQUEST, Onlooker()).images
+
+    with pytest.raises(Cancelled):
+        backend.generate(REQUEST, Onlooker(cancel_after=1))
+
+    assert backend.generate(REQUEST, Onlooker()).images == before
