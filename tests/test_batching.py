@@ -1,11 +1,14 @@
 """A request that does not fit into memory is made in smaller batches, and looks the same."""
 
+import gc
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
+from diffusers import UNet2DConditionModel
 from PIL import ImageChops
 
 from generation.batching import Batching
@@ -80,6 +83,33 @@ def test_what_did_not_fit_is_not_tried_again(
 
     assert batches == [1, 1]
     assert refused == [4, 2]
+
+
+def test_what_a_try_that_did_not_fit_held_is_let_go_before_the_next(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[weakref.ref[torch.Tensor]] = []
+    left_over: list[bool] = []
+    forward = UNet2DConditionModel.forward
+
+    def hungry(self: Any, sample: Any, *args: Any, **kwargs: Any) -> Any:
+        left_over.extend(reference() is not None for reference in held)
+        if len(sample) > 1:
+            activations = torch.zeros(1)
+            held.append(weakref.ref(activations))
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+        return forward(self, sample, *args, **kwargs)
+
+    monkeypatch.setattr(UNet2DConditionModel, "forward", hungry)
+    gc.disable()  # it has to be gone without a collection
+    try:
+        Batching().make(engine, replace(REQUEST, seeds=(1, 2)), ignore)
+    finally:
+        gc.enable()
+
+    assert left_over
+    assert not any(left_over)
 
 
 def test_larger_pictures_fit_no_better_and_smaller_ones_are_tried(

@@ -209,6 +209,16 @@ def test_provenance_says_which_engine_made_the_pictures_and_how_many_at_once(
     assert made.provenance.versions["batch"] == "3"
 
 
+def test_stable_diffusion_xl_is_loaded_and_made_by_our_own_loop(tmp_path: Path) -> None:
+    xl = loaded(save_tiny_model(tmp_path, xl=True))
+
+    first, again = (xl.generate(a_small_request(), Onlooker()) for _ in range(2))
+
+    assert first.provenance.versions["engine"] == "oxherd"
+    assert len({image.sha256 for image in first.images}) == 4
+    assert first.images == again.images
+
+
 def test_reading_the_provenance_in_another_process_does_not_import_torch(model: Path) -> None:
     provenance = DiffusersBackend(spec_of(model), device="cpu").load()
 
