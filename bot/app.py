@@ -127,12 +127,17 @@ async def wind_down(parts: Parts, settings: Settings) -> None:
 
 def backend_spec(settings: Settings) -> BackendSpec:
     """What the worker processes open."""
+    folder = DataFolder(settings.data.resolve())
     options: dict[str, str | float] = (
         {"seconds_per_step": settings.placeholder_step_seconds}
         if settings.backend == "placeholder"
         else {
             "offload": "model" if settings.offload else "none",
-            "preview_factors": str(DataFolder(settings.data.resolve()).preview_factors),
+            "preview_factors": str(folder.preview_factors),
+            "model_hashes": str(folder.model_hashes),
+            "compile": settings.compile,
+            "compiled_folder": str(folder.compiled),
+            "compiled_size": settings.sizes[0],
         }
     )
     options["preview"] = settings.preview

@@ -79,6 +79,7 @@ async def gathered(
                 "pid": worker.pid,
                 "restarts": worker.restarts,
                 "models": list(worker.models),
+                "serving": worker.serving,
                 "last_error": worker.last_error,
             }
             for worker in made.workers

@@ -154,6 +154,9 @@ def _pixels(made: "Replayed") -> str:
 def _worker(worker: Mapping[str, Any]) -> str:
     parts = [worker["state"]]
     parts += worker["models"]
+    if worker["serving"]:
+        parts.append(worker["serving"])
+
     if worker["restarts"]:
         parts.append(f"replaced {count(worker['restarts'], 'time')}")
 

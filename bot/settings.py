@@ -109,6 +109,11 @@ class Settings(BaseModel):
         description="small pictures of how far slow requests are: `auto`, unless images may be "
         "withheld in the end; `always`; `never`",
     )
+    compile: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="serve a compiled version of the model once it is made; `auto` is on for "
+        "NVIDIA GPUs since Ampere",
+    )
     placeholder_step_seconds: float = Field(
         0.1, ge=0, le=10, description="how long the placeholder pretends each step takes, seconds"
     )

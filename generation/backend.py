@@ -107,6 +107,14 @@ class Backend(Protocol):
         """
         ...
 
+    def between_requests(self) -> str:
+        """Do what must not be done beside a request; called now and then while there is none.
+
+        Returns how requests are served from now on, as a phrase for the operator; empty when
+        there is nothing to say of it.
+        """
+        ...
+
 
 def open_backend(spec: BackendSpec, *, device: str) -> Backend:
     """The backend that the spec names, not loaded. Raises ValueError for an unknown kind."""

@@ -30,6 +30,7 @@ from generation.messages import (
     Loading,
     PreviewDrawn,
     Ready,
+    Serving,
     StepDone,
     Stopped,
 )
@@ -58,7 +59,10 @@ class WorkerState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerStatus:
-    """pid: None between two processes. models: those that are loaded, with their revisions."""
+    """pid: None between two processes. models: those that are loaded, with their revisions.
+
+    serving: how requests are served, as a phrase; empty when there is nothing to say of it.
+    """
 
     device: str
     pid: int | None
@@ -66,6 +70,7 @@ class WorkerStatus:
     restarts: int
     last_error: str | None
     models: tuple[str, ...]
+    serving: str
 
 
 @dataclass(slots=True, kw_only=True)
@@ -117,6 +122,7 @@ class Device:
         self._worker: WorkerProcess | None = None
         self._loaded: Mapping[str, Provenance] = {}
         self._load_s: dict[str, float] = {}  # what loading each model took the last time
+        self._serving = ""
         self._restarts = 0
         self._refusal: str | None = None  # why this worker will not serve, if it said so
         self._failures = 0  # workers that ended in a row without answering a request
@@ -139,6 +145,7 @@ class Device:
             models=tuple(
                 sorted(f"{made_by.model} ({made_by.revision})" for made_by in self._loaded.values())
             ),
+            serving=self._serving,
         )
 
     async def keep(self) -> None:
@@ -227,6 +234,9 @@ class Device:
                 self._loaded = models
                 self._begin_anew(self._run_of(event.job_id))
                 worker.expect_event(within_s=self._limits.silence_s)
+            case Serving(how=how):
+                log.info("the worker on %s serves %s", self._name, how or "as ever")
+                self._serving = how
             case StepDone(step=step, steps=steps):
                 run = self._run_of(event.job_id)
                 run.watch.lap(step, steps, now=self._now())
@@ -311,6 +321,7 @@ class Device:
         self.state = WorkerState.RESTARTING if self.is_loaded else WorkerState.FAILED
         self._failures += 1
         self._loaded = {}
+        self._serving = ""
         run, self.run = self.run, None
         if run is not None:
             run.alarm.cancel()

@@ -37,6 +37,7 @@ from generation.model_folder import (
 )
 from generation.pipeline_engine import PipelineEngine
 from generation.request import GeneratedImage, ImageRequest, Made, Provenance
+from generation.warm_start import COMPILED, PREPARED, WarmStart, pays, prepare
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ DEFAULT_MODEL = "CompVis/stable-diffusion-v1-4"
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 _OFFLOADS = ("none", "model")
+_COMPILES = ("auto", "on", "off")
 _LIBRARIES = ("accelerate", "diffusers", "pillow", "transformers")
 _PREVIEWS = ("auto", "always", "never")
 _ROOM_TO_WORK_BYTES = 4 * 2**30
@@ -60,7 +62,10 @@ class DiffusersBackend:
     spec.model: a name on the Hugging Face hub, or a folder; default DEFAULT_MODEL. What is in
         the hub's local cache is used without asking the hub for more than the revision.
     spec.dtype: "auto" is float16 on a GPU and float32 elsewhere.
-    options: `variant` names the files to load ("fp16"). `offload` is "none", or "model" for a
+    options: `compile` is "on", "off", or "auto" for "on" where it pays; needs `compiled_folder`,
+        where compiled versions are kept, and `compiled_size` ("512x768"): see warm_start.
+        `model_hashes` is a file that remembers hashes of weights, so that they are read only once.
+        `variant` names the files to load ("fp16"). `offload` is "none", or "model" for a
         model that does not fit: accelerate then keeps on the device only the part at work.
         `preview` shows how far images are: "always", "never", or "auto", which does not where the
         model's own safety checker may withhold them in the end; with the own engine only. What
@@ -70,8 +75,9 @@ class DiffusersBackend:
     seed alone and among others differs by rounding, so `versions["batch"]` says how many images
     were denoised together, `versions["decoded"]` that they were decoded one by one for want of
     memory, and `versions["engine"]` by what they were denoised: the own loop, for Stable Diffusion
-    1.x, 2.x and XL, or the model's own pipeline. Prompts beyond what the model's text encoder takes
-    are cut by it.
+    1.x, 2.x and XL, or the model's own pipeline. `versions["compiled"]` names compiled code, and
+    `versions["layout"]` weights that were laid out for it. Prompts beyond what the model's text
+    encoder takes are cut by it.
     """
 
     def __init__(self, spec: BackendSpec, *, device: str) -> None:
@@ -82,6 +88,7 @@ class DiffusersBackend:
         self._engine: Engine | None = None
         self._batching = Batching()
         self._previews: LatentPreviews | None = None
+        self._warm: WarmStart | None = None
         self._provenance: Provenance
 
     def check(self) -> Sequence[Finding]:
@@ -116,7 +123,16 @@ class DiffusersBackend:
             ThreadPoolExecutor(1, "model-hash") as beside,
         ):
             folder, on_hub = self._find_model()
-            revision = None if on_hub else beside.submit(content_revision, folder)
+            remembered = self._spec.options.get("model_hashes")
+            revision = (
+                None
+                if on_hub
+                else beside.submit(
+                    content_revision,
+                    folder,
+                    remembered=None if remembered is None else Path(str(remembered)),
+                )
+            )
             self._pipeline = diffusers.DiffusionPipeline.from_pretrained(
                 folder, dtype=dtype, variant=self._variant
             )
@@ -132,10 +148,13 @@ class DiffusersBackend:
                 scheduler=type(self._pipeline.scheduler).__name__,
                 device=_device_name(self._device),
                 dtype=str(dtype).removeprefix("torch."),
-                versions={**_versions(), "engine": self._engine.name},
+                versions={**_versions(), **self._layout, "engine": self._engine.name},
             )
 
         self._previews = self._open_previews(self._provenance.revision)
+
+        if self._warm is not None:
+            self._warm.begin()
 
         return self._provenance
 
@@ -143,7 +162,10 @@ class DiffusersBackend:
         if self._pipeline is not None:
             self._pipeline.remove_all_hooks()  # they hold the parts, if any are offloaded
 
-        self._pipeline = self._engine = None
+        if self._warm is not None:
+            self._warm.end()
+
+        self._pipeline = self._engine = self._warm = None
         give_back_memory()
 
     def generate(self, request: ImageRequest, watcher: Watcher) -> Made:
@@ -165,6 +187,7 @@ class DiffusersBackend:
             raise Cancelled
 
         assert self._engine is not None, "load comes first"
+        compiled_calls = 0 if self._warm is None else self._warm.compiled_calls
         try:
             pictures, batch = self._batching.make(self._engine, request, after_step)
         finally:
@@ -179,6 +202,8 @@ class DiffusersBackend:
         facts = {"batch": str(batch)}
         if any(picture.decoded_alone for picture in pictures):
             facts["decoded"] = "one by one"
+        if self._warm is not None and self._warm.compiled_calls > compiled_calls:
+            facts |= {"engine": COMPILED, "compiled": self._warm.version}
 
         made_by = replace(self._provenance, versions={**self._provenance.versions, **facts})
 
@@ -201,13 +226,57 @@ class DiffusersBackend:
 
         return LatentPreviews(LatentColours(file), device=self._device)
 
+    def between_requests(self) -> str:
+        if self._warm is None:
+            return ""
+
+        self._warm.look()
+
+        return self._warm.serving
+
     def _open_engine(self, folder: Path) -> Engine:
         choice = choose_engine(json.loads((folder / INDEX).read_bytes()))
         log.info("%s is served by the engine %s: %s", self._model, choice.name, choice.reason)
-        if choice.name == OWN:
+        if choice.name != OWN:
+            return PipelineEngine(self._pipeline)
+
+        if not self._compiles:
             return Denoiser(self._pipeline, device=self._device)
 
-        return PipelineEngine(self._pipeline)
+        prepare(self._pipeline)
+        engine = Denoiser(self._pipeline, device=self._device)
+        self._warm = WarmStart(
+            engine,
+            self._pipeline,
+            size_px=_pixels(str(self._spec.options["compiled_size"])),
+            folder=Path(str(self._spec.options["compiled_folder"])),
+            must_be_faster=self._spec.options["compile"] == "auto",
+        )
+
+        return engine
+
+    @property
+    def _compiles(self) -> bool:
+        """Whether the weights are laid out for a compiled version, and one is made."""
+        if self._spec.options.get("offload", "none") != "none":
+            return False  # the parts come and go, and compiled code would not see that
+
+        match self._spec.options.get("compile", "off"):
+            case "auto":
+                return pays(self._device)
+            case "on":
+                return True
+            case "off":
+                return False
+            case other:
+                raise BackendUnavailable(
+                    f"compile is {other!r}; allowed is {', '.join(_COMPILES)}."
+                )
+
+    @property
+    def _layout(self) -> Mapping[str, str]:
+        """How the weights lie, where that is not as loaded: it changes images by rounding."""
+        return {} if self._warm is None else {"layout": PREPARED}
 
     @property
     def _variant(self) -> str | None:
@@ -326,6 +395,12 @@ def _finished(picture: Picture, seed: int) -> GeneratedImage:
     return GeneratedImage(
         png=png, seed=seed, sha256=hashlib.sha256(png).hexdigest(), flagged=picture.flagged
     )
+
+
+def _pixels(size: str) -> tuple[int, int]:
+    width, _, height = size.partition("x")
+
+    return int(width), int(height)
 
 
 def _device_name(device: str) -> str:

@@ -52,6 +52,13 @@ class Loaded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """How requests are served from now on, as a phrase for the operator."""
+
+    how: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StepDone:
     job_id: int
     step: int
@@ -94,5 +101,14 @@ class Failed:
 
 ToWorker = Generate | Cancel
 FromWorker = (
-    Ready | LoadFailed | Loading | Loaded | StepDone | PreviewDrawn | Finished | Stopped | Failed
+    Ready
+    | LoadFailed
+    | Serving
+    | Loading
+    | Loaded
+    | StepDone
+    | PreviewDrawn
+    | Finished
+    | Stopped
+    | Failed
 )

@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import logging
 import math
+import os
 import re
 from pathlib import Path
 
@@ -11,6 +13,8 @@ from huggingface_hub import HfApi, try_to_load_from_cache
 from generation.backend import Finding
 from generation.engine import OWN, choose_engine
 from generation.errors import BackendUnavailable
+
+log = logging.getLogger(__name__)
 
 INDEX = "model_index.json"
 
@@ -35,26 +39,63 @@ def local_folder(model: str) -> Path | None:
     return None
 
 
-def content_revision(folder: Path) -> str:
+def content_revision(folder: Path, *, remembered: Path | None = None) -> str:
     """A name for exactly this content: it changes when a file that is loaded changes.
 
     Covers the index and the folders of the parts that it names; a README or a checkpoint in
-    another format beside them does not count. Reads every byte, so gigabytes take seconds.
+    another format beside them does not count. Reads every byte, so gigabytes take seconds, unless
+    the file `remembered`, which is kept up to date, knows a file of the model as it is.
     Raises OSError or ValueError for a folder that holds no readable model.
     """
+    known = {} if remembered is None else _remembered(remembered)
     index = json.loads((folder / INDEX).read_bytes())
     parts = [folder / name for name in index if not name.startswith("_")]
     files = [folder / INDEX]
     files += [file for part in parts if part.is_dir() for file in part.rglob("*") if file.is_file()]
 
+    digests: dict[str, str] = {}
     whole = hashlib.sha256()
     for file in sorted(files):
-        with file.open("rb") as content:
-            digest = hashlib.file_digest(content, "sha256").hexdigest()
-
+        state = _state(file)
+        digests[state] = digest = known.get(state) or _digest(file)
         whole.update(f"{digest}  {file.relative_to(folder).as_posix()}\n".encode())
 
+    if remembered is not None and not digests.items() <= known.items():
+        _remember(remembered, known | digests)
+
     return f"sha256:{whole.hexdigest()}"
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _state(file: Path) -> str:
+    """Another text whenever the file may have become another one. Its path is not in it."""
+    found = file.stat()
+
+    return " ".join(
+        map(str, (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns))
+    )
+
+
+def _remembered(file: Path) -> dict[str, str]:
+    try:
+        known = json.loads(file.read_bytes())
+    except (OSError, ValueError):  # not there yet, or torn: it is only a memory
+        return {}
+
+    return known if isinstance(known, dict) else {}
+
+
+def _remember(file: Path, digests: dict[str, str]) -> None:
+    unfinished = file.with_suffix(f".{os.getpid()}")
+    try:
+        unfinished.write_text(json.dumps(digests), encoding="utf-8")
+        unfinished.replace(file)
+    except OSError as exc:
+        log.warning("hashes of the model's files cannot be remembered: %s", exc)
 
 
 def count_weights(folder: Path, *, variant: str | None) -> int:

@@ -48,6 +48,16 @@ class ModelShelf:
 
         return loaded.backend
 
+    def between_requests(self) -> str:
+        """What the backends do while nothing is made; how they serve, as a phrase."""
+        phrases = {
+            model: phrase
+            for model, loaded in self._loaded.items()
+            if (phrase := loaded.backend.between_requests())
+        }
+
+        return "; ".join(f"{model} {phrase}".lstrip() for model, phrase in phrases.items())
+
     def unload_others(self, model: str) -> bool:
         """Make all the room there is for this one; false if there was nothing beside it."""
         others = [name for name in self._loaded if name != model]

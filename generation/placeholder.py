@@ -61,6 +61,9 @@ class PlaceholderBackend:
     def unload(self) -> None:
         """There is nothing to give back."""
 
+    def between_requests(self) -> str:
+        return ""
+
     def generate(self, request: ImageRequest, watcher: Watcher) -> Made:
         for step in range(1, request.steps + 1):
             self._think(watcher)

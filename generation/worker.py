@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from multiprocessing.connection import Connection
 from typing import TypeAlias, assert_never
@@ -27,6 +28,7 @@ from generation.messages import (
     Loading,
     PreviewDrawn,
     Ready,
+    Serving,
     StepDone,
     Stopped,
     ToWorker,
@@ -40,6 +42,9 @@ log = logging.getLogger(__name__)
 
 _PR_SET_PDEATHSIG = 1  # from <sys/prctl.h>
 
+_BETWEEN_S = 1.0
+"""How often a backend that has nothing to make is asked what it does between requests."""
+
 Pipe: TypeAlias = "Connection[FromWorker, ToWorker]"  # generic for type checkers only
 
 
@@ -52,7 +57,7 @@ def serve(models: Mapping[str, BackendSpec], device: str, pipe: Pipe) -> None:
     This thread is the only one that touches a backend or writes to the pipe; a second one
     reads the pipe, so that a cancellation arrives while a picture is being made.
     """
-    _die_with_the_parent()
+    die_with_the_parent()
     if device in ("cpu", "auto"):
         os.nice(10)  # whoever presses a button comes before a picture that takes minutes anyway
 
@@ -60,10 +65,17 @@ def serve(models: Mapping[str, BackendSpec], device: str, pipe: Pipe) -> None:
     threading.Thread(target=inbox.read_forever, name="pipe-reader", daemon=True).start()
     shelf = ModelShelf(models, device=device)
     budget = PreviewBudget()
-    serving = _load_default(shelf, device, pipe)
-    while serving:
-        job = inbox.jobs.get()
-        pipe.send(_serve_one(shelf, job, partial(_Watcher, job.job_id, inbox, pipe, budget), pipe))
+    loaded = _load_default(shelf, device, pipe)
+    told = ""
+    while loaded:
+        if (how := shelf.between_requests()) != told:
+            pipe.send(Serving(how=how))
+            told = how
+
+        with suppress(queue.Empty):
+            job = inbox.jobs.get(timeout=_BETWEEN_S)
+            watcher = partial(_Watcher, job.job_id, inbox, pipe, budget)
+            pipe.send(_serve_one(shelf, job, watcher, pipe))
 
 
 class _Inbox:
@@ -199,7 +211,7 @@ def _summary(exc: BaseException) -> str:
     return f"{type(exc).__name__}: {exc}"
 
 
-def _die_with_the_parent() -> None:
+def die_with_the_parent() -> None:
     """Have the kernel kill this process when its parent is gone, even while the GIL is held.
 
     Linux only. Elsewhere the pipe's end does it, as soon as Python runs again.

@@ -33,6 +33,16 @@ class DataFolder:
         return self.root / "dataset.taken"
 
     @property
+    def model_hashes(self) -> Path:
+        """Remembers hashes of models' files; may go at any time."""
+        return self.root / "model-hashes.json"
+
+    @property
+    def compiled(self) -> Path:
+        """Compiled versions of models; may go at any time while no worker runs."""
+        return self.root / "compiled"
+
+    @property
     def oxen_config(self) -> Path:
         return self.root / "oxen-config"
 

@@ -113,6 +113,9 @@ class ScriptedBackend:
             versions={"script": "1"},
         )
 
+    def between_requests(self) -> str:
+        return ""
+
     def generate(self, request: ImageRequest, watcher: Watcher) -> Made:
         with (self._folder / "log").open("a", encoding="utf-8") as log:
             log.write(f"{request.prompt}\n")

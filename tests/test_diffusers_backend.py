@@ -17,6 +17,7 @@ from torch import cuda
 from generation.backend import BackendSpec
 from generation.diffusers_backend import DiffusersBackend
 from generation.errors import BackendUnavailable, Cancelled, OutOfMemory
+from generation.model_folder import content_revision
 from generation.request import GeneratedImage, ImageRequest
 from tests.generation_memory import let_fit
 from tests.generation_requests import Onlooker, a_request
@@ -242,6 +243,34 @@ def test_a_folders_revision_follows_what_is_loaded_from_it(model: Path, copied: 
     settings = json.loads(scheduler.read_bytes())
     scheduler.write_text(json.dumps(settings | {"beta_end": 0.013}), encoding="utf-8")
     assert revision_of(copied) != revision_of(model)
+
+
+def test_a_folders_files_are_hashed_once_and_again_when_they_change(
+    copied: Path, tmp_path: Path
+) -> None:
+    hashes = tmp_path / "hashes.json"
+    first = content_revision(copied, remembered=hashes)
+    known = dict.fromkeys(json.loads(hashes.read_bytes()), "0" * 64)
+    hashes.write_text(json.dumps(known), encoding="utf-8")
+
+    believed = content_revision(copied, remembered=hashes)
+    for file in copied.rglob("*.safetensors"):
+        file.touch()
+
+    assert first == content_revision(copied)
+    assert believed != first  # no byte was read
+    assert content_revision(copied, remembered=hashes) not in (first, believed)
+
+
+def test_a_memory_of_hashes_that_is_torn_or_cannot_be_kept_does_no_harm(
+    copied: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "torn.json").write_bytes(b"{")
+
+    for file in (tmp_path / "torn.json", tmp_path / "no-folder" / "hashes.json"):
+        assert content_revision(copied, remembered=file) == content_revision(copied)
+
+    assert json.loads((tmp_path / "torn.json").read_bytes())
 
 
 def test_a_model_in_the_hubs_cache_is_loaded_offline_and_named_by_its_commit(

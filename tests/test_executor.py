@@ -141,6 +141,22 @@ async def test_one_person_does_not_take_two_devices_while_another_waits(tmp_path
         assert second.progress.state is JobState.WAITING
 
 
+async def test_two_devices_serve_two_people_at_once(tmp_path: Path) -> None:
+    async with Executor.open(scripted(tmp_path), devices=("a", "b")) as executor:
+        jobs = [executor.submit(a_request("until go"), owner=owner) for owner in (ALICE, BOB)]
+        for job in jobs:
+            await stepping(job)
+
+        third = executor.submit(a_request(), owner=CAROL)
+        assert third.progress.position == 1
+
+        (tmp_path / "go").touch()
+        made_by = [(await job.result()).provenance.device for job in jobs]
+        await third.result()
+
+    assert sorted(made_by) == ["a", "b"]
+
+
 async def test_a_waiting_request_is_cancelled_at_once(executor: Executor) -> None:
     running = executor.submit(a_request("until never"), owner=ALICE)
     await stepping(running)

@@ -1,0 +1,306 @@
+"""A model serves eagerly while a compiled version is made, and compiled from then on."""
+
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+
+from generation import compiling
+from generation.diffusers_backend import DiffusersBackend
+from generation.errors import BackendUnavailable
+from generation.executor import Executor
+from generation.request import Limits
+from tests.generation_requests import a_request
+from tests.generation_tiny_model import tiny_stable_diffusion
+from tests.warm_start_requests import (
+    COMPILES_WITHIN_S,
+    SIDE_PX,
+    engine_of,
+    largest_difference,
+    make,
+    opened,
+    spec_of,
+)
+
+pytestmark = [
+    pytest.mark.timeout(COMPILES_WITHIN_S + 100),
+    pytest.mark.skipif(
+        shutil.which("g++") is None and shutil.which("clang++") is None,
+        reason="torch compiles for a CPU with a C++ compiler, and there is none here",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The smallest model that has a UNet with attention and a VAE: each kernel costs a second."""
+    folder = tmp_path_factory.mktemp("warm")
+    torch.manual_seed(0)
+    pipeline = tiny_stable_diffusion(folder)
+    pipeline.register_modules(
+        unet=UNet2DConditionModel(
+            block_out_channels=(4,),
+            norm_num_groups=4,
+            down_block_types=("CrossAttnDownBlock2D",),
+            mid_block_type=None,
+            up_block_types=("CrossAttnUpBlock2D",),
+            cross_attention_dim=8,
+            attention_head_dim=2,
+            layers_per_block=1,
+            sample_size=SIDE_PX,
+        ),
+        vae=AutoencoderKL(block_out_channels=(4,), norm_num_groups=4, latent_channels=4),
+    )
+    pipeline.save_pretrained(folder / "smallest-model")
+
+    return folder / "smallest-model"
+
+
+class FirstStart:
+    """The first start of a model on a machine, from eager to compiled; made once for all tests."""
+
+    def __init__(self, model: Path, folder: Path) -> None:
+        self.folder = folder
+        self.backend = opened(model, folder)
+        self.said_at_first = self.backend.between_requests()
+        self.made_at_first = make(self.backend)
+        began_s = time.monotonic()
+        while self.backend.between_requests() == self.said_at_first:
+            assert time.monotonic() - began_s < COMPILES_WITHIN_S
+            time.sleep(0.5)
+
+        self.said_then = self.backend.between_requests()
+        self.made_then = make(self.backend)
+
+
+@pytest.fixture(scope="module")
+def first_start(model: Path, tmp_path_factory: pytest.TempPathFactory) -> FirstStart:
+    with pytest.MonkeyPatch.context() as patch:
+        # The suite has nothing better to do than to wait for the compiler.
+        patch.setattr(compiling, "PROCESS", f"import os; os.nice = abs; {compiling.PROCESS}")
+        return FirstStart(model, tmp_path_factory.mktemp("data") / "compiled")
+
+
+@pytest.fixture
+def compiled_before(first_start: FirstStart, tmp_path: Path) -> Path:
+    """A copy of what the first start left, to be spoilt."""
+    copied = tmp_path / "compiled"
+    shutil.copytree(first_start.folder, copied, ignore=shutil.ignore_patterns("inductor", "triton"))
+
+    return copied
+
+
+def test_requests_are_served_eagerly_while_the_compiler_works(first_start: FirstStart) -> None:
+    assert first_start.said_at_first == "eager, compiling"
+    assert engine_of(first_start.made_at_first) == "oxherd"
+
+
+def test_then_the_compiled_version_serves_and_says_so(first_start: FirstStart) -> None:
+    versions = first_start.made_then.provenance.versions
+
+    assert "unet compiled" in first_start.said_then
+    assert "decoder compiled" in first_start.said_then
+    assert versions["engine"] == "oxherd compiled"
+    assert len(versions["compiled"]) == 16
+
+
+def test_compiled_images_are_the_eager_ones_within_rounding(
+    first_start: FirstStart, model: Path, tmp_path: Path
+) -> None:
+    as_loaded = make(opened(model, tmp_path, compile="off"))
+
+    assert largest_difference(first_start.made_at_first, as_loaded) <= 1
+    assert largest_difference(first_start.made_then, as_loaded) <= 1
+
+
+def test_the_same_request_makes_the_same_bytes_compiled(first_start: FirstStart) -> None:
+    assert make(first_start.backend).images == first_start.made_then.images
+
+
+def test_a_request_of_another_shape_is_served_eagerly(first_start: FirstStart) -> None:
+    made = make(first_start.backend, seeds=(5, 6))
+
+    assert engine_of(made) == "oxherd"
+    assert "compiled" not in made.provenance.versions
+
+
+def test_a_second_start_compiles_nothing_and_makes_the_same_bytes(
+    first_start: FirstStart, model: Path
+) -> None:
+    compiled_at = compiling.log_of(first_start.folder).stat().st_mtime_ns
+
+    second = opened(model, first_start.folder)
+
+    assert "unet compiled" in second.between_requests()
+    assert make(second) == first_start.made_then
+    assert compiling.log_of(first_start.folder).stat().st_mtime_ns == compiled_at
+
+
+async def test_the_executor_tells_how_a_worker_serves(first_start: FirstStart, model: Path) -> None:
+    spec = spec_of(model, first_start.folder)
+    async with Executor.open(
+        spec, request_limits=Limits(sizes_px=((SIDE_PX, SIDE_PX),))
+    ) as executor:
+        job = executor.submit(a_request("a fox", steps=4, side_px=SIDE_PX), owner=1)
+        result = await job.result()
+
+        (worker,) = executor.status().workers
+
+    assert result.images == first_start.made_then.images
+    assert "unet compiled" in worker.serving
+
+
+def test_a_file_that_cannot_be_loaded_leaves_the_model_serving_eagerly(
+    compiled_before: Path, model: Path
+) -> None:
+    for file in compiled_before.glob("*.compiled"):
+        file.write_bytes(b"torn")
+
+    backend = opened(model, compiled_before)
+
+    assert backend.between_requests().startswith("eager, for good: ")
+    assert engine_of(make(backend)) == "oxherd"
+
+
+def test_compiled_code_that_computes_something_else_is_not_used(
+    compiled_before: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compiling, "load", replaced_by(lambda output: output * 1.01))
+
+    backend = opened(model, compiled_before)
+
+    assert "is off by 0.01 of the whole" in backend.between_requests()
+    assert engine_of(make(backend)) == "oxherd"
+
+
+def test_compiled_code_that_is_slower_is_used_only_if_that_was_asked_for(
+    compiled_before: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slowly(output: Any) -> Any:
+        time.sleep(0.2)
+        return output
+
+    monkeypatch.setattr(compiling, "load", replaced_by(slowly))
+    monkeypatch.setattr("generation.diffusers_backend.pays", lambda device: True)
+
+    asked_for = opened(model, compiled_before, compile="on")
+    if_it_pays = opened(model, compiled_before, compile="auto")
+
+    assert engine_of(make(asked_for)) == "oxherd compiled"
+    assert engine_of(make(if_it_pays)) == "oxherd"
+    assert "unet eager" in if_it_pays.between_requests()
+
+
+def replaced_by(change: Callable[[Any], Any]) -> Callable[[Path], Callable[..., Any]]:
+    """A loader of code that computes what the eager one does, and changes it."""
+
+    def load(file: Path) -> Callable[..., Any]:
+        part = compiling.CALLS[file.name.partition("-")[0]]
+
+        def call(module: Any, *args: Any, **kwargs: Any) -> Any:
+            output = part(module, *args, **kwargs)
+            return (change(output[0]),) if isinstance(output, tuple) else change(output)
+
+        return call
+
+    return load
+
+
+def test_what_killed_a_worker_is_not_tried_again(compiled_before: Path, model: Path) -> None:
+    (compiled_before / "being-tried").touch()
+
+    backend = opened(model, compiled_before)
+
+    assert f"remove the folder {compiled_before}" in backend.between_requests()
+    assert engine_of(make(backend)) == "oxherd"
+
+
+def test_a_compiler_that_fails_leaves_the_model_serving_eagerly(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compiling, "PROCESS", "raise SystemExit('out of registers')")
+
+    backend = opened(model, tmp_path / "compiled")
+    while (said := backend.between_requests()) == "eager, compiling":
+        time.sleep(0.05)
+
+    assert "the compiler ended with status 1" in said
+    assert "out of registers" in compiling.log_of(tmp_path / "compiled").read_text()
+    assert engine_of(make(backend)) == "oxherd"
+    assert backend.between_requests() == said
+
+
+def test_a_folder_that_cannot_be_written_leaves_the_model_serving_eagerly(
+    model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+
+    backend = opened(model, tmp_path / "file" / "compiled")
+
+    assert backend.between_requests().startswith("eager, for good: ")
+    assert engine_of(make(backend)) == "oxherd"
+
+
+@pytest.mark.parametrize("compile", ["off", "auto"])
+def test_where_it_is_off_or_does_not_pay_nothing_is_done(
+    model: Path, tmp_path: Path, compile: str
+) -> None:
+    backend = opened(model, tmp_path / "compiled", compile=compile)
+
+    assert backend.between_requests() == ""
+    assert "layout" not in make(backend).provenance.versions
+    assert not (tmp_path / "compiled").exists()
+
+
+def test_a_model_whose_parts_come_and_go_is_not_compiled(model: Path, tmp_path: Path) -> None:
+    spec = spec_of(model, tmp_path / "compiled", offload="model")
+    backend = DiffusersBackend(spec, device="cpu")
+
+    backend.load()
+
+    assert backend.between_requests() == ""
+
+
+def test_a_word_that_is_not_known_is_refused(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(BackendUnavailable, match="compile is 'perhaps'; allowed is auto, on, off"):
+        opened(model, tmp_path, compile="perhaps")
+
+
+def test_the_compiler_ends_with_the_worker_that_started_it(tmp_path: Path) -> None:
+    script = (
+        "import sys, pathlib\n"
+        "from generation import compiling\n"
+        "compiling.PROCESS = ('import sys, time; from generation.compiling import "
+        "die_with_the_parent; die_with_the_parent(); print(1, flush=True); time.sleep(600)')\n"
+        "folder = pathlib.Path(sys.argv[1])\n"
+        "compiler = compiling.start([], folder)\n"
+        "while not compiling.log_of(folder).read_text():\n"
+        "    pass\n"
+        "print(compiler.pid)\n"
+    )
+    root = Path(__file__).parents[1]
+
+    done = subprocess.run(
+        [sys.executable, "-c", script, tmp_path],
+        cwd=root,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+
+    assert gone_soon(int(done.stdout))
+
+
+def gone_soon(pid: int) -> bool:
+    deadline_s = time.monotonic() + 10
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline_s:
+        time.sleep(0.02)
+
+    return not Path(f"/proc/{pid}").exists()
