@@ -24,6 +24,7 @@ from generation.backend import BackendSpec
 from generation.executor import Executor
 from generation.limits import ExecutorLimits
 from generation.request import Limits
+from generation.safety import SafetySpec
 from storage.card import CardFacts
 from storage.folder import DataFolder
 from storage.pusher import Remote
@@ -140,7 +141,8 @@ def backend_spec(settings: Settings) -> BackendSpec:
             "compiled_size": settings.sizes[0],
         }
     )
-    options["preview"] = settings.preview
+    shows_what_may_be_withheld = settings.preview == "auto" and settings.safety_model is not None
+    options["preview"] = "never" if shows_what_may_be_withheld else settings.preview
 
     return BackendSpec(
         kind=settings.backend,
@@ -148,6 +150,19 @@ def backend_spec(settings: Settings) -> BackendSpec:
         revision=settings.revision,
         dtype=settings.dtype,
         options=options,
+        safety=_safety(settings),
+    )
+
+
+def _safety(settings: Settings) -> SafetySpec | None:
+    if settings.safety_model is None:
+        return None
+
+    return SafetySpec(
+        model=settings.safety_model,
+        revision=settings.safety_revision,
+        labels=settings.safety_labels,
+        threshold=settings.safety_threshold,
     )
 
 

@@ -1,12 +1,13 @@
 """A request as it crosses from Discord to generation and on to storage. Pure."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import discord
 
 from generation.request import MAX_SEED, ImageRequest, Result
-from storage.vote import NewSet, StoredSet
+from storage.vote import NewImage, NewSet, StoredSet, Withheld
 
 IMAGES_PER_REQUEST = 4
 
@@ -71,6 +72,22 @@ def new_set(interaction: discord.Interaction[Any], set_id: str, request: ImageRe
         height_px=request.height_px,
         model=request.model,
     )
+
+
+def new_images(result: Result, *, new_id: Callable[[], str]) -> list[NewImage]:
+    """The images as the journal keeps them, each with an id; also those that are withheld."""
+    return [
+        NewImage(
+            image_id=new_id(),
+            slot=slot,
+            seed=image.seed,
+            sha256=image.sha256,
+            png=image.png,
+            unsafe_score=image.unsafe_score,
+            withheld=None if image.withheld is None else Withheld(image.withheld.value),
+        )
+        for slot, image in enumerate(result.images, start=1)
+    ]
 
 
 def provenance(result: Result) -> dict[str, str]:

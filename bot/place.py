@@ -35,7 +35,7 @@ class InteractionPlace:
 
     async def show(self, view: ui.LayoutView, files: Sequence[discord.File] = ()) -> None:
         """Replace what the message shows and what is attached. Raises MessageDeleted."""
-        if self._token_is_over():
+        if self.token_is_over:
             await self._channel.show(view, files)
             return
 
@@ -43,7 +43,7 @@ class InteractionPlace:
 
     async def post(self, view: ui.LayoutView, files: Sequence[discord.File]) -> int:
         """Show the images in this message; after 14 minutes, in a new one in the channel."""
-        if self._token_is_over():
+        if self.token_is_over:
             return await self._channel.post(view, files)
 
         await self._edit(view, files)
@@ -59,7 +59,9 @@ class InteractionPlace:
         except discord.NotFound as exc:
             raise MessageDeleted from exc
 
-    def _token_is_over(self) -> bool:
+    @property
+    def token_is_over(self) -> bool:
+        """Whether only the channel is left, and nothing can be said privately any more."""
         return discord.utils.utcnow() - self._interaction.created_at > TOKEN_LIFE
 
 

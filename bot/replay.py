@@ -69,7 +69,14 @@ async def replay(
     spec = spec_of(recorded, settings)
     request, place_in_batch = request_of(recorded)
     made = await _made(spec, request, device=device, tell=tell)
-    png = made.images[place_in_batch].png
+    image = made.images[place_in_batch]
+    if image.withheld is not None:
+        raise CannotReplay(
+            f"The model's own safety checker keeps image {image_id} back here, so there is nothing "
+            "to compare."
+        )
+
+    png = image.png
     original = recorded_bytes(recorded, place, spool=folder.spool if dataset is None else None)
 
     return Replayed(

@@ -14,6 +14,7 @@ from generation.errors import (
     DeadlineExceeded,
     GenerationError,
     InvalidRequest,
+    NotChecked,
     QueueFull,
     TooManyYours,
 )
@@ -21,7 +22,15 @@ from generation.job import JobProgress
 from generation.request import ImageRequest, Preview
 from storage.errors import JournalFull, StorageError, StoreClosing
 from storage.status import RemoteStatus
-from storage.vote import NewSet, Rating, StoredSet, VoteKind, VoteOutcome
+from storage.vote import (
+    NewImage,
+    NewSet,
+    Rating,
+    StoredSet,
+    VoteKind,
+    VoteOutcome,
+    Withheld,
+)
 
 NOT_OURS = (
     "I do not know this button. It may come from a newer or older version of me; nothing was "
@@ -45,6 +54,14 @@ UNKNOWN_SET = "I no longer know this request, so I cannot do that."
 CANNOT_POST = (
     "The images were made, but Discord did not take them. A moderator finds why in my log."
 )
+
+
+ALL_WITHHELD = "All images of this request were withheld, so there is nothing to show."
+
+_WITHHELD_BY = {
+    Withheld.CLASSIFIER: "this server's image classifier",
+    Withheld.CHECKER: "the model's own safety checker",
+}
 
 
 def emoji(rating: Rating) -> str:
@@ -82,6 +99,8 @@ def outcome_sentence(outcome: VoteOutcome) -> str:
                 "This image was removed because nobody had voted on it for a long time, so "
                 "nothing was recorded."
             )
+        case VoteKind.WITHHELD_IMAGE:
+            return "This image is withheld, so nothing was recorded."
         case _:
             assert_never(outcome.kind)
 
@@ -174,6 +193,7 @@ def details(stored: StoredSet) -> str:
         *(
             f"image {image.slot}: seed `{image.seed}`, id `{image.image_id}`"
             for image in stored.images
+            if image.withheld is None
         ),
     ]
     return "\n".join(lines)
@@ -205,6 +225,11 @@ def refusal(error: GenerationError | StorageError, *, reference: str) -> str:
             )
         case BackendUnavailable():
             return "The model is not available right now. The moderators find the reason in my log."
+        case NotChecked():
+            return (
+                "The images were made, but they could not be checked, so nobody is shown them. "
+                "The moderators find the reason in my log."
+            )
         case JournalFull():
             return (
                 "My disk is full, so **nothing was recorded**. The moderators need to make room; "
@@ -246,12 +271,26 @@ def bad_option(value: str) -> str:
     return f"“{quoted(value[:100])}” is outside what this option allows; nothing was started."
 
 
-def withheld(slots: Sequence[int]) -> str:
-    """Which images the model's safety checker kept back."""
-    if len(slots) == 1:
-        return f"Image {slots[0]} was withheld by the model's safety checker."
+def withheld(images: Sequence[NewImage], *, of: int) -> str:
+    """For the requester alone: which of their images are withheld, and why."""
+    sentences = []
+    for by, why in _WITHHELD_BY.items():
+        slots = [str(image.slot) for image in images if image.withheld is by]
+        if len(slots) == 1:
+            sentences.append(f"Image {slots[0]} of {of} was withheld: {why} took it for unsafe.")
+        elif slots:
+            listed = f"{', '.join(slots[:-1])} and {slots[-1]}"
+            sentences.append(f"Images {listed} of {of} were withheld: {why} took them for unsafe.")
 
-    return f"Images {', '.join(map(str, slots))} were withheld by the model's safety checker."
+    return " ".join([*sentences, "Nobody is shown what is withheld, and it is not kept."])
+
+
+def withheld_in_message(number: int) -> str:
+    """For everybody, where the requester cannot be told alone any more; nothing for none."""
+    if number == 0:
+        return ""
+
+    return f"{count(number, 'image')} of this request {'was' if number == 1 else 'were'} withheld."
 
 
 def remote_behind(remote: RemoteStatus, *, age_s: float) -> str:

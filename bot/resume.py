@@ -33,6 +33,14 @@ async def _finish_or_explain(
     place = ChannelPlace(
         client, channel_id=stored.channel_id, guild_id=asked.guild_id, message_id=message_id
     )
+    withheld = sum(image.withheld is not None for image in stored.images)
+    if withheld and withheld == len(stored.images):
+        await place.show(
+            gallery.ended(set_id=asked.set_id, asked=asked, sentence=replies.ALL_WITHHELD)
+        )
+        await store.mark_posted(asked.set_id, message_id)
+        return
+
     images = await _images(store, stored)
     if not images:
         await place.show(
@@ -41,17 +49,21 @@ async def _finish_or_explain(
         return
 
     # Showing them twice is showing them once: the message is the same, and so are the ids.
+    note = replies.withheld_in_message(withheld)
     await place.show(
-        gallery.result(set_id=asked.set_id, asked=asked, images=images),
+        gallery.result(set_id=asked.set_id, asked=asked, images=images, note=note),
         gallery.files(images, prompt=asked.prompt),
     )
     await store.mark_posted(asked.set_id, message_id)
 
 
 async def _images(store: VoteStore, stored: StoredSet) -> list[NewImage]:
-    """The images with their bytes; empty if none were made or one is gone."""
+    """The images to show, with their bytes; empty if none were made or one is gone."""
     images = []
     for image in stored.images:
+        if image.withheld is not None:
+            continue
+
         png = await store.spooled(image.image_id)
         if png is None:
             return []

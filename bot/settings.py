@@ -118,6 +118,22 @@ class Settings(BaseModel):
         0.1, ge=0, le=10, description="how long the placeholder pretends each step takes, seconds"
     )
 
+    safety_model: str | None = Field(
+        None,
+        min_length=1,
+        description="image classifier that looks at every picture before it is shown: `open_nsfw` "
+        "(extra `safety`), a name on the model hub, or a folder; none unless set",
+    )
+    safety_revision: str | None = Field(
+        None, description="the classifier's revision: branch, tag or commit"
+    )
+    safety_labels: Annotated[tuple[str, ...], BeforeValidator(_split)] = Field(
+        (), description="which of the classifier's labels are unsafe, if their names do not say so"
+    )
+    safety_threshold: float = Field(
+        0.5, gt=0, le=1, description="a picture that scores as much or more is withheld"
+    )
+
     max_prompt_chars: int = Field(500, ge=1, le=1500, description="longest prompt, characters")
     default_steps: int = Field(50, ge=1, description="denoising steps unless the member says")
     max_steps: int = Field(100, ge=1, le=1000, description="most denoising steps")

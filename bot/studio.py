@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -13,7 +13,7 @@ from discord import ui
 
 from bot import gallery, replies
 from bot.answers import NOT_TAKEN, answered, in_time, say_privately, tolerated
-from bot.asking import Ask, again, new_set, provenance
+from bot.asking import Ask, again, new_images, new_set, provenance
 from bot.place import InteractionPlace, MessageDeleted
 from generation.errors import Cancelled, GenerationError
 from generation.executor import Executor
@@ -168,12 +168,9 @@ class Studio:
                 set_id, channel_id=interaction.channel_id or 0, message_id=place.message_id
             )
             result = await self._shown_result(set_id, job, place)
-            images = self._shown_images(result)
+            images = new_images(result, new_id=self._new_id)
             await self._store.add_images(set_id, images, provenance=provenance(result))
-            message_id = await place.post(
-                gallery.result(set_id=set_id, asked=request, images=images, note=_note(result)),
-                gallery.files(images, prompt=request.prompt),
-            )
+            message_id = await self._post(interaction, set_id, request, images, place)
             await self._store.mark_posted(set_id, message_id)
             if message_id != place.message_id:
                 with suppress(MessageDeleted), tolerated(interaction, doing="pointing to it"):
@@ -192,6 +189,35 @@ class Studio:
             log.error("set %s: Discord did not take the images: %s", set_id, exc)
             await explain(replies.CANNOT_POST)
             await self._store.set_state(set_id, SetState.FAILED)
+
+    async def _post(
+        self,
+        interaction: discord.Interaction[Any],
+        set_id: str,
+        request: ImageRequest,
+        images: Sequence[NewImage],
+        place: InteractionPlace,
+    ) -> int:
+        """Show what is not withheld, and tell the requester alone what is; the message's id."""
+        shown = [image for image in images if image.withheld is None]
+        withheld = [image for image in images if image.withheld is not None]
+        privately = not place.token_is_over
+        if shown:
+            note = "" if privately else replies.withheld_in_message(len(withheld))
+            message_id = await place.post(
+                gallery.result(set_id=set_id, asked=request, images=shown, note=note),
+                gallery.files(shown, prompt=request.prompt),
+            )
+        else:
+            message_id = place.message_id
+            await place.show(
+                gallery.ended(set_id=set_id, asked=request, sentence=replies.ALL_WITHHELD)
+            )
+
+        if withheld and privately:
+            await say_privately(interaction, replies.withheld(withheld, of=len(images)))
+
+        return message_id
 
     async def _shown_result(self, set_id: str, job: Job, place: InteractionPlace) -> Result:
         """The job's result; its progress is shown meanwhile."""
@@ -217,30 +243,10 @@ class Studio:
         finally:
             result.cancel()
 
-    def _shown_images(self, result: Result) -> list[NewImage]:
-        """The images with ids of their own; a picture that was withheld is not one to vote on."""
-        return [
-            NewImage(
-                image_id=self._new_id(),
-                slot=slot,
-                seed=image.seed,
-                sha256=image.sha256,
-                png=image.png,
-            )
-            for slot, image in enumerate(result.images, start=1)
-            if not image.flagged
-        ]
-
     def _forget(self, set_id: str) -> None:
         self._jobs.pop(set_id, None)
         if not self._jobs:
             self._idle.set()
-
-
-def _note(result: Result) -> str:
-    withheld = [slot for slot, image in enumerate(result.images, start=1) if image.flagged]
-
-    return replies.withheld(withheld) if withheld else ""
 
 
 def _progress(set_id: str, job: Job, progress: JobProgress) -> ui.LayoutView:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, cast
 
 from generation.request import ImageRequest, Made, Provenance
+from generation.safety import SafetySpec
 
 BACKENDS: Mapping[str, str] = {
     "diffusers": "generation.diffusers_backend:DiffusersBackend",
@@ -23,6 +24,7 @@ class BackendSpec:
     revision: a branch, tag or commit of a model on the hub; None is its default branch.
     dtype: "auto", or a torch dtype's name.
     options: what only this kind understands; its class documents them.
+    safety: which image classifier looks at what the backend made; None for none.
     """
 
     kind: str
@@ -30,6 +32,7 @@ class BackendSpec:
     revision: str | None = None
     dtype: str = "auto"
     options: Mapping[str, str | float] = field(default_factory=dict)
+    safety: SafetySpec | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

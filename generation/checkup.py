@@ -6,6 +6,8 @@ from dataclasses import replace
 from multiprocessing.connection import Connection
 
 from generation.backend import BackendSpec, Finding, open_backend
+from generation.errors import BackendUnavailable
+from generation.safety import SafetySpec, open_classifier
 
 
 def check_backend(
@@ -58,6 +60,9 @@ def _report(
             if finding.subject != "device"
         ]
 
+    if spec.safety is not None:
+        findings.append(_check_safety(spec.safety, device=device))
+
     pipe.send(findings)
 
 
@@ -66,6 +71,19 @@ def _found(spec: BackendSpec, device: str) -> Sequence[Finding]:
         return open_backend(spec, device=device).check()
     except Exception as exc:  # noqa: BLE001 - the finding tells it
         return [_failure(f"{type(exc).__name__}: {exc}")]
+
+
+def _check_safety(spec: SafetySpec, *, device: str) -> Finding:
+    try:
+        detail = open_classifier(spec, device=device).check()
+    except BackendUnavailable as exc:
+        return Finding(subject="safety", ok=False, detail=exc.reason)
+    except Exception as exc:  # noqa: BLE001 - the finding tells it
+        return Finding(subject="safety", ok=False, detail=f"{type(exc).__name__}: {exc}")
+
+    withheld = f"images that score {spec.threshold:g} or more are withheld"
+
+    return Finding(subject="safety", ok=True, detail=f"{detail}; {withheld}")
 
 
 def _failure(detail: str) -> Finding:

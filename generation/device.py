@@ -13,6 +13,7 @@ from generation.errors import (
     Cancelled,
     DeadlineExceeded,
     GenerationError,
+    NotChecked,
     OutOfMemory,
     RequestFailed,
 )
@@ -45,6 +46,7 @@ _FAILURES = {
     FailureKind.REQUEST: RequestFailed,
     FailureKind.MEMORY: OutOfMemory,
     FailureKind.MODEL: BackendUnavailable,
+    FailureKind.CHECK: NotChecked,
 }
 
 

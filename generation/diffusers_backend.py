@@ -36,7 +36,7 @@ from generation.model_folder import (
     root_cause,
 )
 from generation.pipeline_engine import PipelineEngine
-from generation.request import GeneratedImage, ImageRequest, Made, Provenance
+from generation.request import GeneratedImage, ImageRequest, Made, Provenance, Withheld
 from generation.warm_start import COMPILED, PREPARED, WarmStart, pays, prepare
 
 log = logging.getLogger(__name__)
@@ -393,7 +393,10 @@ def _finished(picture: Picture, seed: int) -> GeneratedImage:
     png = file.getvalue()
 
     return GeneratedImage(
-        png=png, seed=seed, sha256=hashlib.sha256(png).hexdigest(), flagged=picture.flagged
+        png=png,
+        seed=seed,
+        sha256=hashlib.sha256(png).hexdigest(),
+        withheld=Withheld.CHECKER if picture.flagged else None,
     )
 
 

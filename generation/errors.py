@@ -9,6 +9,7 @@ GenerationError
 ├── Cancelled             somebody asked for it
 ├── DeadlineExceeded      it ran longer than it may
 └── RequestFailed         the backend refused or broke on this one request
+    ├── NotChecked        the image classifier failed, so nobody is shown what was made
     ├── OutOfMemory       it does not fit on the device; a smaller one may
     └── WorkerFailed      the worker died or went silent, twice
 
@@ -80,6 +81,10 @@ class RequestFailed(GenerationError):
     def __init__(self, cause: str) -> None:
         super().__init__(f"The request failed: {cause}")
         self.cause = cause
+
+
+class NotChecked(RequestFailed):
+    pass
 
 
 class OutOfMemory(RequestFailed):

@@ -88,6 +88,7 @@ class FailureKind(StrEnum):
     REQUEST = "request"
     MEMORY = "memory"
     MODEL = "model"
+    CHECK = "check"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

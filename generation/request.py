@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 
 from generation.errors import InvalidRequest
 
@@ -32,17 +33,28 @@ class ImageRequest:
     """One of those that are offered by name; empty is the default."""
 
 
+class Withheld(StrEnum):
+    """Who kept a picture back."""
+
+    CLASSIFIER = "classifier"
+    """The operator's image classifier found it too unsafe."""
+    CHECKER = "checker"
+    """The model's own safety checker replaced it with a black one."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GeneratedImage:
     """A finished picture, as it will be posted, byte for byte.
 
-    `flagged` is true when the model's own safety checker replaced the picture with a black one.
+    One that is withheld leaves the worker without its bytes: `png` is empty, and `sha256` is of
+    what they were. `unsafe_score` is the image classifier's, 0 to 1; None where none looked.
     """
 
     png: bytes = field(repr=False)
     seed: int
     sha256: str
-    flagged: bool = False
+    unsafe_score: float | None = None
+    withheld: Withheld | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 from typing import TypeAlias, assert_never
 
 from generation.backend import Backend, BackendSpec
-from generation.errors import BackendUnavailable, Cancelled, OutOfMemory
+from generation.errors import BackendUnavailable, Cancelled, NotChecked, OutOfMemory
 from generation.messages import (
     Cancel,
     Failed,
@@ -37,6 +37,7 @@ from generation.model_shelf import ModelShelf
 from generation.pace import Stopwatch
 from generation.preview import PreviewBudget
 from generation.request import Made, Preview
+from generation.safety import Screen
 
 log = logging.getLogger(__name__)
 
@@ -64,8 +65,9 @@ def serve(models: Mapping[str, BackendSpec], device: str, pipe: Pipe) -> None:
     inbox = _Inbox(pipe)
     threading.Thread(target=inbox.read_forever, name="pipe-reader", daemon=True).start()
     shelf = ModelShelf(models, device=device)
+    screen = Screen(models[""].safety, device=device)
     budget = PreviewBudget()
-    loaded = _load_default(shelf, device, pipe)
+    loaded = _load_default(shelf, screen, device, pipe)
     told = ""
     while loaded:
         if (how := shelf.between_requests()) != told:
@@ -75,7 +77,7 @@ def serve(models: Mapping[str, BackendSpec], device: str, pipe: Pipe) -> None:
         with suppress(queue.Empty):
             job = inbox.jobs.get(timeout=_BETWEEN_S)
             watcher = partial(_Watcher, job.job_id, inbox, pipe, budget)
-            pipe.send(_serve_one(shelf, job, watcher, pipe))
+            pipe.send(_serve_one(shelf, screen, job, watcher, pipe))
 
 
 class _Inbox:
@@ -141,8 +143,9 @@ class _Watcher:
         self._budget.spend(time.perf_counter() - began, now=began)
 
 
-def _load_default(shelf: ModelShelf, device: str, pipe: Pipe) -> bool:
+def _load_default(shelf: ModelShelf, screen: Screen, device: str, pipe: Pipe) -> bool:
     try:
+        screen.load()  # before the models, so that what they leave free is counted without it
         shelf.take("")
     except BackendUnavailable as exc:
         pipe.send(LoadFailed(reason=exc.reason))
@@ -161,10 +164,14 @@ def _load_default(shelf: ModelShelf, device: str, pipe: Pipe) -> bool:
 
 
 def _serve_one(
-    shelf: ModelShelf, job: Generate, new_watcher: Callable[[], _Watcher], pipe: Pipe
+    shelf: ModelShelf,
+    screen: Screen,
+    job: Generate,
+    new_watcher: Callable[[], _Watcher],
+    pipe: Pipe,
 ) -> FromWorker:
     try:
-        made = _made(shelf, job, new_watcher, pipe)
+        made = screen.screened(_made(shelf, job, new_watcher, pipe))
     except Cancelled:
         return Stopped(job_id=job.job_id)
     except BackendUnavailable as exc:
@@ -172,6 +179,9 @@ def _serve_one(
         return Failed(job_id=job.job_id, kind=FailureKind.MODEL, cause=exc.reason)
     except OutOfMemory as exc:
         return Failed(job_id=job.job_id, kind=FailureKind.MEMORY, cause=exc.cause)
+    except NotChecked as exc:
+        log.exception("the images of job %d could not be checked", job.job_id)
+        return Failed(job_id=job.job_id, kind=FailureKind.CHECK, cause=exc.cause)
     except Exception as exc:
         log.exception("job %d failed on this worker", job.job_id)
         return Failed(job_id=job.job_id, kind=FailureKind.REQUEST, cause=_summary(exc))

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from storage.layout import ShardSizes, timestamp, unguarded
+from storage.layout import SHOWN, ShardSizes, timestamp, unguarded
 from storage.recorded import dataset_rows, made_by
 from storage.remote import Fetched
-from storage.vote import SetState
+from storage.vote import SetState, Withheld
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,10 +51,11 @@ def adopt(
     for shard, place, row in shown:
         seq += 1
         path = paths.get(row["image_id"])
+        score, withheld = _safety(row)
         connection.execute(
             "INSERT INTO images (image_id, set_id, slot, seed, sha256, size_bytes, made_at,"
-            " image_shard, shown_row, shown_shard, seq, removed_at, elsewhere)"
-            " VALUES (?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, 1)",
+            " image_shard, shown_row, shown_shard, seq, removed_at, elsewhere, unsafe_score,"
+            " withheld) VALUES (?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, 1, ?, ?)",
             (
                 row["image_id"],
                 row["set_id"],
@@ -66,7 +67,9 @@ def adopt(
                 shard * shard_sizes.shown_rows + place,
                 shard,
                 seq,
-                timestamp(now) if path is None else None,
+                timestamp(now) if path is None and withheld is None else None,
+                score,
+                withheld,
             ),
         )
 
@@ -142,7 +145,7 @@ def recover(
         (known,),
     ).rowcount
     images = connection.execute(
-        "UPDATE images SET removed_at = ? WHERE removed_at IS NULL"
+        "UPDATE images SET removed_at = ? WHERE removed_at IS NULL AND withheld IS NULL"
         " AND image_id NOT IN (SELECT value FROM json_each(?))",
         (timestamp(now), known),
     ).rowcount
@@ -181,6 +184,13 @@ def _add_sets(connection: sqlite3.Connection, shown: Sequence[Mapping[str, str]]
                 first["shown_at"],
             ),
         )
+
+
+def _safety(row: Mapping[str, str]) -> tuple[float | None, Withheld | None]:
+    """Score, and who withheld the image; files of before journal version 4 say neither."""
+    score, withheld = row.get("unsafe_score"), row.get("withheld", SHOWN)
+
+    return float(score) if score else None, None if withheld == SHOWN else Withheld(withheld)
 
 
 def _set_counters(connection: sqlite3.Connection, **values: int) -> None:

@@ -68,7 +68,7 @@ Each press is a row; a changed mind replaces the row, Undo removes it. The histo
 | --- | --- |
 | `train/*.csv` | one row for each (image, voter): the ratings |
 | `images/*/*/*.png` | every image that somebody rated, as posted, byte for byte |
-| `generations/*.csv` | one row for each image shown, rated or not: how to make it again |
+| `generations/*.csv` | one row for each image made, rated or not: how to make it again |
 | `train.csv` | everything in `train/`, concatenated; as old as the last commit that names it |
 
 ## Columns of `train/*.csv`
@@ -84,7 +84,10 @@ Each press is a row; a changed mind replaces the row, Undo removes it. The histo
 | `seed`, `model`, `revision` | what made the image; `generations` has the rest |
 
 `generations/*.csv` adds `shown_at`, `negative_prompt`, `steps`, `guidance_scale`, `width_px`,
-`height_px`, `scheduler`, `backend`, `device`, `dtype`, `versions` (JSON) and `sha256` of the PNG.
+`height_px`, `scheduler`, `backend`, `device`, `dtype`, `versions` (JSON), `sha256` of the PNG,
+`unsafe_score` (an image classifier's, 0 to 1; empty where none looked) and `withheld`: `no` for an
+image that was shown, else who kept it back, `classifier` or the model's own `checker`. Nobody saw
+that one and its bytes were not kept. Files from before these two columns have shown images only.
 
 ## How to load
 

@@ -117,17 +117,27 @@ class Journal:
         provenance: Mapping[str, str],
         now: datetime,
     ) -> None:
-        """Note images whose bytes are already in the spool."""
+        """Note images; the bytes of those that are not withheld are already in the spool."""
         self._connection.execute(
             "UPDATE sets SET provenance = ? WHERE set_id = ?",
             (json.dumps(dict(provenance), sort_keys=True), set_id),
         )
         self._connection.executemany(
-            "INSERT INTO images (image_id, set_id, slot, seed, sha256, size_bytes, made_at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO images (image_id, set_id, slot, seed, sha256, size_bytes, made_at,"
+            " unsafe_score, withheld) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
-                (i.image_id, set_id, i.slot, i.seed, i.sha256, len(i.png), timestamp(now))
-                for i in images
+                (
+                    image.image_id,
+                    set_id,
+                    image.slot,
+                    image.seed,
+                    image.sha256,
+                    len(image.png),
+                    timestamp(now),
+                    image.unsafe_score,
+                    image.withheld,
+                )
+                for image in images
             ],
         )
 
@@ -160,7 +170,7 @@ class Journal:
     ) -> VoteOutcome:
         """Make `rating` the state of (image, voter); None takes the vote back."""
         image = self._connection.execute(
-            "SELECT set_id, slot, image_shard, seq, removed_at, elsewhere FROM images"
+            "SELECT set_id, slot, image_shard, seq, removed_at, elsewhere, withheld FROM images"
             " WHERE image_id = ?",
             (image_id,),
         ).fetchone()
@@ -168,14 +178,17 @@ class Journal:
             return VoteOutcome(kind=VoteKind.UNKNOWN_IMAGE)
 
         def outcome(kind: VoteKind, previous: Rating | None = None) -> VoteOutcome:
-            recorded = None if kind is VoteKind.REMOVED_IMAGE else rating
+            gone = kind in (VoteKind.REMOVED_IMAGE, VoteKind.WITHHELD_IMAGE)
             return VoteOutcome(
                 kind=kind,
                 set_id=image["set_id"],
                 slot=image["slot"],
-                rating=recorded,
+                rating=None if gone else rating,
                 previous=previous,
             )
+
+        if image["withheld"] is not None:
+            return outcome(VoteKind.WITHHELD_IMAGE)
 
         if image["removed_at"] is not None:
             return outcome(VoteKind.REMOVED_IMAGE)
@@ -276,7 +289,7 @@ class Journal:
         rows = self._connection.execute(
             """
             SELECT image_id FROM images
-            WHERE removed_at IS NULL AND made_at < :before AND NOT EXISTS (
+            WHERE removed_at IS NULL AND withheld IS NULL AND made_at < :before AND NOT EXISTS (
                 SELECT 1 FROM votes WHERE votes.image_id = images.image_id AND (
                     rating IS NOT NULL OR voted_at >= :before
                     OR seq > (SELECT committed_seq FROM watermark)))
@@ -293,10 +306,10 @@ class Journal:
         return dropped
 
     def unwanted(self, image_ids: Sequence[str]) -> list[str]:
-        """Those of `image_ids` that the journal does not know, or knows as removed."""
+        """Those of `image_ids` that the journal does not know, or knows as removed or withheld."""
         rows = self._connection.execute(
             "SELECT value FROM json_each(?) WHERE value NOT IN"
-            " (SELECT image_id FROM images WHERE removed_at IS NULL)",
+            " (SELECT image_id FROM images WHERE removed_at IS NULL AND withheld IS NULL)",
             (json.dumps(image_ids),),
         )
 

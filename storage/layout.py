@@ -61,10 +61,15 @@ SHOWN_COLUMNS = (
     "dtype",
     "versions",
     "sha256",
+    "unsafe_score",
+    "withheld",
 )
 
 MADE_BY_COLUMNS = ("model", "revision", "scheduler", "backend", "device", "dtype")
 """What made an image, each in a column of its own; the rest of it is JSON in `versions`."""
+
+SHOWN = "no"
+"""In the column `withheld`: nobody kept the image back."""
 
 # What a spreadsheet may run as a formula, and the mark itself so that it can be taken off again.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "'")

@@ -33,7 +33,10 @@ class TrainRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShownRow:
-    """An image that people were shown, with all that is needed to make it again."""
+    """An image of a set that was posted, with all that is needed to make it again.
+
+    `withheld`: who kept it back; None for one that people were shown.
+    """
 
     seq: int
     image_id: str
@@ -48,6 +51,8 @@ class ShownRow:
     guidance_scale: float
     width_px: int
     height_px: int
+    unsafe_score: float | None
+    withheld: str | None
     provenance: Mapping[str, str]
 
 
@@ -164,7 +169,7 @@ def _shown_rows(connection: sqlite3.Connection, shard: int) -> list[ShownRow]:
     rows = connection.execute(
         """
         SELECT seq, image_id, set_id, slot, seed, sha256, posted_at AS shown_at, prompt,
-            negative_prompt, steps, guidance_scale, width_px, height_px,
+            negative_prompt, steps, guidance_scale, width_px, height_px, unsafe_score, withheld,
             coalesce(provenance, '{}') AS provenance
         FROM images JOIN sets USING (set_id) WHERE shown_shard = ? ORDER BY shown_row
         """,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from storage.layout import (
     MADE_BY_COLUMNS,
+    SHOWN,
     SHOWN_COLUMNS,
     TRAIN_COLUMNS,
     csv_file,
@@ -109,6 +110,9 @@ def _shown_cells(row: ShownRow) -> tuple[str, ...]:
         *own,
         json.dumps(versions, sort_keys=True, ensure_ascii=False),
         row.sha256,
+        # Always with a point, so that the column is of one type in every shard.
+        "" if row.unsafe_score is None else f"{row.unsafe_score:.6f}",
+        row.withheld or SHOWN,
     )
 
 
@@ -120,11 +124,14 @@ def _message(pending: Pending) -> str:
         for row in rows
         if pending.after_seq < row.seq <= pending.upto_seq
     ]
-    shown = sum(
-        pending.after_seq < row.seq <= pending.upto_seq
+    made = [
+        row
         for rows in pending.shown.values()
         for row in rows
-    )
+        if pending.after_seq < row.seq <= pending.upto_seq
+    ]
+    withheld = sum(row.withheld is not None for row in made)
+    shown = len(made) - withheld
     ratings = Counter(row.rating for row in votes)
     image_ids = sorted({row.image_id for row in votes})
 
@@ -140,6 +147,9 @@ def _message(pending: Pending) -> str:
 
     if shown:
         facts.append(f"{_count(shown, 'image')} shown")
+
+    if withheld:
+        facts.append(f"{_count(withheld, 'image')} withheld")
 
     subject = "; ".join(facts) or "nothing new"
     if not image_ids:

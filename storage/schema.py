@@ -104,7 +104,12 @@ _MODEL = """
 ALTER TABLE sets ADD COLUMN model TEXT NOT NULL DEFAULT '';  -- as it was chosen; '': the default
 """
 
-MIGRATIONS = (_TABLES, _REMOTE, _MODEL)
+_SAFETY = """
+ALTER TABLE images ADD COLUMN unsafe_score REAL;  -- NULL: no classifier looked at it
+ALTER TABLE images ADD COLUMN withheld TEXT;      -- by whom; nobody has the bytes. NULL: shown
+"""
+
+MIGRATIONS = (_TABLES, _REMOTE, _MODEL, _SAFETY)
 
 
 def migrate(connection: sqlite3.Connection, *, path: Path) -> None:

@@ -159,7 +159,7 @@ class VoteStore:
         is kept as the version of a library.
         """
         self._refuse_when_closing()
-        content = {image.image_id: image.png for image in images}
+        content = {image.image_id: image.png for image in images if image.withheld is None}
         await self._spool_thread.run(lambda: self._spool.put(content))
         await self._record(
             lambda journal: journal.add_images(

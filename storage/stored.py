@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
 
-from storage.vote import NewSet, SetState, StoredImage, StoredSet
+from storage.vote import NewSet, SetState, StoredImage, StoredSet, Withheld
 
 
 def moment(text: str | None) -> datetime | None:
@@ -21,6 +21,7 @@ def stored_image(row: sqlite3.Row) -> StoredImage:
         seed=row["seed"],
         sha256=row["sha256"],
         removed_at=moment(row["removed_at"]),
+        withheld=None if row["withheld"] is None else Withheld(row["withheld"]),
     )
 
 

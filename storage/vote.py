@@ -23,6 +23,7 @@ class VoteKind(StrEnum):
     NOTHING_TO_UNDO = "nothing_to_undo"
     UNKNOWN_IMAGE = "unknown_image"
     REMOVED_IMAGE = "removed_image"
+    WITHHELD_IMAGE = "withheld_image"
 
     @property
     def changed_something(self) -> bool:
@@ -43,6 +44,13 @@ class VoteOutcome:
     slot: int | None = None
     rating: Rating | None = None
     previous: Rating | None = None
+
+
+class Withheld(StrEnum):
+    """Who kept an image back, as it is written in the dataset."""
+
+    CLASSIFIER = "classifier"
+    CHECKER = "checker"
 
 
 class SetState(StrEnum):
@@ -78,13 +86,19 @@ class NewSet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewImage:
-    """One image that was made for a set. `sha256` is the hex digest of `png`."""
+    """One image that was made for a set. `sha256` is the hex digest of `png`.
+
+    Of one that is withheld there are no bytes any more: `png` is empty, and `sha256` says what they
+    were. `unsafe_score` is from 0 to 1; None where no classifier looked.
+    """
 
     image_id: str
     slot: int
     seed: int
     sha256: str
     png: bytes
+    unsafe_score: float | None = None
+    withheld: Withheld | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +111,7 @@ class StoredImage:
     seed: int
     sha256: str
     removed_at: datetime | None
+    withheld: Withheld | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

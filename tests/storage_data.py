@@ -3,13 +3,13 @@
 import csv
 import hashlib
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from storage.layout import unguarded
-from storage.vote import NewImage, NewSet, Rating
+from storage.vote import NewImage, NewSet, Rating, Withheld
 
 NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 PROVENANCE = {
@@ -71,15 +71,17 @@ def png_of(image_id: str) -> bytes:
     return b"\x89PNG " + image_id.encode()
 
 
-def four_images(set_id: str = "set-0") -> list[NewImage]:
-    """The images of a set: `<set>-1` to `<set>-4`."""
+def four_images(set_id: str = "set-0", *, withheld: Sequence[int] = ()) -> list[NewImage]:
+    """The images of a set: `<set>-1` to `<set>-4`; those in some slots are withheld."""
     return [
         NewImage(
             image_id=image_id,
             slot=slot,
             seed=slot,
             sha256=hashlib.sha256(png_of(image_id)).hexdigest(),
-            png=png_of(image_id),
+            png=b"" if slot in withheld else png_of(image_id),
+            unsafe_score=0.123 * slot if withheld else None,
+            withheld=Withheld.CLASSIFIER if slot in withheld else None,
         )
         for slot in (1, 2, 3, 4)
         for image_id in [f"{set_id}-{slot}"]

@@ -118,10 +118,16 @@ class Desk:
         with self._file.transaction():
             return operation(self._journal)
 
-    def show(self, set_id: str, *, prompt: str = "a fox in the snow") -> list[str]:
-        """Post a set of four images; their ids."""
-        images = four_images(set_id)
-        self.spool.put({image.image_id: image.png for image in images})
+    def show(
+        self,
+        set_id: str,
+        *,
+        prompt: str = "a fox in the snow",
+        withheld: Sequence[int] = (),
+    ) -> list[str]:
+        """Post a set of four images, without those in some slots; the ids of all."""
+        images = four_images(set_id, withheld=withheld)
+        self.spool.put({image.image_id: image.png for image in images if not image.withheld})
 
         def post(journal: Journal) -> None:
             journal.add_request(a_set(set_id, prompt=prompt), now=NOON)

@@ -6,7 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import acknowledge, growth, memory, remote, remote_ways, startup, throughput
+from benchmarks import (
+    acknowledge,
+    checking,
+    growth,
+    memory,
+    remote,
+    remote_ways,
+    startup,
+    throughput,
+)
 from benchmarks.facts import machine
 from tests import oxen_server
 
@@ -65,6 +74,13 @@ def test_the_command_line_and_the_bot_process_import_neither_torch_nor_oxen(
     assert figures["status"]["imports"] == []
     assert not figures["run"]["bot_process_has_torch"]
     assert not figures["run"]["bot_process_has_oxen"]
+
+
+def test_a_classifier_is_timed_and_weighed() -> None:
+    figures = checking.alone("open_nsfw", times=1, device="cpu")
+
+    assert figures["request_of_four_ms"]["count"] == 1
+    assert figures["memory_mb"] > 0
 
 
 @oxen_server.needed

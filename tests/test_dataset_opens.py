@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from storage.folder import DataFolder
 from storage.journal import Journal
 from storage.layout import (
+    SHOWN_COLUMNS,
     TRAIN_COLUMNS,
     ShardSizes,
     concatenated,
@@ -44,6 +45,7 @@ HOSTILE_PROMPTS = [
     " spaces around ",
     "🦊 ünï",
 ]
+WITHHELD = {3: (2,), 4: (2, 3)}  # set number -> slots; the other sets were not looked at
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"))
 
 
@@ -61,8 +63,8 @@ def dataset_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with Desk.open(folder, open_repository, shard_sizes=one_a_file) as desk:
         for number, prompt in enumerate(HOSTILE_PROMPTS):
             request = a_set(f"set-{number:02d}", prompt=prompt)
-            images = four_images(request.set_id)
-            desk.spool.put({image.image_id: image.png for image in images})
+            images = four_images(request.set_id, withheld=WITHHELD.get(number, ()))
+            desk.spool.put({image.image_id: image.png for image in images if not image.withheld})
             provenance = PROVENANCE if number % 2 else {}
             desk.note(partial(Journal.add_request, request=request, now=NOON))
             desk.note(
@@ -130,8 +132,30 @@ def test_generations_hold_every_image_shown(dataset_folder: Path) -> None:
     rows = pandas.concat([pandas.read_csv(file) for file in files])
 
     assert len(rows) == 4 * len(HOSTILE_PROMPTS)
-    assert not rows.isna().any().any()
+    assert not rows.drop(columns="unsafe_score").isna().any().any()
     assert set(rows["guidance_scale"]) == {7.5}
+    assert rows["withheld"].value_counts().to_dict() == {"no": 61, "classifier": 3}
+    looked_at = rows[rows["set_id"].isin({"set-03", "set-04"})]
+    assert rows["unsafe_score"].count() == looked_at["unsafe_score"].count() == 8
+    assert list(looked_at["unsafe_score"])[:4] == [0.123, 0.246, 0.369, 0.492]
+    assert not list((dataset_folder.parent / "spool").glob("set-03-2*"))
+
+
+def test_datasets_loads_every_shard_of_generations_too(
+    dataset_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.chdir(dataset_folder)
+    import datasets
+
+    loaded = datasets.load_dataset(
+        "csv", data_files="generations/*.csv", cache_dir=str(tmp_path / "cache")
+    )["train"]
+
+    assert tuple(loaded.column_names) == SHOWN_COLUMNS
+    assert loaded.features["unsafe_score"].dtype == "float64"
+    assert loaded.filter(lambda row: row["withheld"] != "no").num_rows == 3
 
 
 @given(text=TEXT)

@@ -18,7 +18,7 @@ from generation.backend import BackendSpec
 from generation.diffusers_backend import DiffusersBackend
 from generation.errors import BackendUnavailable, Cancelled, OutOfMemory
 from generation.model_folder import content_revision
-from generation.request import GeneratedImage, ImageRequest
+from generation.request import GeneratedImage, ImageRequest, Withheld
 from tests.generation_memory import let_fit
 from tests.generation_requests import Onlooker, a_request
 from tests.generation_tiny_model import SIDE_PX, save_tiny_model
@@ -175,17 +175,17 @@ def test_a_request_is_made_in_batches_that_fit_and_its_rows_say_so(
     assert onlooker.steps == [(step, 10) for step in range(1, 11)]
 
 
-def test_a_picture_that_the_models_checker_blackens_is_flagged(tmp_path: Path) -> None:
+def test_a_picture_that_the_models_checker_blackens_is_withheld(tmp_path: Path) -> None:
     strict = loaded(save_tiny_model(tmp_path, flags_everything=True))
 
     images = make(strict, a_small_request(seeds=(1, 2)))
 
-    assert [image.flagged for image in images] == [True, True]
+    assert [image.withheld for image in images] == [Withheld.CHECKER] * 2
     assert Image.open(io.BytesIO(images[0].png)).getextrema() == ((0, 0),) * 3
 
 
-def test_without_a_checker_nothing_is_flagged(backend: DiffusersBackend) -> None:
-    assert not any(image.flagged for image in make(backend, a_small_request()))
+def test_without_a_checker_nothing_is_withheld(backend: DiffusersBackend) -> None:
+    assert not any(image.withheld for image in make(backend, a_small_request()))
 
 
 def test_provenance_names_all_that_made_the_picture(model: Path) -> None:

@@ -293,3 +293,36 @@ def _database(path: Path, script: str) -> None:
     connection = sqlite3.connect(path)
     connection.executescript(script)
     connection.close()
+
+
+def test_a_journal_of_before_the_classifier_is_read_as_one_that_withheld_nothing(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "journal"
+    _database(
+        path,
+        f"PRAGMA application_id={APPLICATION_ID}; {MIGRATIONS[0]}; {MIGRATIONS[1]};"
+        "PRAGMA user_version=2; PRAGMA foreign_keys=OFF;"
+        "INSERT INTO images (image_id, set_id, slot, seed, sha256, size_bytes, made_at)"
+        " VALUES ('i', 's', 1, 1, '00', 1, '2026-01-01T00:00:00.000000Z')",
+    )
+
+    with JournalFile.open(path) as file, file.transaction():
+        image = Journal(file.connection).find_image("i")
+
+    assert image is not None
+    assert image.withheld is None
+
+
+def test_an_image_that_is_withheld_has_a_row_and_takes_no_vote(desk: Desk) -> None:
+    withheld = desk.show("set-1", withheld=(2,))[1]
+
+    outcome = desk.vote(withheld, ALICE, Rating.GOOD)
+    desk.settle()
+    later = NOON + timedelta(days=99)
+    dropped = desk.note(lambda journal: journal.drop_unvoted(before=later, now=later))
+
+    assert (outcome.kind, outcome.slot, outcome.rating) == (VoteKind.WITHHELD_IMAGE, 2, None)
+    assert withheld not in dropped
+    assert len(dropped) == 3
+    assert "3 images shown; 1 image withheld" in desk.repository.log(1)[0].message

@@ -35,7 +35,7 @@ def wanted(*extras: str) -> list[Requirement]:
 
 @pytest.mark.parametrize(
     ("lock", "extras"),
-    [("demo", ["demo"]), ("gpu", ["gpu"]), ("dev", ["demo", "gpu", "dev"])],
+    [("demo", ["demo"]), ("gpu", ["gpu", "safety"]), ("dev", ["demo", "gpu", "safety", "dev"])],
     ids=LOCKS,
 )
 def test_every_dependency_is_locked_at_a_version_it_allows(lock: str, extras: list[str]) -> None:

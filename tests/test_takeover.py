@@ -21,6 +21,8 @@ SMALL = ShardSizes(train_rows=3, shown_rows=5, images=2)
 ALICE, BOB, CAROL = 1, 2, 3
 FETCHED = Fetched(branch="main", commit_id="0" * 32, commits=7)
 
+NO_VOTE = (VoteKind.REMOVED_IMAGE, VoteKind.WITHHELD_IMAGE, VoteKind.NOTHING_TO_UNDO)
+
 Vote = tuple[int, int, Rating | None]  # which image, voter, rating
 votes = st.lists(
     st.tuples(
@@ -36,7 +38,11 @@ def first_host(root: Path, cast: list[Vote], *, sets: int = 3) -> Mapping[str, b
     """The files of a dataset that a host made."""
     repository = MemoryRepository()
     with Desk.open(DataFolder(root), lambda: repository, shard_sizes=SMALL) as desk:
-        images = [image for number in range(sets) for image in desk.show(f"set-{number}")]
+        images = [
+            image
+            for number in range(sets)
+            for image in desk.show(f"set-{number}", withheld=(3,) if number == 1 else ())
+        ]
         for image, voter, rating in cast:
             desk.vote(images[image], voter, rating)
 
@@ -95,7 +101,7 @@ def test_voting_goes_on_and_the_dataset_is_what_was_voted(
         expected = dict(dataset(files).ratings)
         for image, voter, rating in after:
             outcome = desk.vote(images[image], voter, rating)
-            if outcome.kind in (VoteKind.REMOVED_IMAGE, VoteKind.NOTHING_TO_UNDO):
+            if outcome.kind in NO_VOTE:
                 continue
 
             if rating is None:
@@ -143,3 +149,17 @@ def test_images_of_this_host_never_share_a_folder_with_those_of_the_other(tmp_pa
     assert ours
     assert not ours & theirs
     assert repository.files[f"{ours.pop()}/set-new-1.png"] == png_of("set-new-1")
+
+
+def test_what_was_withheld_stays_so_and_files_without_the_column_are_read(tmp_path: Path) -> None:
+    files = dict(first_host(tmp_path / "first", []))
+    old = "generations/00000.csv"  # set-0, and the first image of set-1
+    lines = files[old].decode().split("\n")
+    files[old] = "\n".join(line.rpartition(",")[0].rpartition(",")[0] for line in lines).encode()
+    with Desk.open(DataFolder(tmp_path / "second"), MemoryRepository, shard_sizes=SMALL) as desk:
+        taken_over(tmp_path / "clone", files, desk)
+
+        assert b"withheld" not in files[old]
+        assert b"withheld" in files["generations/00001.csv"]
+        assert desk.vote("set-0-1", ALICE, Rating.GOOD).kind is VoteKind.REMOVED_IMAGE
+        assert desk.vote("set-1-3", ALICE, Rating.GOOD).kind is VoteKind.WITHHELD_IMAGE
