@@ -105,16 +105,13 @@ class Denoiser:
             return latents / config.scaling_factor
 
         latents = latents.to(self._pipeline.vae.dtype)
-        means, deviations = (
-            getattr(config, "latents_mean", None),
-            getattr(config, "latents_std", None),
-        )
+        means = getattr(config, "latents_mean", None)
+        deviations = getattr(config, "latents_std", None)
         if means is None or deviations is None:
             return latents / config.scaling_factor
 
-        mean, deviation = (
-            torch.tensor(values).view(1, -1, 1, 1).to(latents) for values in (means, deviations)
-        )
+        mean = torch.tensor(means).view(1, -1, 1, 1).to(latents)
+        deviation = torch.tensor(deviations).view(1, -1, 1, 1).to(latents)
 
         return latents * deviation / config.scaling_factor + mean
 
@@ -135,7 +132,6 @@ class Run:
     """
 
     def __init__(self, engine: Denoiser, request: ImageRequest) -> None:
-        factor = engine._pipeline.vae_scale_factor
         if request.width_px % 8 or request.height_px % 8:
             raise ValueError(
                 "width and height have to be divisible by 8, but are "
@@ -162,6 +158,7 @@ class Run:
 
         generators = [torch.Generator("cpu").manual_seed(seed) for seed in request.seeds]
         self._extra = _extra_arguments(self._scheduler.step, generators)
+        factor = engine._pipeline.vae_scale_factor
         shape = (
             len(request.seeds),
             engine._pipeline.unet.config.in_channels,

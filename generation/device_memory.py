@@ -12,6 +12,10 @@ import torch
 from generation.errors import OutOfMemory
 from generation.model_folder import root_cause
 
+_NO_MEMORY = ("can't allocate memory", "out of memory", "STATUS_ALLOC_FAILED")
+"""How torch says it of the CPU's memory, of a driver's or Apple's, and how NVIDIA's libraries do,
+where it is no torch.OutOfMemoryError."""
+
 _MEMINFO = Path("/proc/meminfo")
 _CGROUP = Path("/sys/fs/cgroup")
 
@@ -24,7 +28,7 @@ def memory_errors() -> Iterator[None]:
     except (torch.OutOfMemoryError, MemoryError) as exc:
         reason = root_cause(exc)
     except RuntimeError as exc:
-        if "can't allocate memory" not in str(exc):  # how torch says it of the CPU's
+        if not any(phrase in str(exc) for phrase in _NO_MEMORY):
             raise
 
         reason = root_cause(exc)

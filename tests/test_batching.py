@@ -13,6 +13,7 @@ from PIL import ImageChops
 
 from generation.batching import Batching
 from generation.denoising import Denoiser
+from generation.device_memory import memory_errors
 from generation.engine import Engine, Picture, Stage
 from generation.errors import OutOfMemory
 from generation.pipeline_engine import PipelineEngine
@@ -167,6 +168,29 @@ def test_where_not_even_one_fits_it_is_refused_and_once_there_is_room_made_at_on
     pictures, batch = batching.make(engine, REQUEST, ignore)
 
     assert (len(pictures), batch) == (4, 4)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to"),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("MPS backend out of memory (MPS allocated: 16.00 GB)"),
+    ],
+    ids=["torch", "CPU", "driver", "library", "Apple"],
+)
+def test_every_way_of_saying_that_memory_is_used_up_is_understood(error: Exception) -> None:
+    with pytest.raises(OutOfMemory) as translated, memory_errors():
+        raise error
+
+    assert translated.value.cause == str(error)
+
+
+def test_another_error_is_left_as_it_is() -> None:
+    with pytest.raises(RuntimeError, match="shape mismatch"), memory_errors():
+        raise RuntimeError("shape mismatch")
 
 
 def test_what_is_too_large_to_decode_together_is_decoded_one_by_one(
