@@ -90,18 +90,23 @@ async def answered(interaction: discord.Interaction[Any]) -> AsyncIterator[None]
 
 
 async def say_privately(
-    interaction: discord.Interaction[Any], text: str, *, view: ui.View | None = None
+    interaction: discord.Interaction[Any],
+    text: str,
+    *,
+    view: ui.View | None = None,
+    file: discord.File | None = None,
 ) -> None:
     """One message that only this person sees, whether or not there was an answer already."""
     shown = discord.utils.MISSING if view is None else view
+    attached = discord.utils.MISSING if file is None else file
     with tolerated(interaction, doing="answering"):
         if interaction.response.is_done():
             await interaction.followup.send(
-                text, view=shown, ephemeral=True, allowed_mentions=NO_MENTIONS
+                text, view=shown, file=attached, ephemeral=True, allowed_mentions=NO_MENTIONS
             )
         else:
             await interaction.response.send_message(
-                text, view=shown, ephemeral=True, allowed_mentions=NO_MENTIONS
+                text, view=shown, file=attached, ephemeral=True, allowed_mentions=NO_MENTIONS
             )
 
     if view is not None:

@@ -17,6 +17,7 @@ import aiohttp
 import discord
 
 from bot import alarm, control, report
+from bot.blocked_words import BlockedWords
 from bot.client import OxherdClient
 from bot.settings import Settings, SettingsError
 from bot.studio import Studio
@@ -79,7 +80,8 @@ async def run(settings: Settings) -> None:
 
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[Parts]:
-    """Storage and generation, ready for a Discord client."""
+    """Storage and generation, ready for a Discord client. Raises SettingsError."""
+    blocked = blocked_words(settings)
     async with (
         VoteStore.open(
             settings.data,
@@ -104,7 +106,8 @@ async def opened(settings: Settings) -> AsyncIterator[Parts]:
             request_limits=request_limits(settings),
         ) as executor,
     ):
-        yield Parts(store=store, executor=executor, studio=Studio(store=store, executor=executor))
+        studio = Studio(store=store, executor=executor, blocked=blocked)
+        yield Parts(store=store, executor=executor, studio=studio)
 
 
 @asynccontextmanager
@@ -174,6 +177,14 @@ def more_specs(settings: Settings) -> dict[str, BackendSpec]:
         offered.name: replace(default, model=offered.model, revision=offered.revision)
         for offered in settings.offered_models[1:]
     }
+
+
+def blocked_words(settings: Settings) -> BlockedWords:
+    """What prompts may not have; nothing where no list is set. Raises SettingsError."""
+    if settings.blocked_words is None:
+        return BlockedWords()
+
+    return BlockedWords.read(settings.blocked_words.expanduser())
 
 
 def request_limits(settings: Settings) -> Limits:

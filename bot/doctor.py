@@ -3,8 +3,9 @@
 import shutil
 from collections.abc import Callable, Iterator
 
-from bot.app import backend_spec, more_specs, remote, repository_settings
+from bot.app import backend_spec, blocked_words, more_specs, remote, repository_settings
 from bot.settings import Settings, SettingsError
+from bot.wording import count
 from generation.backend import Finding
 from generation.checkup import check_backend
 from storage import offline
@@ -20,6 +21,9 @@ def examine(settings: Settings) -> list[Finding]:
     findings.append(folder)
     if folder.ok:
         findings += [_disk(settings), *_storage(settings)]
+
+    if settings.blocked_words is not None:
+        findings.append(_blocked_words(settings))
 
     findings += _generation(settings)
     findings.append(_remote(settings))
@@ -96,6 +100,19 @@ def _remote(settings: Settings) -> Finding:
         return Finding(subject="remote", ok=False, detail=str(exc))
 
     return Finding(subject="remote", ok=True, detail=f"{where.settings.url} {found}")
+
+
+def _blocked_words(settings: Settings) -> Finding:
+    try:
+        words = blocked_words(settings)
+    except SettingsError as exc:
+        return Finding(subject="blocked words", ok=False, detail=str(exc))
+
+    return Finding(
+        subject="blocked words",
+        ok=True,
+        detail=f"{count(len(words), 'word')} in {settings.blocked_words}",
+    )
 
 
 def _generation(settings: Settings) -> Iterator[Finding]:

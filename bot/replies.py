@@ -271,6 +271,22 @@ def bad_option(value: str) -> str:
     return f"“{quoted(value[:100])}” is outside what this option allows; nothing was started."
 
 
+def blocked(word: str, request: ImageRequest) -> str:
+    """For the requester alone: the operator's word, and what they typed, to copy."""
+    without = f"\nwithout: {quoted(request.negative_prompt)}" if request.negative_prompt else ""
+
+    return f"{_not_allowed(word)} This is what you asked for:\n{quoted(request.prompt)}{without}"
+
+
+def blocked_long(word: str) -> str:
+    """The same, where what was asked for is in a file beside it."""
+    return f"{_not_allowed(word)} What you asked for is in the file."
+
+
+def _not_allowed(word: str) -> str:
+    return f"This server does not allow “{quoted(word[:100])}” in prompts, so nothing was started."
+
+
 def withheld(images: Sequence[NewImage], *, of: int) -> str:
     """For the requester alone: which of their images are withheld, and why."""
     sentences = []

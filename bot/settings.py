@@ -118,6 +118,9 @@ class Settings(BaseModel):
         0.1, ge=0, le=10, description="how long the placeholder pretends each step takes, seconds"
     )
 
+    blocked_words: Path | None = Field(
+        None, description="file of words and phrases that prompts may not have, one a line"
+    )
     safety_model: str | None = Field(
         None,
         min_length=1,

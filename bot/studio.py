@@ -14,6 +14,7 @@ from discord import ui
 from bot import gallery, replies
 from bot.answers import NOT_TAKEN, answered, in_time, say_privately, tolerated
 from bot.asking import Ask, again, new_images, new_set, provenance
+from bot.blocked_words import BlockedWords
 from bot.place import InteractionPlace, MessageDeleted
 from generation.errors import Cancelled, GenerationError
 from generation.executor import Executor
@@ -27,6 +28,9 @@ log = logging.getLogger(__name__)
 
 # Discord limits how often one message may be edited.
 PROGRESS_EVERY_S = 2.0
+
+# What Discord takes as the text of a message.
+MESSAGE_CHARS = 2000
 
 
 class Studio:
@@ -42,11 +46,13 @@ class Studio:
         *,
         store: VoteStore,
         executor: Executor,
+        blocked: BlockedWords,
         new_id: Callable[[], str] = shortuuid.uuid,
         new_seed: Callable[[], int] = lambda: secrets.randbelow(MAX_SEED + 1),
     ) -> None:
         self._store = store
         self._executor = executor
+        self._blocked = blocked
         self._new_id = new_id
         self._new_seed = new_seed
         self._jobs: dict[str, Job] = {}
@@ -114,6 +120,12 @@ class Studio:
     async def _begin(self, interaction: discord.Interaction[Any], request: ImageRequest) -> None:
         if not interaction.app_permissions.attach_files:
             await say_privately(interaction, replies.NO_ATTACHMENTS)
+            return
+
+        word = self._blocked.first_in(request.prompt)
+        if word is not None:
+            log.info("interaction %d: its prompt has a blocked word", interaction.id)
+            await _give_back(interaction, word, request)
             return
 
         set_id = self._new_id()
@@ -247,6 +259,19 @@ class Studio:
         self._jobs.pop(set_id, None)
         if not self._jobs:
             self._idle.set()
+
+
+async def _give_back(
+    interaction: discord.Interaction[Any], word: str, request: ImageRequest
+) -> None:
+    """Say which word is not allowed, with all that was typed, so that nobody types it again."""
+    text = replies.blocked(word, request)
+    if len(text) <= MESSAGE_CHARS:
+        await say_privately(interaction, text)
+    else:
+        await say_privately(
+            interaction, replies.blocked_long(word), file=gallery.typed_file(request)
+        )
 
 
 def _progress(set_id: str, job: Job, progress: JobProgress) -> ui.LayoutView:
