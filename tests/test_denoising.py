@@ -246,3 +246,33 @@ def test_no_step_reads_a_number_back_from_the_device(tmp_path: Path, scheduler: 
         run.step()
 
     assert run.latents.device.type == "meta"
+
+
+def test_a_prompt_is_encoded_once_however_often_it_is_asked_for(family: Any) -> None:
+    encoded: list[int] = []
+    engine = Denoiser(family, device="cpu")
+    hook = family.text_encoder.register_forward_hook(lambda *_: encoded.append(1))
+    try:
+        for prompt in ("a fox", "an owl", "a fox"):
+            engine.begin(a_small_request(prompt=prompt, negative_prompt="rain"))
+    finally:
+        hook.remove()
+
+    assert len(encoded) == 3  # the fox, the owl and the rain
+
+
+def test_of_encoded_prompts_the_latest_are_kept(stable_diffusion: Any) -> None:
+    encoded: list[int] = []
+    engine = Denoiser(stable_diffusion, device="cpu")
+    prompts = [f"fox {number}" for number in range(40)]
+    for prompt in prompts:
+        engine.begin(a_small_request(prompt=prompt))
+
+    hook = stable_diffusion.text_encoder.register_forward_hook(lambda *_: encoded.append(1))
+    try:
+        engine.begin(a_small_request(prompt=prompts[-1]))
+        assert not encoded
+        engine.begin(a_small_request(prompt=prompts[0]))
+        assert encoded == [1]
+    finally:
+        hook.remove()
