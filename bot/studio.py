@@ -29,6 +29,10 @@ log = logging.getLogger(__name__)
 # Discord limits how often one message may be edited.
 PROGRESS_EVERY_S = 2.0
 
+# Under a preview that stays, the words change only every so many looks: each change uploads the
+# preview again, and whoever looks at it loads it again.
+LOOKS_AT_ONE_PREVIEW = 3
+
 # What Discord takes as the text of a message.
 MESSAGE_CHARS = 2000
 
@@ -235,15 +239,18 @@ class Studio:
         """The job's result; its progress is shown meanwhile."""
         result = asyncio.ensure_future(job.result())
         shown: tuple[str, Preview | None] = "", None
+        looks = 0
         try:
             while not result.done():
                 await asyncio.wait({result}, timeout=PROGRESS_EVERY_S)
+                looks += 1
                 progress = job.progress
                 news = replies.progress_sentence(progress), progress.preview
-                if result.done() or news == shown:
+                enough = news[1] is None or news[1] != shown[1] or looks >= LOOKS_AT_ONE_PREVIEW
+                if result.done() or news == shown or not enough:
                     continue
 
-                shown = news
+                shown, looks = news, 0
                 try:
                     await place.show(
                         _progress(set_id, job, progress), gallery.preview_files(progress.preview)

@@ -141,7 +141,8 @@ class Pace:
 
         steps_left = watch.steps - watch.step
         if times is not None:
-            after_s = times.after_s * _change(times.step_s, step_s)
+            same = _shape(request) in self._runs  # else how long a step was is not known either
+            after_s = times.after_s * (_change(times.step_s, step_s) if same else 1.0)
         elif steps_left >= _FEWEST_LEFT_TO_GUESS:
             after_s = _AFTER_IN_STEPS * step_s
         else:

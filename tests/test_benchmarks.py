@@ -9,8 +9,10 @@ import pytest
 from benchmarks import (
     acknowledge,
     checking,
+    estimates,
     growth,
     memory,
+    previews,
     remote,
     remote_ways,
     startup,
@@ -18,6 +20,7 @@ from benchmarks import (
 )
 from benchmarks.facts import machine
 from tests import oxen_server
+from tests.generation_tiny_model import save_tiny_model
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -132,6 +135,35 @@ def test_a_push_that_was_killed_leaves_nothing_and_can_be_done_again(tmp_path: P
     assert {outcome["done_again"] for outcome in killed} == {"done"}
     assert {outcome["commits_after_that"] for outcome in killed} == {1}
     assert {outcome["workspaces_after_that"] for outcome in killed} == {0}
+
+
+def test_the_time_left_is_compared_with_what_it_was(tmp_path: Path) -> None:
+    options = estimates.parsed(["--rounds", "2", "--step-seconds", "0.05", "--steps", "8"])
+
+    figures = asyncio.run(estimates.measure(tmp_path, options))
+
+    assert figures["running"]["moments"] > 0
+    assert figures["waiting"]["moments"] > 0
+    assert len(figures["seconds"]) == 4
+
+
+def test_previews_are_compared_with_the_images(tmp_path: Path) -> None:
+    model = save_tiny_model(tmp_path)
+    sheet = tmp_path / "sheet.png"
+    options = previews.parsed(
+        [
+            *(str(model), "--size", "64x64", "--steps", "3", "--slow-steps", "4"),
+            *("--seeds", "1", "2", "--prompts", "a fox", "an owl", "--sheet", str(sheet)),
+        ]
+    )
+
+    figures = asyncio.run(previews.measure(tmp_path, options))
+
+    assert figures["latent_channels"] == 4
+    assert figures["images_in_the_fit"] == 2
+    assert all(0 < share < 1 for share in figures["r_squared_in_the_fit"])
+    assert figures["slow_request"]["share_of_its_time"] <= 0.02
+    assert sheet.stat().st_size > 0
 
 
 def test_the_machine_is_named_in_json() -> None:

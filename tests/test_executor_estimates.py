@@ -139,6 +139,14 @@ def test_a_shape_that_was_made_is_foretold_as_it_was() -> None:
     assert pace.whole_s(FOUR) == pytest.approx(5.0)
 
 
+def test_what_comes_after_the_steps_of_a_new_shape_is_in_proportion_to_its_pixels() -> None:
+    one = replace(FOUR, seeds=(1,))
+    pace = learnt(FOUR, Device(step_s=0.1, after_s=2.0))
+    watch = watched([0.1 * step for step in range(1, 41)], steps=50)  # no quicker than four
+
+    assert pace.rest_s(one, watch, now=4.0) == pytest.approx(10 * 0.1 + 0.5)
+
+
 @pytest.mark.parametrize(
     ("devices", "seconds"),
     [
