@@ -124,7 +124,11 @@ def spec_of(recorded: RecordedImage, settings: Settings) -> BackendSpec:
         model=model,
         revision=revision or None,
         dtype=made_by["dtype"],
-        options={"offload": "model" if settings.offload else "none", "preview": "never"},
+        options={
+            "offload": "model" if settings.offload else "none",
+            "preview": "never",
+            "threads": _whole_number(made_by.get("threads", "")),
+        },
     )
 
 
@@ -184,6 +188,11 @@ async def _made(
         ) from exc
     except GenerationError as exc:
         raise CannotReplay(f"The image could not be made again: {exc}") from exc
+
+
+def _whole_number(text: str) -> int:
+    """0 for what is none, or is beyond all reason."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 4 else 0
 
 
 def _pixels(recorded: RecordedImage, original: bytes | None, png: bytes) -> PixelDifference | None:

@@ -132,7 +132,7 @@ def show_replayed(console: Console, made: "Replayed") -> None:
 
 
 _UNRECORDED = (
-    "Not recorded are the driver, the number of threads, and which kernels a library chose by "
+    "Not recorded are the driver, the very processor, and which kernels a library chose by "
     "measuring, as compiled models do."
 )
 

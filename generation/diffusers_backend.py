@@ -69,15 +69,17 @@ class DiffusersBackend:
         model that does not fit: accelerate then keeps on the device only the part at work.
         `preview` shows how far images are: "always", "never", or "auto", which does not where the
         model's own safety checker may withhold them in the end; with the own engine only. What
-        it needs to know of the model is kept in the folder `preview_factors`.
+        it needs to know of the model is kept in the folder `preview_factors`. `threads` is how many
+        of the CPU's threads to use; torch decides unless it is given.
 
     The same request on the same device with the same versions makes the same bytes. The same
     seed alone and among others differs by rounding, so `versions["batch"]` says how many images
     were denoised together, `versions["decoded"]` that they were decoded one by one for want of
     memory, and `versions["engine"]` by what they were denoised: the own loop, for Stable Diffusion
     1.x, 2.x and XL, or the model's own pipeline. `versions["compiled"]` names compiled code, and
-    `versions["layout"]` weights that were laid out for it. Prompts beyond what the model's text
-    encoder takes are cut by it.
+    `versions["layout"]` weights that were laid out for it. On a CPU the number of `threads` and the
+    instruction set (`cpu`) change the rounding too. Prompts beyond what the model's text encoder
+    takes are cut by it.
     """
 
     def __init__(self, spec: BackendSpec, *, device: str) -> None:
@@ -115,6 +117,9 @@ class DiffusersBackend:
             library.utils.logging.set_verbosity_error()  # warnings quote prompts that were cut
 
         torch.backends.cudnn.deterministic = True
+        if threads := int(self._spec.options.get("threads", 0)):
+            torch.set_num_threads(threads)
+
         self._require_device()
         dtype = self._dtype()
         with (
@@ -148,7 +153,7 @@ class DiffusersBackend:
                 scheduler=type(self._pipeline.scheduler).__name__,
                 device=_device_name(self._device),
                 dtype=str(dtype).removeprefix("torch."),
-                versions={**_versions(), **self._layout, "engine": self._engine.name},
+                versions={**_versions(self._device), **self._layout, "engine": self._engine.name},
             )
 
         self._previews = self._open_previews(self._provenance.revision)
@@ -413,7 +418,7 @@ def _device_name(device: str) -> str:
     return f"{device} ({platform.machine()})" if device == "cpu" else device
 
 
-def _versions() -> Mapping[str, str]:
+def _versions(device: str) -> Mapping[str, str]:
     versions = {library: version(library) for library in _LIBRARIES}
     # With the build that it is: "+cu130", "+cpu". A plain string: torch's own kind of string would
     # make the bot's process import torch to read it.
@@ -421,6 +426,10 @@ def _versions() -> Mapping[str, str]:
     versions["python"] = platform.python_version()
     if torch.version.cuda and torch.cuda.is_available():
         versions["cuda"] = torch.version.cuda
+
+    if device == "cpu":  # sums are split among threads, so their rounding depends on the number
+        versions["threads"] = str(torch.get_num_threads())
+        versions["cpu"] = torch.backends.cpu.get_cpu_capability()
 
     return versions
 

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
-from bot.replay import CannotReplay, Replayed, replay, request_of
+from bot.replay import CannotReplay, Replayed, replay, request_of, spec_of
 from bot.settings import Settings
 from generation.backend import BackendSpec
 from generation.diffusers_backend import DiffusersBackend
@@ -114,10 +115,12 @@ def differing(replayed: Replayed) -> list[str]:
     return [difference.name for difference in replayed.differences]
 
 
-def test_every_slot_is_made_again_by_a_row_of_its_own(made_before: Made, model: Path) -> None:
-    backend = loaded(model)
-    for image_id in made_before.images:
-        recorded = find_recorded(made_before.settings.data / "dataset", image_id)
+def test_every_slot_is_made_again_by_a_row_of_its_own(made_before: Made) -> None:
+    dataset = made_before.settings.data / "dataset"
+    rows = [find_recorded(dataset, image_id) for image_id in made_before.images]
+    backend = DiffusersBackend(spec_of(rows[0], made_before.settings), device="cpu")
+    backend.load()
+    for recorded in rows:
         request, place = request_of(recorded)
 
         assert len(request.seeds) == 4
@@ -176,6 +179,15 @@ async def test_the_recorded_number_format_and_batch_are_taken_and_not_those_of_t
     assert replayed.recorded.made_by["dtype"] == "bfloat16"
     assert len(request_of(replayed.recorded)[0].seeds) == 2
     assert replayed.same_bytes
+
+
+async def test_the_recorded_number_of_threads_is_taken(made: Made) -> None:
+    threads = str(torch.get_num_threads() + 1)
+    rewrite(made, lambda row: set_version(row, "threads", threads))
+
+    replayed = await again(made, slot=2)
+
+    assert differing(replayed) == []
 
 
 async def test_a_model_of_the_hub_is_loaded_at_its_recorded_commit(
@@ -284,13 +296,6 @@ async def test_the_command_exits_with_two_when_there_is_nothing_to_compare(tmp_p
     assert said.startswith("oxherd: data/dataset has no image 'abc'")
 
 
-def loaded(model: Path) -> DiffusersBackend:
-    backend = DiffusersBackend(BackendSpec(kind="diffusers", model=str(model)), device="cpu")
-    backend.load()
-
-    return backend
-
-
 def record_third_of_two(made: Made, *, dtype: str) -> None:
     """Make the third row that of an image which was the first in a batch of two."""
     spec = BackendSpec(kind="diffusers", model=made.settings.model, dtype=dtype)
@@ -304,6 +309,7 @@ def record_third_of_two(made: Made, *, dtype: str) -> None:
         if row["image_id"] == made.images[2]:
             row.update(facts, prompt="a fox", negative_prompt=guarded(""))
             set_version(row, "batch", "2")
+            set_version(row, "threads", pair.provenance.versions["threads"])
 
     rewrite(made, change)
 
