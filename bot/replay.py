@@ -5,9 +5,11 @@ neither journal nor repository. The model runs in a worker process, as always.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from bot.asking import IMAGES_PER_REQUEST, provenance
 from bot.comparison import Difference, PixelDifference, differences, pixel_difference
@@ -66,9 +68,11 @@ async def replay(
     except RecordError as exc:
         raise CannotReplay(str(exc)) from exc
 
-    spec = spec_of(recorded, settings)
     request, place_in_batch = request_of(recorded)
-    made = await _made(spec, request, device=device, tell=tell)
+    with _compiled_before(folder.compiled) as compiled:
+        spec = spec_of(recorded, settings, compiled=compiled)
+        made = await _made(spec, request, device=device, tell=tell)
+
     image = made.images[place_in_batch]
     if image.withheld is not None:
         raise CannotReplay(
@@ -87,8 +91,10 @@ async def replay(
     )
 
 
-def spec_of(recorded: RecordedImage, settings: Settings) -> BackendSpec:
-    """What to open: the recorded model and revision, in the recorded dtype.
+def spec_of(recorded: RecordedImage, settings: Settings, *, compiled: Path) -> BackendSpec:
+    """What to open: the recorded model and revision, in the recorded dtype, laid out as recorded.
+
+    compiled: a folder with the compiled versions that there are, for an image that one made.
 
     A model from a folder is recorded by the folder's name and its content's hash, so a folder that
     the settings name is taken: the one of that name, or else the default. Raises CannotReplay when
@@ -128,8 +134,28 @@ def spec_of(recorded: RecordedImage, settings: Settings) -> BackendSpec:
             "offload": "model" if settings.offload else "none",
             "preview": "never",
             "threads": _whole_number(made_by.get("threads", "")),
+            "compile": _compile(made_by),
+            "compiled_folder": str(compiled),
+            "compiled_size": f"{recorded.width_px}x{recorded.height_px}",
         },
     )
+
+
+def _compile(made_by: Mapping[str, str]) -> str:
+    if "compiled" in made_by:
+        return "on"
+
+    return "layout" if "layout" in made_by else "off"
+
+
+@contextmanager
+def _compiled_before(folder: Path) -> Iterator[Path]:
+    """A folder with the bot's compiled versions, in which a worker may try and be killed."""
+    with TemporaryDirectory(prefix="oxherd-replay-") as scratch:
+        for file in folder.glob("*.compiled"):
+            (Path(scratch) / file.name).symlink_to(file.resolve())
+
+        yield Path(scratch)
 
 
 def request_of(recorded: RecordedImage) -> tuple[ImageRequest, int]:

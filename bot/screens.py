@@ -131,10 +131,7 @@ def show_replayed(console: Console, made: "Replayed") -> None:
         console.print(Text(_UNRECORDED), soft_wrap=True)
 
 
-_UNRECORDED = (
-    "Not recorded are the driver, the very processor, and which kernels a library chose by "
-    "measuring, as compiled models do."
-)
+_UNRECORDED = "Not recorded are the driver, the very processor, and kernels chosen by measuring."
 
 
 def _pixels(made: "Replayed") -> str:

@@ -45,7 +45,7 @@ DEFAULT_MODEL = "CompVis/stable-diffusion-v1-4"
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 _OFFLOADS = ("none", "model")
-_COMPILES = ("auto", "on", "off")
+_COMPILES = ("auto", "on", "layout", "off")
 _LIBRARIES = ("accelerate", "diffusers", "pillow", "transformers")
 _PREVIEWS = ("auto", "always", "never")
 _ROOM_TO_WORK_BYTES = 4 * 2**30
@@ -63,7 +63,8 @@ class DiffusersBackend:
         the hub's local cache is used without asking the hub for more than the revision.
     spec.dtype: "auto" is float16 on a GPU and float32 elsewhere.
     options: `compile` is "on", "off", or "auto" for "on" where it pays; needs `compiled_folder`,
-        where compiled versions are kept, and `compiled_size` ("512x768"): see warm_start.
+        where compiled versions are kept, and `compiled_size` ("512x768"): see warm_start. With
+        "layout" the weights are laid out as for compiling, and nothing is compiled.
         `model_hashes` is a file that remembers hashes of weights, so that they are read only once.
         `variant` names the files to load ("fp16"). `offload` is "none", or "model" for a
         model that does not fit: accelerate then keeps on the device only the part at work.
@@ -90,6 +91,8 @@ class DiffusersBackend:
         self._engine: Engine | None = None
         self._batching = Batching()
         self._previews: LatentPreviews | None = None
+        self._layout: Mapping[str, str] = {}
+        """How the weights lie, where that is not as loaded: it changes images by rounding."""
         self._warm: WarmStart | None = None
         self._provenance: Provenance
 
@@ -249,7 +252,11 @@ class DiffusersBackend:
             return Denoiser(self._pipeline, device=self._device)
 
         prepare(self._pipeline)
+        self._layout = {"layout": PREPARED}
         engine = Denoiser(self._pipeline, device=self._device)
+        if self._spec.options["compile"] == "layout":
+            return engine
+
         self._warm = WarmStart(
             engine,
             self._pipeline,
@@ -262,14 +269,14 @@ class DiffusersBackend:
 
     @property
     def _compiles(self) -> bool:
-        """Whether the weights are laid out for a compiled version, and one is made."""
+        """Whether the weights are laid out for a compiled version."""
         if self._spec.options.get("offload", "none") != "none":
             return False  # the parts come and go, and compiled code would not see that
 
         match self._spec.options.get("compile", "off"):
             case "auto":
                 return pays(self._device)
-            case "on":
+            case "on" | "layout":
                 return True
             case "off":
                 return False
@@ -277,11 +284,6 @@ class DiffusersBackend:
                 raise BackendUnavailable(
                     f"compile is {other!r}; allowed is {', '.join(_COMPILES)}."
                 )
-
-    @property
-    def _layout(self) -> Mapping[str, str]:
-        """How the weights lie, where that is not as loaded: it changes images by rounding."""
-        return {} if self._warm is None else {"layout": PREPARED}
 
     @property
     def _variant(self) -> str | None:

@@ -11,6 +11,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -118,7 +119,9 @@ def differing(replayed: Replayed) -> list[str]:
 def test_every_slot_is_made_again_by_a_row_of_its_own(made_before: Made) -> None:
     dataset = made_before.settings.data / "dataset"
     rows = [find_recorded(dataset, image_id) for image_id in made_before.images]
-    backend = DiffusersBackend(spec_of(rows[0], made_before.settings), device="cpu")
+    backend = DiffusersBackend(
+        spec_of(rows[0], made_before.settings, compiled=dataset), device="cpu"
+    )
     backend.load()
     for recorded in rows:
         request, place = request_of(recorded)
@@ -169,7 +172,7 @@ async def test_another_scheduler_is_named(made: Made) -> None:
     assert differing(replayed) == ["revision", "scheduler"]
 
 
-async def test_the_recorded_number_format_and_batch_are_taken_and_not_those_of_today(
+async def test_the_recorded_number_format_layout_and_batch_are_taken_and_not_those_of_today(
     made: Made,
 ) -> None:
     record_third_of_two(made, dtype="bfloat16")
@@ -177,8 +180,25 @@ async def test_the_recorded_number_format_and_batch_are_taken_and_not_those_of_t
     replayed = await again(made, slot=3)
 
     assert replayed.recorded.made_by["dtype"] == "bfloat16"
+    assert "layout" in replayed.recorded.made_by
+    assert replayed.differences == []
     assert len(request_of(replayed.recorded)[0].seeds) == 2
     assert replayed.same_bytes
+
+
+def test_an_image_of_a_compiled_model_is_made_by_one_and_an_eager_models_is_not(
+    made: Made, tmp_path: Path
+) -> None:
+    for version, compiles in (("", "off"), ("layout", "layout"), ("compiled", "on")):
+        if version:
+            rewrite(made, partial(set_version, name=version, value="any"))
+
+        recorded = find_recorded(made.settings.data / "dataset", made.images[0])
+        spec = spec_of(recorded, made.settings, compiled=tmp_path)
+
+        assert spec.options["compile"] == compiles
+        assert spec.options["compiled_folder"] == str(tmp_path)
+        assert spec.options["compiled_size"] == f"{SIDE_PX}x{SIDE_PX}"
 
 
 async def test_the_recorded_number_of_threads_is_taken(made: Made) -> None:
@@ -298,7 +318,9 @@ async def test_the_command_exits_with_two_when_there_is_nothing_to_compare(tmp_p
 
 def record_third_of_two(made: Made, *, dtype: str) -> None:
     """Make the third row that of an image which was the first in a batch of two."""
-    spec = BackendSpec(kind="diffusers", model=made.settings.model, dtype=dtype)
+    spec = BackendSpec(
+        kind="diffusers", model=made.settings.model, dtype=dtype, options={"compile": "layout"}
+    )
     backend = DiffusersBackend(spec, device="cpu")
     backend.load()
     pair = backend.generate(a_request("a fox", seeds=(8, 9), side_px=SIDE_PX), Onlooker())
@@ -308,8 +330,7 @@ def record_third_of_two(made: Made, *, dtype: str) -> None:
     def change(row: dict[str, str]) -> None:
         if row["image_id"] == made.images[2]:
             row.update(facts, prompt="a fox", negative_prompt=guarded(""))
-            set_version(row, "batch", "2")
-            set_version(row, "threads", pair.provenance.versions["threads"])
+            row["versions"] = json.dumps(dict(pair.provenance.versions))
 
     rewrite(made, change)
 
