@@ -1,7 +1,7 @@
 """Every sentence a member can read. Pure: no clock, no Discord call."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import assert_never
 
 from discord.utils import escape_markdown
@@ -19,7 +19,7 @@ from generation.errors import (
     TooManyYours,
 )
 from generation.job import JobProgress
-from generation.request import ImageRequest, Preview
+from generation.request import NEGATIVE_PROMPT_READ, PROMPT_READ, ImageRequest, Preview
 from storage.errors import JournalFull, StorageError, StoreClosing
 from storage.status import RemoteStatus
 from storage.vote import (
@@ -54,6 +54,9 @@ UNKNOWN_SET = "I no longer know this request, so I cannot do that."
 CANNOT_POST = (
     "The images were made, but Discord did not take them. A moderator finds why in my log."
 )
+
+_LAST_WORDS = 20
+"""Characters shown of where the model stopped reading."""
 
 
 ALL_WITHHELD = "All images of this request were withheld, so there is nothing to show."
@@ -190,6 +193,7 @@ def details(stored: StoredSet) -> str:
             for name in ("model", "revision", "scheduler", "backend", "device", "dtype")
             if made_by.get(name)
         ),
+        *cut_short(asked, made_by),
         *(
             f"image {image.slot}: seed `{image.seed}`, id `{image.image_id}`"
             for image in stored.images
@@ -307,6 +311,21 @@ def withheld_in_message(number: int) -> str:
         return ""
 
     return f"{count(number, 'image')} of this request {'was' if number == 1 else 'were'} withheld."
+
+
+def cut_short(request: ImageRequest | NewSet, made_by: Mapping[str, str]) -> list[str]:
+    """What the model did not read, if it takes no prompts so long; one line a prompt."""
+    prompts = (
+        ("prompt", request.prompt, made_by.get(PROMPT_READ)),
+        ("negative prompt", request.negative_prompt, made_by.get(NEGATIVE_PROMPT_READ)),
+    )
+
+    return [
+        f"The model read only the first {read} of {len(text)} characters of the {name}, "
+        f"up to “…{quoted(text[: int(read)][-_LAST_WORDS:])}”."
+        for name, text, read in prompts
+        if read is not None
+    ]
 
 
 def remote_behind(remote: RemoteStatus, *, age_s: float) -> str:

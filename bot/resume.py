@@ -49,7 +49,8 @@ async def _finish_or_explain(
         return
 
     # Showing them twice is showing them once: the message is the same, and so are the ids.
-    note = replies.withheld_in_message(withheld)
+    unread = replies.cut_short(asked, stored.provenance or {})
+    note = "\n".join(filter(None, [*unread, replies.withheld_in_message(withheld)]))
     await place.show(
         gallery.result(set_id=asked.set_id, asked=asked, images=images, note=note),
         gallery.files(images, prompt=asked.prompt),

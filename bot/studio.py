@@ -186,7 +186,8 @@ class Studio:
             result = await self._shown_result(set_id, job, place)
             images = new_images(result, new_id=self._new_id)
             await self._store.add_images(set_id, images, provenance=provenance(result))
-            message_id = await self._post(interaction, set_id, request, images, place)
+            unread = replies.cut_short(request, result.provenance.versions)
+            message_id = await self._post(interaction, set_id, request, images, place, unread)
             await self._store.mark_posted(set_id, message_id)
             if message_id != place.message_id:
                 with suppress(MessageDeleted), tolerated(interaction, doing="pointing to it"):
@@ -213,13 +214,15 @@ class Studio:
         request: ImageRequest,
         images: Sequence[NewImage],
         place: InteractionPlace,
+        unread: Sequence[str],
     ) -> int:
         """Show what is not withheld, and tell the requester alone what is; the message's id."""
         shown = [image for image in images if image.withheld is None]
         withheld = [image for image in images if image.withheld is not None]
         privately = not place.token_is_over
         if shown:
-            note = "" if privately else replies.withheld_in_message(len(withheld))
+            notes = [*unread, "" if privately else replies.withheld_in_message(len(withheld))]
+            note = "\n".join(filter(None, notes))
             message_id = await place.post(
                 gallery.result(set_id=set_id, asked=request, images=shown, note=note),
                 gallery.files(shown, prompt=request.prompt),

@@ -36,7 +36,16 @@ from generation.model_folder import (
     root_cause,
 )
 from generation.pipeline_engine import PipelineEngine
-from generation.request import GeneratedImage, ImageRequest, Made, Provenance, Withheld
+from generation.reading import characters_read
+from generation.request import (
+    NEGATIVE_PROMPT_READ,
+    PROMPT_READ,
+    GeneratedImage,
+    ImageRequest,
+    Made,
+    Provenance,
+    Withheld,
+)
 from generation.warm_start import COMPILED, PREPARED, WarmStart, pays, prepare
 
 log = logging.getLogger(__name__)
@@ -80,7 +89,8 @@ class DiffusersBackend:
     1.x, 2.x and XL, or the model's own pipeline. `versions["compiled"]` names compiled code, and
     `versions["layout"]` weights that were laid out for it. On a CPU the number of `threads` and the
     instruction set (`cpu`) change the rounding too. Prompts beyond what the model's text encoder
-    takes are cut by it.
+    takes are cut by it; `versions["prompt_read"]` and `versions["negative_prompt_read"]` then say
+    how many characters were read.
     """
 
     def __init__(self, spec: BackendSpec, *, device: str) -> None:
@@ -207,7 +217,7 @@ class DiffusersBackend:
         with ThreadPoolExecutor(len(pictures), "png") as threads:
             images = tuple(threads.map(_finished, pictures, request.seeds))
 
-        facts = {"batch": str(batch)}
+        facts = {"batch": str(batch), **self._cut_short(request)}
         if any(picture.decoded_alone for picture in pictures):
             facts["decoded"] = "one by one"
         if self._warm is not None and self._warm.compiled_calls > compiled_calls:
@@ -216,6 +226,15 @@ class DiffusersBackend:
         made_by = replace(self._provenance, versions={**self._provenance.versions, **facts})
 
         return Made(images=images, provenance=made_by)
+
+    def _cut_short(self, request: ImageRequest) -> dict[str, str]:
+        """How many characters were read of a prompt that is too long; nothing of others."""
+        read = {
+            PROMPT_READ: characters_read(self._pipeline, request.prompt),
+            NEGATIVE_PROMPT_READ: characters_read(self._pipeline, request.negative_prompt),
+        }
+
+        return {name: str(count) for name, count in read.items() if count is not None}
 
     def _open_previews(self, revision: str) -> LatentPreviews | None:
         choice = self._spec.options.get("preview", "auto")

@@ -11,6 +11,9 @@ from generation.errors import InvalidRequest
 MAX_SEED = 2**32 - 1
 """Seeds run from 0 to here: what every random generator in use accepts."""
 
+PROMPT_READ, NEGATIVE_PROMPT_READ = "prompt_read", "negative_prompt_read"
+"""Keys of `Provenance.versions`: how many characters the model read of a prompt that it cut."""
+
 # CLIP's tokenizer lower-cases, then reads these as the end of the prompt wherever they stand.
 _TOKENIZER_COMMANDS = re.compile(r"<\|(?:start|end)oftext\|>", re.IGNORECASE)
 
