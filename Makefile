@@ -5,7 +5,8 @@ BIN := .venv/bin
 
 .PHONY: demo test check chaos chaos-remote remote oxen-server soak bench lock wheel format clean
 
-demo: .venv/.demo ## set everything up and open the demo in the browser
+# The demo's model needs torch, which is large; ARGS=--placeholder does without both.
+demo: $(if $(findstring --placeholder,$(ARGS)),.venv/.demo,.venv/.demo .venv/.gpu) ## set everything up and open the demo in the browser
 	$(BIN)/oxherd demo $(ARGS)
 
 test: .venv/.dev .venv/.browser ## set everything up and pass the tests
@@ -54,9 +55,9 @@ clean:
 .venv/bin/python:
 	sh scripts/make-venv "$(PYTHON)"
 
-# An environment that has .dev has everything that .demo has.
-.venv/.demo: locks/demo.txt pyproject.toml | .venv/bin/python
-	test -e .venv/.dev || sh scripts/install demo
+# An environment that has .dev has everything that .demo and .gpu have.
+.venv/.demo .venv/.gpu: .venv/.%: locks/%.txt pyproject.toml | .venv/bin/python
+	test -e .venv/.dev || sh scripts/install $*
 	touch $@
 
 .venv/.dev: locks/dev.txt pyproject.toml | .venv/bin/python

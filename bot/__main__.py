@@ -83,10 +83,14 @@ def demo(
     open_browser: Annotated[
         bool, typer.Option("--open/--no-open", help="Open the page in the browser.")
     ] = True,
+    placeholder: Annotated[
+        bool, typer.Option("--placeholder", help="Draw without a model; needs no torch.")
+    ] = False,
 ) -> None:
     """Try the bot in a simulated Discord in your browser: no token, no GPU, no network.
 
-    The callbacks, the journal and the Oxen repository are the real ones. Press r and Enter in the
+    The callbacks, the journal and the Oxen repository are the real ones, and the pictures are made
+    by a small model that ships with oxherd. Press r and Enter in the
     terminal to restart the bot while the page stays, Ctrl-C to stop.
     """
     with _sentences():
@@ -99,6 +103,7 @@ def demo(
                 port=port,
                 members=[name.strip() for name in members.split(",") if name.strip()],
                 open_browser=open_browser,
+                placeholder=placeholder,
             )
         )
 

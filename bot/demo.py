@@ -1,7 +1,7 @@
 """The bot in a simulated Discord, in the browser: real callbacks, journal and Oxen repository.
 
-simcord plays Discord and serves the page. Only the pictures are not a model's: the placeholder
-draws them and says so on each.
+simcord plays Discord and serves the page; the model that ships with oxherd makes the pictures, in
+a worker process as on a real server. Without torch the placeholder can draw them instead.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ import sys
 import webbrowser
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,13 +22,15 @@ from bot.app import following, opened, stopped_by_signals, wind_down
 from bot.client import OxherdClient
 from bot.demo_page import LivePage
 from bot.settings import Settings
+from generation import emoji
 
 if TYPE_CHECKING:
     from simcord import Env
 
 WELCOME = """\
 **Welcome to oxherd's demo.** This is a simulated Discord: nothing leaves your machine.
-1. Type `/imagine` below, fill in a prompt and send it.
+1. Type `/imagine` below, fill in a prompt and send it. The model here is tiny and knows emoji: \
+try "a happy dog in the rain".
 2. When the four images are there, press 👍 or 👎 under them. Only you see the answer, \
 at the end of the channel.
 3. Be somebody else with the member menu, and vote again."""
@@ -37,14 +40,17 @@ class CannotDemo(Exception):
     """The demo cannot start; the message says what to do."""
 
 
-def demo_settings(data: Path) -> Settings:
-    """A bot that draws slowly enough for its progress to be seen. Reads no environment."""
+def demo_settings(data: Path, *, placeholder: bool = False) -> Settings:
+    """The shipped model at its best, or the placeholder at the same size. Reads no environment."""
     return Settings(
         data=data,
-        backend="placeholder",
+        backend="placeholder" if placeholder else "diffusers",
+        model=str(emoji.MODEL),
         devices=("cpu",),
-        placeholder_step_seconds=0.3,
-        default_steps=20,
+        placeholder_step_seconds=0.3,  # slowly enough for its progress to be seen
+        default_steps=emoji.STEPS,
+        default_guidance=emoji.GUIDANCE,
+        sizes=(f"{emoji.SIDE_PX}x{emoji.SIDE_PX}",),
         shutdown_grace_s=0,
         commit_name="oxherd demo",
     )
@@ -56,12 +62,20 @@ async def run_demo(
     port: int,
     members: Sequence[str],
     open_browser: bool,
+    placeholder: bool = False,
     say: Callable[[str], None] = print,
 ) -> None:
     """Serve the demo until it is stopped. Raises CannotDemo and StorageError."""
     if not members:
         raise CannotDemo("The demo needs at least one member, such as --members alice,bob.")
 
+    if not placeholder and not all(map(find_spec, ("torch", "diffusers", "transformers"))):
+        raise CannotDemo(
+            "The demo's model needs torch: pip install 'oxherd[demo,gpu]', "
+            "or draw without a model: --placeholder."
+        )
+
+    settings = demo_settings(data, placeholder=placeholder)
     stop, restart = asyncio.Event(), asyncio.Event()
     with stopped_by_signals(stop), _keys(restart):
         async with _simulated_discord(members, port) as (env, page):
@@ -73,7 +87,7 @@ async def run_demo(
                 webbrowser.open(page.url)
 
             while not stop.is_set():
-                await _live(env, page, demo_settings(data), stop, restart, say)
+                await _live(env, page, settings, stop, restart, say)
 
 
 async def _live(

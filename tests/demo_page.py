@@ -55,10 +55,11 @@ class Demo:
 
 
 @asynccontextmanager
-async def running_demo(data: Path) -> AsyncIterator[Demo]:
+async def running_demo(data: Path, *options: str) -> AsyncIterator[Demo]:
     """The demo on a free port; stopped with SIGTERM, which must leave exit status 0."""
+    command = ("demo", "--no-open", "--port", "0", "--data", str(data), *options)
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bot", "demo", "--no-open", "--port", "0", "--data", str(data)),
+        *(sys.executable, "-m", "bot", *command),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
@@ -122,10 +123,10 @@ class Member:
         """The newest message that shows the text."""
         return self.page.locator("article.channel-message", has_text=text).last
 
-    async def sees_images(self, message: Locator) -> None:
+    async def sees_images(self, message: Locator, *, patience_ms: int = PATIENCE_MS) -> None:
         """Wait until four images are there and the page has laid itself out around them."""
         images = message.locator("img")
-        await expect(images).to_have_count(4, timeout=PATIENCE_MS)
+        await expect(images).to_have_count(4, timeout=patience_ms)
         for number in range(4):  # the page adds an image first and fetches it afterwards
             await expect(images.nth(number)).to_have_attribute("src", re.compile("^blob:"))
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from tests.demo_page import Member, browser, running_demo
+from tests.demo_page import PATIENCE_MS, Member, browser, running_demo
 
-PROMPT = "a fox in the snow, morning light"
+PROMPT = "a happy dog in the rain"
 
 
 async def take(target: Path) -> None:
@@ -20,7 +20,7 @@ async def take(target: Path) -> None:
             alice = await Member.open(chromium, demo.url, "alice")
             await alice.imagine(PROMPT)
             message = alice.message(PROMPT)
-            await alice.sees_images(message)
+            await alice.sees_images(message, patience_ms=4 * PATIENCE_MS)
             await alice.press(alice.button(message, "👍", 4))
             await alice.sees("👍 recorded for image 4.")
             await alice.page.set_viewport_size({"width": 1300, "height": 2700})

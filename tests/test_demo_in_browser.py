@@ -1,10 +1,11 @@
-"""Two members use the demo in a real browser, and the dataset on disk is what they said."""
+"""Members use the demo in a real browser, and the dataset on disk is what they said."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.demo_page import CHROMIUM, Member, browser, running_demo
+from generation.emoji import MODEL
+from tests.demo_page import CHROMIUM, PATIENCE_MS, Member, browser, running_demo
 from tests.world import dataset_rows
 
 pytestmark = [
@@ -18,7 +19,7 @@ async def test_two_members_vote_change_undo_and_vote_after_a_restart(tmp_path: P
     assert CHROMIUM, "chromium is not installed; `make test` installs it on Debian"
     data = tmp_path / "demo"
 
-    async with running_demo(data) as demo, browser() as chromium:
+    async with running_demo(data, "--placeholder") as demo, browser() as chromium:
         alice = await Member.open(chromium, demo.url, "alice")
         bob = await Member.open(chromium, demo.url, "bob")
 
@@ -51,3 +52,23 @@ async def test_two_members_vote_change_undo_and_vote_after_a_restart(tmp_path: P
     assert {row["prompt"] for row in rows} == {"a fox in the snow"}
     for row in rows:
         assert (data / "dataset" / row["path"]).read_bytes().startswith(b"\x89PNG")
+
+
+async def test_the_shipped_model_draws_and_the_dataset_says_so(tmp_path: Path) -> None:
+    assert CHROMIUM, "chromium is not installed; `make test` installs it on Debian"
+    data = tmp_path / "demo"
+
+    async with running_demo(data) as demo, browser() as chromium:
+        alice = await Member.open(chromium, demo.url, "alice")
+        await alice.imagine("a happy dog in the rain")
+        message = alice.message("a happy dog in the rain")
+        await alice.sees_images(message, patience_ms=4 * PATIENCE_MS)  # the model loads first
+        await alice.press(alice.button(message, "👍", 1))
+        await alice.sees("👍 recorded for image 1.")
+
+    [vote] = dataset_rows(data, "train")
+    images = dataset_rows(data, "generations")
+    assert vote["image_id"] == images[0]["image_id"]
+    assert {image["backend"] for image in images} == {"diffusers"}
+    assert {image["model"] for image in images} == {MODEL.name}
+    assert len({image["sha256"] for image in images}) == 4

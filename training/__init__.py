@@ -1,0 +1,1 @@
+"""Makes the small model that ships with oxherd; not part of the installed package."""

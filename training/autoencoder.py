@@ -1,0 +1,144 @@
+"""The AutoencoderKL: its decoder draws pictures from codes, its encoder finds the codes."""
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from diffusers import AutoencoderKL
+
+from training.codes import CHANNELS
+from training.emoji import SIDE_PX
+from training.loop import Schedule, Weights, train
+
+WIDTHS = (8, 16, 32, 64, 96)
+"""Channels from the full size down to a 16th of it; most of the time goes into the first two."""
+
+DECODER = Schedule(steps=4500, learning_rate=2e-3, warm_up=100, weight_decay=1e-4, average=0.998)
+ENCODER = Schedule(steps=1500, learning_rate=2e-3, warm_up=100, weight_decay=1e-4, average=0.998)
+_BATCH = 6
+_NOISE = 0.15
+"""The decoder is trained with noise up to so much, for the denoiser's codes are not exact."""
+
+
+def new_autoencoder() -> AutoencoderKL:
+    levels = len(WIDTHS)
+    model = AutoencoderKL(
+        in_channels=3,
+        out_channels=3,
+        down_block_types=("DownEncoderBlock2D",) * levels,
+        up_block_types=("UpDecoderBlock2D",) * levels,
+        block_out_channels=WIDTHS,
+        layers_per_block=1,
+        latent_channels=CHANNELS,
+        norm_num_groups=8,
+        sample_size=SIDE_PX,
+        mid_block_add_attention=False,
+        scaling_factor=1.0,
+    )
+    _initialise(model)
+
+    return model
+
+
+def train_autoencoder(
+    views: torch.Tensor,
+    codes: torch.Tensor,
+    folder: Path,
+    *,
+    decoder: Schedule = DECODER,
+    encoder: Schedule = ENCODER,
+) -> AutoencoderKL:
+    """Both halves, each on its own: the codes are given.
+
+    views: [n, views, 3, side, side] uint8. codes: [n, views, CHANNELS, side/16, side/16].
+    """
+    model = new_autoencoder()
+    drawing = torch.nn.ModuleDict({"pq": model.post_quant_conv, "dec": model.decoder})
+    finding = torch.nn.ModuleDict({"q": model.quant_conv, "enc": model.encoder})
+
+    def drawing_loss(step: int) -> torch.Tensor:
+        pixels, wanted, generator = _batch(views, codes, step)
+        strength = _NOISE * torch.rand((len(wanted), 1, 1, 1), generator=generator)
+        noisy = wanted + strength * torch.randn(wanted.shape, generator=generator)
+
+        return picture_loss(drawing["dec"](drawing["pq"](noisy)), pixels)
+
+    def finding_loss(step: int) -> torch.Tensor:
+        pixels, wanted, _ = _batch(views, codes, step)
+        mean, _ = finding["q"](finding["enc"](pixels)).chunk(2, dim=1)
+
+        return F.mse_loss(mean, wanted)
+
+    # Averaged weights are loaded after both: a half that is trained is not touched by the other.
+    drawn: Weights = train(drawing, drawing_loss, decoder, folder / "decoder.pt", title="decoder")
+    found: Weights = train(finding, finding_loss, encoder, folder / "encoder.pt", title="encoder")
+    drawing.load_state_dict(drawn)
+    finding.load_state_dict(found)
+    with torch.no_grad():  # the codes are exact: no spread around them
+        model.quant_conv.weight[CHANNELS:] = 0
+        model.quant_conv.bias[CHANNELS:] = -20
+
+    return model
+
+
+def picture_loss(drawn: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    """How far apart, in values, in edges and at half and quarter size."""
+    apart = drawn - wanted
+    across, along = apart[..., 1:] - apart[..., :-1], apart[..., 1:, :] - apart[..., :-1, :]
+    half = F.avg_pool2d(apart, 2)
+    quarter = F.avg_pool2d(half, 2)
+
+    return (
+        apart.abs().mean()
+        + apart.pow(2).mean()
+        + (across.abs().mean() + along.abs().mean()) / 2
+        + (half.abs().mean() + quarter.abs().mean()) / 2
+    )
+
+
+def _batch(
+    views: torch.Tensor, codes: torch.Tensor, step: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Generator]:
+    generator = torch.Generator().manual_seed(step)
+    picture = torch.randint(0, len(views), (_BATCH,), generator=generator)
+    view = torch.randint(0, views.shape[1], (_BATCH,), generator=generator)
+
+    return views[picture, view].float() / 127.5 - 1, codes[picture, view], generator
+
+
+def _initialise(model: AutoencoderKL) -> None:
+    """Resizing begins as smoothing, blocks begin near the identity.
+
+    With torch's own start a picture would fade on its way through nine convolutions that have no
+    way around them, and the first thousand steps would go into finding colours.
+    """
+    generator = torch.Generator().manual_seed(3)
+    for name, part in model.named_modules():
+        if isinstance(part, torch.nn.Conv2d):
+            outputs, inputs, side, _ = part.weight.shape
+            weight = torch.randn(part.weight.shape, generator=generator)
+            weight /= (inputs * side * side) ** 0.5
+            if "downsamplers" in name or "upsamplers" in name:
+                line = torch.tensor([1.0, 2.0, 1.0]) / 4
+                smooth = line[:, None] * line[None]
+                weight = 0.3 * weight + 0.95 * torch.eye(outputs)[:, :, None, None] * smooth
+            elif "conv_shortcut" in name:
+                weight = 0.3 * weight + 0.95 * _copying(outputs, inputs)[:, :, None, None]
+            elif name.endswith("conv2"):
+                weight = 0.3 * weight
+            elif "quant_conv" in name and outputs == inputs:
+                weight = torch.eye(outputs)[:, :, None, None] + 0.1 * weight
+
+            with torch.no_grad():
+                part.weight.copy_(weight)
+                part.bias.zero_()
+
+
+def _copying(outputs: int, inputs: int) -> torch.Tensor:
+    """[outputs, inputs]: each output one of the inputs, or the other way round."""
+    if outputs >= inputs:
+        return torch.eye(inputs)[torch.arange(outputs) % inputs]
+
+    copied = torch.eye(outputs)[:, torch.arange(inputs) % outputs]
+
+    return copied / copied.sum(1, keepdim=True).sqrt()

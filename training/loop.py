@@ -1,0 +1,134 @@
+"""A training loop whose every step depends on its number alone, so that it can be taken up again.
+
+What a step draws at random comes from generators seeded with its number; with the weights and the
+optimizer's state in the checkpoint, a run that was broken off goes on as if it had not been.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+import torch
+from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+Weights = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schedule:
+    """average: the most that one step keeps of the averaged weights; those are what is shipped."""
+
+    steps: int
+    learning_rate: float
+    warm_up: int
+    weight_decay: float
+    average: float
+    final_fraction: float = 0.02
+    checkpoint_every: int = 300
+
+    def rate(self, step: int) -> float:
+        """Up in a line, down along a cosine."""
+        fallen = (1 + math.cos(math.pi * step / self.steps)) / 2
+        left = self.final_fraction + (1 - self.final_fraction) * fallen
+
+        return self.learning_rate * min(1.0, (step + 1) / self.warm_up) * left
+
+    def kept(self, step: int) -> float:
+        """How much of the average stays at this step: little at first."""
+        return min(self.average, (step + 1) / (step + 20))
+
+
+def train(
+    model: torch.nn.Module,
+    loss_at: Callable[[int], torch.Tensor],
+    schedule: Schedule,
+    checkpoint: Path,
+    *,
+    title: str,
+    shares: Mapping[str, float] = MappingProxyType({}),
+) -> Weights:
+    """Train, from the checkpoint if there is one. Returns the averaged weights.
+
+    loss_at: the loss of the step with this number, counted from 0.
+    shares: parts of the model that learn more slowly, and at which share of the rate.
+    """
+    parameters = list(model.parameters())
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": list(part.parameters()), "share": shares.get(name, 1.0)}
+            for name, part in model.named_children()
+        ],
+        schedule.learning_rate,
+        betas=(0.9, 0.99),
+        weight_decay=schedule.weight_decay,
+    )
+    averaged = {name: value.clone() for name, value in model.state_dict().items()}
+    begin = 0
+    if checkpoint.exists():
+        kept = torch.load(checkpoint, weights_only=True)
+        model.load_state_dict(kept["model"])
+        optimizer.load_state_dict(kept["optimizer"])
+        averaged, begin = kept["averaged"], kept["step"]
+
+    with _progress(title, begin, schedule.steps) as tell:
+        for step in range(begin, schedule.steps):
+            for group in optimizer.param_groups:
+                group["lr"] = group["share"] * schedule.rate(step)
+
+            loss = loss_at(step)
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+            optimizer.step()
+            optimizer.zero_grad()
+            _average(averaged, model, schedule.kept(step))
+            tell(loss.item())
+            if (step + 1) % schedule.checkpoint_every == 0 or step + 1 == schedule.steps:
+                state = {
+                    "model": model.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                    "averaged": averaged,
+                    "step": step + 1,
+                }
+                _write(state, checkpoint)
+
+    return averaged
+
+
+def _average(averaged: Weights, model: torch.nn.Module, kept: float) -> None:
+    with torch.no_grad():
+        for name, value in model.state_dict().items():
+            if value.is_floating_point():
+                averaged[name].lerp_(value, 1 - kept)
+            else:
+                averaged[name].copy_(value)
+
+
+def _write(state: object, file: Path) -> None:
+    """All of it or none: whoever breaks off in the middle finds the one before."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_suffix(".part")
+    torch.save(state, part)
+    part.replace(file)
+
+
+@contextmanager
+def _progress(title: str, begin: int, steps: int) -> Iterator[Callable[[float], None]]:
+    columns = (
+        *Progress.get_default_columns()[:2],
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("loss {task.fields[loss]:.4f}"),
+    )
+    with Progress(*columns) as bar:
+        task = bar.add_task(title, total=steps, completed=begin, loss=float("nan"))
+        mean = None
+
+        def tell(loss: float) -> None:
+            nonlocal mean
+            mean = loss if mean is None else 0.98 * mean + 0.02 * loss
+            bar.update(task, advance=1, loss=mean)
+
+        yield tell

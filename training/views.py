@@ -1,0 +1,50 @@
+"""Several views of each picture: mirrored, tilted, smaller, moved. They make seeds differ."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+
+from training.emoji import Emoji
+
+VIEWS = 8
+
+
+def views_of(pixels: torch.Tensor, emoji: Sequence[Emoji]) -> torch.Tensor:
+    """From [n, side, side, 3] to [n, VIEWS, 3, side, side], all uint8.
+
+    The first view is the picture itself; the second is its mirror image, if it may be mirrored.
+    """
+    made = [_views(of, one, seed) for seed, (of, one) in enumerate(zip(pixels, emoji, strict=True))]
+
+    return torch.stack(made)
+
+
+def _views(pixels: torch.Tensor, emoji: Emoji, seed: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(1000 + seed)
+
+    def between(low: float, high: float) -> torch.Tensor:
+        return torch.empty(VIEWS).uniform_(low, high, generator=generator)
+
+    tilt = 0.16 if emoji.may_be_tilted_much else 0.06
+    angle, shrink = between(-tilt, tilt), between(1.0, 1.2)
+    right, down = between(-0.06, 0.06), between(-0.06, 0.06)
+    for change in (angle, right, down):
+        change[:2] = 0
+
+    shrink[:2] = 1
+    mirror = torch.ones(VIEWS)
+    if emoji.can_be_mirrored:
+        mirror[1::2] = -1
+    else:
+        angle[1], shrink[1] = angle[2] / 2, 1.08
+
+    cos, sin = torch.cos(angle) * shrink, torch.sin(angle) * shrink
+    rows = [torch.stack([cos * mirror, -sin, right], 1), torch.stack([sin * mirror, cos, down], 1)]
+    # Ink instead of light, so that what comes in from outside is white.
+    ink = (255.0 - pixels.permute(2, 0, 1).float()).expand(VIEWS, -1, -1, -1)
+    grid = F.affine_grid(torch.stack(rows, 1), list(ink.shape), align_corners=False)
+    seen = F.grid_sample(ink, grid, align_corners=False, padding_mode="zeros")
+    seen[0] = ink[0]
+
+    return (255 - seen).round().byte()
