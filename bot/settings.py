@@ -231,6 +231,18 @@ class Settings(BaseModel):
         """The default model, and those that members may choose beside it."""
         return offered_models(self.model, self.revision, self.more_models)
 
+    @model_validator(mode="after")
+    def _safety_only_with_a_classifier(self) -> Self:
+        """Whoever sets a threshold believes that something is looked at."""
+        for name in ("safety_revision", "safety_labels", "safety_threshold"):
+            if name in self.model_fields_set and self.safety_model is None:
+                raise ValueError(
+                    f"{PREFIX}{name.upper()} is set, and OXHERD_SAFETY_MODEL is not: nothing would "
+                    "look at the pictures"
+                )
+
+        return self
+
     @property
     def usable_token(self) -> str:
         """The token. Raises SettingsError when there is none, or it cannot be one."""

@@ -84,6 +84,9 @@ def test_an_unknown_setting_in_the_file_is_named_too(tmp_path: Path) -> None:
         ("OXHERD_KEEP_UNVOTED_DAYS", "inf", "OXHERD_KEEP_UNVOTED_DAYS"),
         ("OXHERD_KEEP_UNVOTED_DAYS", "1e12", "OXHERD_KEEP_UNVOTED_DAYS"),
         ("OXHERD_DEADLINE_S", "inf", "OXHERD_DEADLINE_S"),
+        ("OXHERD_SAFETY_THRESHOLD", "50", "less than or equal to 1"),
+        ("OXHERD_SAFETY_THRESHOLD", "0.8", "OXHERD_SAFETY_MODEL is not: nothing would look at"),
+        ("OXHERD_SAFETY_LABELS", "nsfw", "OXHERD_SAFETY_MODEL is not: nothing would look at"),
     ],
 )
 def test_a_bad_value_is_refused_with_the_variables_name(

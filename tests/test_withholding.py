@@ -14,6 +14,8 @@ import discord
 import pytest
 
 from bot import place, replies
+from bot.app import backend_spec
+from bot.replay import replay
 from generation.backend import BackendSpec
 from generation.errors import NotChecked
 from generation.executor import Executor
@@ -24,7 +26,17 @@ from storage.vote import Rating, VoteKind
 from tests.generation_requests import Onlooker, a_request
 from tests.generation_tiny_model import SIDE_PX, save_tiny_model
 from tests.scripted_backend import scripted
-from tests.world import World, buttons, image_ids, seen, set_button, text_of, vote_ids, world
+from tests.world import (
+    World,
+    buttons,
+    image_ids,
+    quick_settings,
+    seen,
+    set_button,
+    text_of,
+    vote_ids,
+    world,
+)
 
 PROMPT, SEED = "a fox in the snow", 7
 LOOKS_AT_NONE = 1.0
@@ -247,3 +259,36 @@ async def test_what_the_models_own_checker_blackens_is_withheld_in_the_same_way(
         assert {row["withheld"] for row in w.generations()} == {"checker"}
         assert {row["unsafe_score"] for row in w.generations()} == {""}
         assert not pictures_below(tmp_path)
+
+
+async def test_a_moderator_can_make_a_withheld_picture_again(tmp_path: Path) -> None:
+    async with world(tmp_path, **guarded(WITHHOLDS_ALL)) as w:
+        await w.ask(w.alice, PROMPT)
+        await w.posted()
+        await w.committed()
+        row = w.generations()[0]
+
+        again = await replay(
+            w.settings, row["image_id"], dataset=None, device="cpu", tell=lambda progress: None
+        )
+
+        assert again.same_bytes
+        assert again.png
+        assert again.differences == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "previews"),
+    [
+        ({}, "auto"),
+        (guarded(0.5), "never"),
+        ({**guarded(0.5), "preview": "always"}, "always"),
+    ],
+    ids=["no classifier", "a classifier", "as the operator says"],
+)
+def test_what_may_be_withheld_has_no_preview(
+    tmp_path: Path, settings: dict[str, Any], previews: str
+) -> None:
+    spec = backend_spec(quick_settings(tmp_path, **settings))
+
+    assert spec.options["preview"] == previews
