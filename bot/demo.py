@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 WELCOME = """\
 **Welcome to oxherd's demo.** This is a simulated Discord: nothing leaves your machine.
 1. Type `/imagine` below, fill in a prompt and send it. The model here is tiny and knows emoji: \
-try "a happy dog in the rain".
+try "a strawberry" or "a flag of France".
 2. When the four images are there, press 👍 or 👎 under them. Only you see the answer, \
 at the end of the channel.
 3. Be somebody else with the member menu, and vote again."""

@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests.demo_page import PATIENCE_MS, Member, browser, running_demo
 
-PROMPT = "a happy dog in the rain"
+PROMPT = "a strawberry for my friend"
 
 
 async def take(target: Path) -> None:
@@ -23,13 +23,13 @@ async def take(target: Path) -> None:
             await alice.sees_images(message, patience_ms=4 * PATIENCE_MS)
             await alice.press(alice.button(message, "👍", 4))
             await alice.sees("👍 recorded for image 4.")
-            await alice.page.set_viewport_size({"width": 1300, "height": 2700})
+            await alice.page.set_viewport_size({"width": 1300, "height": 1400})
             await asyncio.sleep(3)  # the page lays itself out anew
             await alice.page.mouse.move(5, 5)
             picture = await alice.page.screenshot()
 
     image = Image.open(BytesIO(picture)).convert("RGB")
-    image.resize((650, 1350), Image.Resampling.LANCZOS).save(target, optimize=True)
+    image.resize((650, 700), Image.Resampling.LANCZOS).save(target, optimize=True)
 
 
 if __name__ == "__main__":
