@@ -10,6 +10,7 @@ for.
 """
 
 import hashlib
+import math
 import os
 import pickle
 import subprocess
@@ -98,10 +99,17 @@ def layout_of(value: Any) -> Any:
 def file_name(part: Part) -> str:
     """A name that changes with everything on which compiled code depends."""
     libraries = [f"{name} {version(name)}" for name in ("torch", "diffusers")]
-    gpu = torch.cuda.get_device_properties(0) if torch.cuda.is_available() else "none"
-    facts = repr((part, libraries, str(gpu), sys.version_info, _tuning(part)))
+    facts = repr((part, libraries, _gpu(part), sys.version_info, _tuning(part)))
 
     return f"{part.name}-{hashlib.sha256(facts.encode()).hexdigest()[:16]}.compiled"
+
+
+def bytes_of(part: Part) -> int:
+    """How much memory the compiler takes for a copy of the weights."""
+    return sum(
+        math.prod(layout.shape) * getattr(torch, layout.dtype.removeprefix("torch.")).itemsize
+        for layout in part.tensors.values()
+    )
 
 
 def load(file: Path) -> Callable[..., Any]:
@@ -116,8 +124,8 @@ def load(file: Path) -> Callable[..., Any]:
 def start(parts: Sequence[Part], folder: Path) -> subprocess.Popen[bytes]:
     """Begin to compile, into files of the folder. What the compiler says is in `log_of` it.
 
-    The process works with weights of its own, so the device must have room for them twice; the
-    kernel ends it with the thread that called this.
+    The process takes `bytes_of` each part, and some more to try what it made. The kernel ends it
+    with the thread that called this.
     """
     folder.mkdir(parents=True, exist_ok=True)
     order = folder / f"order-{os.getpid()}"
@@ -154,9 +162,18 @@ def compile_to_file(part: Part, folder: Path) -> None:
     unfinished.replace(file)
 
 
+def _gpu(part: Part) -> str:
+    """The kind of GPU that the part is on, or none."""
+    device = next(iter(part.tensors.values())).device
+    if not device.startswith("cuda"):
+        return "none"
+
+    return f"{torch.cuda.get_device_name(device)} {torch.cuda.get_device_capability(device)}"
+
+
 def _tuning(part: Part) -> dict[str, Any]:
     """On a GPU, try several kernels for each product and keep the fastest."""
-    if any(tensor.device.startswith("cuda") for tensor in part.tensors.values()):
+    if _gpu(part) != "none":
         options: dict[str, Any] = torch._inductor.list_mode_options("max-autotune-no-cudagraphs")
         return options
 

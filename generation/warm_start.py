@@ -10,7 +10,7 @@ import hashlib
 import logging
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,8 +19,10 @@ from typing import Any
 import torch
 
 from generation import compiling
+from generation.compiling import Part
 from generation.cuda_graph import GraphedCall
 from generation.denoising import Denoiser
+from generation.device_memory import free_bytes
 from generation.request import ImageRequest
 
 log = logging.getLogger(__name__)
@@ -39,6 +41,10 @@ _IMAGES = 4
 
 _TIMES = 5
 """How often each variant is called when the fastest is chosen."""
+
+_ROOM_BYTES = 6 * 2**30
+"""Kept free while something is compiled, beside another copy of the weights: for four images, and
+for the kernels that the compiler tries. An estimate."""
 
 # How far compiled may be from eager, against the size of what it computes: rounding, with room.
 _TOLERANCES = {torch.float32: 1e-3, torch.float16: 3e-2, torch.bfloat16: 1e-1}
@@ -150,6 +156,7 @@ class WarmStart:
             self._files = {part.name: self._folder / compiling.file_name(part) for part in parts}
             missing = [part for part in parts if not self._files[part.name].exists()]
             if missing:
+                _require_room(missing, self._engine.device)
                 self._compiler = compiling.start(missing, self._folder)
                 self._began_s = time.monotonic()
                 self.serving = "eager, compiling"
@@ -193,7 +200,8 @@ class WarmStart:
 
     def _swap(self) -> None:
         # Left behind only by a process that died in here; it would die again at every start.
-        trying = self._folder / "being-tried"
+        # Each device has a worker of its own, which may be trying at this moment.
+        trying = self._folder / f"being-tried-on-{self._engine.device.replace(':', '-')}"
         if trying.exists():
             self._give_up(
                 Unusable(
@@ -238,8 +246,8 @@ class WarmStart:
     def _compiled(self, name: str, call: Call) -> Mapping[str, Callable[..., Any]]:
         """The compiled call in all its variants, of which "compiled" is one."""
         compiled = partial(compiling.load(self._files[name]), self._modules[name])
-        if torch.device(self._engine.device).type != "cuda":
-            return {"compiled": compiled}
+        if torch.device(self._engine.device).type != "cuda" or name != "unet":
+            return {"compiled": compiled}  # a graph keeps its memory, and a request decodes once
 
         try:
             graphed = GraphedCall(compiled, call.args, call.kwargs)
@@ -275,6 +283,17 @@ def _calls_of(engine: Denoiser, request: ImageRequest) -> Mapping[str, Call]:
         engine.unet, engine.decode = unet, decode
 
     return calls
+
+
+def _require_room(parts: Sequence[Part], device: str) -> None:
+    """Raises Unusable where the compiler would take memory from the requests."""
+    needed = sum(map(compiling.bytes_of, parts)) + _ROOM_BYTES
+    free = free_bytes(device)
+    if free is not None and free < needed:
+        raise Unusable(
+            f"compiling beside the requests takes {needed / 1e9:.1f} GB, and {free / 1e9:.1f} GB "
+            "are free"
+        )
 
 
 def _require_alike(eager: Callable[..., Any], compiled: Callable[..., Any], call: Call) -> None:

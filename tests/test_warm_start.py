@@ -214,7 +214,7 @@ def replaced_by(change: Callable[[Any], Any]) -> Callable[[Path], Callable[..., 
 
 
 def test_what_killed_a_worker_is_not_tried_again(compiled_before: Path, model: Path) -> None:
-    (compiled_before / "being-tried").touch()
+    (compiled_before / "being-tried-on-cpu").touch()
 
     backend = opened(model, compiled_before)
 
@@ -235,6 +235,17 @@ def test_a_compiler_that_fails_leaves_the_model_serving_eagerly(
     assert "out of registers" in compiling.log_of(tmp_path / "compiled").read_text()
     assert engine_of(make(backend)) == "oxherd"
     assert backend.between_requests() == said
+
+
+def test_where_there_is_no_room_to_compile_the_requests_keep_their_memory(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("generation.warm_start.free_bytes", lambda device: 5 * 10**9)
+
+    backend = opened(model, tmp_path / "compiled")
+
+    assert "takes 6.4 GB, and 5.0 GB are free" in backend.between_requests()
+    assert engine_of(make(backend)) == "oxherd"
 
 
 def test_a_folder_that_cannot_be_written_leaves_the_model_serving_eagerly(
