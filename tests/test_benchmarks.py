@@ -10,11 +10,13 @@ from benchmarks import (
     acknowledge,
     checking,
     estimates,
+    generation,
     growth,
     memory,
     previews,
     remote,
     remote_ways,
+    sharing,
     startup,
     throughput,
 )
@@ -84,6 +86,34 @@ def test_a_classifier_is_timed_and_weighed() -> None:
 
     assert figures["request_of_four_ms"]["count"] == 1
     assert figures["memory_mb"] > 0
+
+
+def test_the_tutorials_pictures_and_ours_are_timed_on_a_toy(tmp_path: Path) -> None:
+    options = generation.parsed(
+        ["--toy", "--steps", "2", "--rounds", "1", "--people", "2", "--compile", "off"]
+    )
+
+    figures = asyncio.run(generation.measure(tmp_path, options))
+
+    assert {"tutorial, float32", "oxherd"} <= set(figures["makers"])
+    assert all(maker["seconds"] > 0 for maker in figures["makers"].values())
+    assert all(maker["share_of_peak_in_the_loop"] > 0 for maker in figures["makers"].values())
+    (crowd,) = figures["people"]
+    assert len(crowd["each"]) == 2
+    assert crowd["worst_wait_s"] >= crowd["median_wait_s"] > 0
+    assert "| oxherd |" in generation.table(figures)
+    assert "| 2 |" in generation.table(figures)
+
+
+def test_turns_by_request_halve_the_mean_wait_of_those_who_ask_for_the_same(tmp_path: Path) -> None:
+    options = sharing.parsed(["--people", "4", "--engine-steps", "2", "--many", "200"])
+
+    figures = asyncio.run(sharing.measure(tmp_path, options))
+
+    simulated = figures["at_once"]["4"]["simulated"]
+    assert simulated["by request"]["usual"]["mean"] == 2.5
+    assert simulated["by steps"]["usual"]["mean"] == 3.97
+    assert figures["at_once"]["4"]["engine"]["by steps"]["usual"]["people"] == 4
 
 
 @oxen_server.needed
