@@ -1,0 +1,32 @@
+"""What the demo draws with: the shipped model, or without torch what draws without."""
+
+from pathlib import Path
+
+import pytest
+
+from bot.demo import CannotDemo, demo_settings, run_demo
+from generation.emoji import GUIDANCE, MODEL, STEPS
+
+
+def test_the_demo_draws_with_the_shipped_model_at_its_best(tmp_path: Path) -> None:
+    settings = demo_settings(tmp_path)
+
+    assert (settings.backend, settings.model) == ("diffusers", str(MODEL))
+    assert (settings.default_steps, settings.default_guidance) == (STEPS, GUIDANCE)
+    assert settings.sizes == ("128x128",)
+
+
+def test_asked_to_it_draws_without_a_model_at_the_same_size(tmp_path: Path) -> None:
+    settings = demo_settings(tmp_path, placeholder=True)
+
+    assert settings.backend == "placeholder"
+    assert settings.sizes == demo_settings(tmp_path).sizes
+
+
+async def test_without_torch_it_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.demo.find_spec", lambda name: None if name == "torch" else object())
+
+    with pytest.raises(CannotDemo, match=r"pip install 'oxherd\[demo,gpu\]'.*--placeholder"):
+        await run_demo(data=tmp_path, port=0, members=["alice"], open_browser=False)
