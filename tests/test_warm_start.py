@@ -280,7 +280,9 @@ def test_a_model_whose_parts_come_and_go_is_not_compiled(model: Path, tmp_path: 
 
 
 def test_a_word_that_is_not_known_is_refused(model: Path, tmp_path: Path) -> None:
-    with pytest.raises(BackendUnavailable, match="compile is 'perhaps'; allowed is auto, on, off"):
+    with pytest.raises(
+        BackendUnavailable, match="compile is 'perhaps'; allowed is auto, on, layout, off"
+    ):
         opened(model, tmp_path, compile="perhaps")
 
 
