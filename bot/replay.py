@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 from bot.asking import IMAGES_PER_REQUEST, provenance
 from bot.comparison import Difference, PixelDifference, differences, pixel_difference
 from bot.settings import Settings
+from generation import emoji
 from generation.backend import BackendSpec
 from generation.errors import GenerationError, OutOfMemory
 from generation.executor import Executor, ExecutorLimits
@@ -97,7 +98,8 @@ def spec_of(recorded: RecordedImage, settings: Settings, *, compiled: Path) -> B
     compiled: a folder with the compiled versions that there are, for an image that one made.
 
     A model from a folder is recorded by the folder's name and its content's hash, so a folder that
-    the settings name is taken: the one of that name, or else the default. Raises CannotReplay when
+    the settings name is taken: the one of that name, or else the default. The model that ships
+    with oxherd is always at hand. Raises CannotReplay when
     they name none.
     """
     made_by = recorded.made_by
@@ -116,13 +118,13 @@ def spec_of(recorded: RecordedImage, settings: Settings, *, compiled: Path) -> B
             for offered in settings.offered_models
             if Path(offered.model).expanduser().is_dir()
         ]
-        if not folders:
+        named = [place for place in (*folders, str(emoji.MODEL)) if Path(place).name == model]
+        if not named and not folders:
             raise CannotReplay(
                 f"Image {recorded.image_id} was made with a model in a folder, {model!r} "
                 f"({revision}). Set OXHERD_MODEL to that folder, or to a copy of it."
             )
 
-        named = [folder for folder in folders if Path(folder).name == model]
         model, revision = (named or folders)[0], ""
 
     return BackendSpec(

@@ -19,6 +19,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from bot.demo import demo_settings
 from bot.replay import CannotReplay, Replayed, replay, request_of, spec_of
 from bot.settings import Settings
 from generation.backend import BackendSpec
@@ -273,6 +274,21 @@ async def test_the_command_makes_an_image_again_while_the_bot_runs(tmp_path: Pat
     assert said.startswith(f"Image {image_id} was made again: the same bytes, SHA-256 ")
     png = (tmp_path / "again.png").read_bytes()
     assert hashlib.sha256(png).hexdigest() == rows[image_id]["sha256"]
+
+
+async def test_an_image_of_the_demo_is_made_again_without_naming_its_model(tmp_path: Path) -> None:
+    of_demo = demo_settings(tmp_path / "data").model_dump(
+        include={"backend", "model", "sizes", "default_guidance"}
+    )
+    async with world(tmp_path / "data", **of_demo) as here:
+        message = await here.imagine(here.alice, "a fox")
+        await here.committed()
+        image_id = image_ids(message)[1]
+
+    status, said = await command("replay", image_id, cwd=tmp_path, OXHERD_DATA="data")
+
+    assert status == 0, said
+    assert "the same bytes" in said
 
 
 async def test_the_command_says_what_differs_and_exits_with_one(
