@@ -13,9 +13,9 @@ from training.loop import Schedule, Weights, train
 WIDTHS = (8, 16, 32, 64, 96)
 """Channels from the full size down to a 16th of it; most of the time goes into the first two."""
 
-DECODER = Schedule(steps=4500, learning_rate=2e-3, warm_up=100, weight_decay=1e-4, average=0.998)
-ENCODER = Schedule(steps=1500, learning_rate=2e-3, warm_up=100, weight_decay=1e-4, average=0.998)
-_BATCH = 6
+DECODER = Schedule(steps=3000, learning_rate=2e-3, warm_up=100, weight_decay=1e-4, average=0.998)
+ENCODER = Schedule(steps=500, learning_rate=2e-3, warm_up=100, weight_decay=1e-4, average=0.998)
+_BATCH = 4
 _NOISE = 0.15
 """The decoder is trained with noise up to so much, for the denoiser's codes are not exact."""
 

@@ -10,9 +10,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import torch
 from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from training.workers import share_gradients, this_worker, wait_for_all, workers
 
 Weights = dict[str, torch.Tensor]
 
@@ -52,18 +55,17 @@ def train(
 ) -> Weights:
     """Train, from the checkpoint if there is one. Returns the averaged weights.
 
-    loss_at: the loss of the step with this number, counted from 0.
-    shares: parts of the model that learn more slowly, and at which share of the rate.
+    loss_at: the loss of the part of a batch with this number, counted from 0. A step takes one
+        part for each worker.
+    shares: at which share of the rate parameters learn whose names contain this; the last counts.
     """
     parameters = list(model.parameters())
     optimizer = torch.optim.AdamW(
-        [
-            {"params": list(part.parameters()), "share": shares.get(name, 1.0)}
-            for name, part in model.named_children()
-        ],
+        _groups(model, shares),
         schedule.learning_rate,
         betas=(0.9, 0.99),
         weight_decay=schedule.weight_decay,
+        fused=True,
     )
     averaged = {name: value.clone() for name, value in model.state_dict().items()}
     begin = 0
@@ -72,20 +74,23 @@ def train(
         model.load_state_dict(kept["model"])
         optimizer.load_state_dict(kept["optimizer"])
         averaged, begin = kept["averaged"], kept["step"]
+        wait_for_all()  # or one could write it while another reads
 
     with _progress(title, begin, schedule.steps) as tell:
         for step in range(begin, schedule.steps):
             for group in optimizer.param_groups:
                 group["lr"] = group["share"] * schedule.rate(step)
 
-            loss = loss_at(step)
+            loss = loss_at(step * workers() + this_worker())
             loss.backward()
+            share_gradients(parameters)
             torch.nn.utils.clip_grad_norm_(parameters, 1.0)
             optimizer.step()
             optimizer.zero_grad()
             _average(averaged, model, schedule.kept(step))
             tell(loss.item())
-            if (step + 1) % schedule.checkpoint_every == 0 or step + 1 == schedule.steps:
+            is_checkpoint = (step + 1) % schedule.checkpoint_every == 0
+            if this_worker() == 0 and (is_checkpoint or step + 1 == schedule.steps):
                 state = {
                     "model": model.state_dict(),
                     "optimizer": optimizer.state_dict(),
@@ -95,6 +100,16 @@ def train(
                 _write(state, checkpoint)
 
     return averaged
+
+
+def _groups(model: torch.nn.Module, shares: Mapping[str, float]) -> list[dict[str, Any]]:
+    """The optimizer's groups, one for each share of the rate."""
+    groups: dict[float, list[torch.nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        fitting = [share for part, share in shares.items() if part in name]
+        groups.setdefault(fitting[-1] if fitting else 1.0, []).append(parameter)
+
+    return [{"params": members, "share": share} for share, members in groups.items()]
 
 
 def _average(averaged: Weights, model: torch.nn.Module, kept: float) -> None:
@@ -122,7 +137,7 @@ def _progress(title: str, begin: int, steps: int) -> Iterator[Callable[[float], 
         TimeRemainingColumn(),
         TextColumn("loss {task.fields[loss]:.4f}"),
     )
-    with Progress(*columns) as bar:
+    with Progress(*columns, disable=this_worker() > 0) as bar:
         task = bar.add_task(title, total=steps, completed=begin, loss=float("nan"))
         mean = None
 

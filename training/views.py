@@ -7,7 +7,7 @@ import torch.nn.functional as F  # noqa: N812
 
 from training.emoji import Emoji
 
-VIEWS = 8
+VIEWS = 12
 
 
 def views_of(pixels: torch.Tensor, emoji: Sequence[Emoji]) -> torch.Tensor:
@@ -26,9 +26,9 @@ def _views(pixels: torch.Tensor, emoji: Emoji, seed: int) -> torch.Tensor:
     def between(low: float, high: float) -> torch.Tensor:
         return torch.empty(VIEWS).uniform_(low, high, generator=generator)
 
-    tilt = 0.16 if emoji.may_be_tilted_much else 0.06
-    angle, shrink = between(-tilt, tilt), between(1.0, 1.2)
-    right, down = between(-0.06, 0.06), between(-0.06, 0.06)
+    tilt = 0.08 if emoji.may_be_tilted_much else 0.05
+    angle, shrink = between(-tilt, tilt), between(1.0, 1.12)
+    right, down = between(-0.07, 0.07), between(-0.07, 0.07)
     for change in (angle, right, down):
         change[:2] = 0
 

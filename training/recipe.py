@@ -1,0 +1,48 @@
+"""The steps from pictures and their captions to a model's folder; every worker goes through all."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from training import emoji as source
+from training.autoencoder import DECODER, ENCODER, train_autoencoder
+from training.captions import Caption, nouns
+from training.codes import encode_views, fit
+from training.denoiser import DENOISER, READER, new_tokenizer, train_denoiser, train_reader
+from training.loop import Schedule
+from training.model_folder import write_model
+from training.views import views_of
+from training.workers import this_worker
+
+
+def train_model(
+    emoji: Sequence[source.Emoji],
+    out: Path,
+    work: Path,
+    *,
+    decoder: Schedule = DECODER,
+    encoder: Schedule = ENCODER,
+    reader: Schedule = READER,
+    denoiser: Schedule = DENOISER,
+) -> None:
+    """Train on these emoji and write the model; checkpoints are kept in `work`."""
+    pixels = torch.from_numpy(np.stack([source.picture(one.file) for one in emoji]))
+    views = views_of(pixels, emoji)
+    codes = encode_views(fit(views), views)
+    owned = nouns([(one.label, one.tags) for one in emoji])
+    captions = [
+        Caption(one.label, one.tags, one.group == source.EXPRESSIONS, words)
+        for one, words in zip(emoji, owned, strict=True)
+    ]
+    tokenizer = new_tokenizer(captions)
+    autoencoder = train_autoencoder(views, codes, work, decoder=decoder, encoder=encoder)
+    reading = train_reader(captions, codes, tokenizer, work / "reader.pt", reader)
+    text_encoder, unet = train_denoiser(
+        captions, codes, tokenizer, reading, work / "denoiser.pt", denoiser
+    )
+    if this_worker() == 0:
+        write_model(
+            out, autoencoder=autoencoder, text_encoder=text_encoder, tokenizer=tokenizer, unet=unet
+        )
