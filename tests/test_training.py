@@ -4,7 +4,7 @@ import io
 import json
 import tarfile
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageDraw
+from torch.multiprocessing import ProcessRaisedException
 
 from generation.backend import BackendSpec
 from generation.diffusers_backend import DiffusersBackend
 from generation.request import ImageRequest
+from tests.a_lesson import SCHEDULE, a_model, fail, learn, loss_of
 from tests.generation_requests import Onlooker
 from training import emoji as source
 from training.autoencoder import DECODER, ENCODER
@@ -27,6 +29,7 @@ from training.loop import Schedule, train
 from training.nearest import Gallery, least_apart, share_found, small
 from training.recipe import train_model
 from training.views import VIEWS, views_of
+from training.workers import learn_together
 
 # diffusers makes arrays of tensors in a way that numpy announces as going away.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -100,39 +103,51 @@ def test_the_same_pictures_give_the_same_weights(emoji: list[source.Emoji], tmp_
 
 
 def test_what_was_broken_off_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
-    schedule = Schedule(
-        steps=9,
-        learning_rate=0.1,
-        warm_up=2,
-        weight_decay=0.1,
-        average=0.9,
-        checkpoint_every=3,
-    )
-    whole = train(*a_lesson(), schedule, tmp_path / "whole.pt", title="whole")
+    model = a_model()
+    whole = train(model, loss_of(model), SCHEDULE, tmp_path / "whole.pt", title="whole")
+
+    model = a_model()
+    loss_at = loss_of(model)
+
+    def breaking_off(part: int) -> torch.Tensor:
+        if part == 7:
+            raise KeyboardInterrupt
+
+        return loss_at(part)
 
     with pytest.raises(KeyboardInterrupt):
-        train(*a_lesson(breaks_off_at=7), schedule, tmp_path / "part.pt", title="part")
+        train(model, breaking_off, SCHEDULE, tmp_path / "part.pt", title="part")
 
-    resumed = train(*a_lesson(not_before=6), schedule, tmp_path / "part.pt", title="resumed")
+    model = a_model()
+    loss_now = loss_of(model)
+
+    def going_on(part: int) -> torch.Tensor:
+        assert part >= 6
+
+        return loss_now(part)
+
+    resumed = train(model, going_on, SCHEDULE, tmp_path / "part.pt", title="resumed")
     assert torch.equal(resumed["one.weight"], whole["one.weight"])
 
 
-def a_lesson(
-    *, breaks_off_at: int = 100, not_before: int = 0
-) -> tuple[torch.nn.Module, Callable[[int], torch.Tensor]]:
-    torch.manual_seed(0)
-    model = torch.nn.ModuleDict({"one": torch.nn.Linear(3, 3)})
+def test_two_workers_learn_what_one_would_from_both_parts(tmp_path: Path) -> None:
+    model = a_model()
+    loss_at = loss_of(model)
 
-    def loss_at(step: int) -> torch.Tensor:
-        assert step >= not_before
-        if step == breaks_off_at:
-            raise KeyboardInterrupt
+    def both(step: int) -> torch.Tensor:
+        return (loss_at(2 * step) + loss_at(2 * step + 1)) / 2
 
-        inputs = torch.randn(5, 3, generator=torch.Generator().manual_seed(step))
+    alone = train(model, both, SCHEDULE, tmp_path / "alone.pt", title="alone")
+    learn_together(learn, tmp_path)
+    one, other = (torch.load(tmp_path / f"worker-{n}.pt", weights_only=True) for n in range(2))
 
-        return (model["one"](inputs) - inputs.flip(1)).pow(2).mean()
+    assert torch.equal(one["one.weight"], other["one.weight"])
+    assert torch.allclose(one["one.weight"], alone["one.weight"], atol=1e-5)
 
-    return model, loss_at
+
+def test_a_worker_that_fails_ends_the_training_with_its_reason(tmp_path: Path) -> None:
+    with pytest.raises(ProcessRaisedException, match="MemoryError"):
+        learn_together(fail, tmp_path)
 
 
 def test_the_pictures_stand_on_white_and_those_without_a_label_or_picture_are_left_out(

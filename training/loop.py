@@ -72,8 +72,10 @@ def train(
     if checkpoint.exists():
         kept = torch.load(checkpoint, weights_only=True)
         model.load_state_dict(kept["model"])
-        optimizer.load_state_dict(kept["optimizer"])
         averaged, begin = kept["averaged"], kept["step"]
+        if begin < schedule.steps:
+            optimizer.load_state_dict(kept["optimizer"])
+
         wait_for_all()  # or one could write it while another reads
 
     with _progress(title, begin, schedule.steps) as tell:
