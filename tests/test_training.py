@@ -28,7 +28,7 @@ from training.denoiser import DENOISER, READER
 from training.loop import Schedule, train
 from training.nearest import Gallery, least_apart, share_found, small
 from training.recipe import train_model
-from training.views import VIEWS, views_of
+from training.views import VIEWS, both_ways, lit, views_of
 from training.workers import learn_together
 
 # diffusers makes arrays of tensors in a way that numpy announces as going away.
@@ -198,6 +198,31 @@ def test_views_begin_with_the_picture_and_its_mirror_image(emoji: list[source.Em
     assert least_apart(small(of_signs[0])) > 1  # nothing mirrored, and yet no two alike
     assert not emoji[0].label.startswith("left")
     assert not replace(emoji[0], label="left arrow").can_be_mirrored
+
+
+def test_signs_are_not_mirrored(emoji: list[source.Emoji]) -> None:
+    pixels = torch.from_numpy(np.stack([source.picture(one.file) for one in emoji]))
+    some_signs = [replace(emoji[0], group=source.SYMBOLS), *emoji[1:]]
+
+    ways = both_ways(views_of(pixels, some_signs), some_signs)
+
+    assert torch.equal(ways[0, 1], ways[0, 0])
+    assert torch.equal(ways[1:, 1], ways[1:, 0].flip(3))
+    assert not torch.equal(ways[1, 1], ways[1, 0])
+
+
+def test_light_changes_the_picture_and_leaves_white_white(emoji: list[source.Emoji]) -> None:
+    pixels = torch.from_numpy(np.stack([source.picture(one.file) for one in emoji]))
+    pictures = pixels.permute(0, 3, 1, 2).float()
+
+    one = lit(pictures, torch.Generator().manual_seed(1))
+    other = lit(pictures, torch.Generator().manual_seed(2))
+
+    assert one.shape == pictures.shape
+    assert (one[:, :, 0, 0] == 255).all()
+    assert least_apart(small(torch.stack([pictures[0], one[0], other[0]]))) > 5
+    again = lit(pictures, torch.Generator().manual_seed(1))
+    assert torch.equal(one, again)
 
 
 def test_the_codes_keep_most_of_a_picture(emoji: list[source.Emoji]) -> None:

@@ -24,7 +24,7 @@ class Codes:
     scale: torch.Tensor
 
     def encode(self, pixels: torch.Tensor) -> torch.Tensor:
-        """From [n, 3, side, side] uint8 to [n, CHANNELS, side/16, side/16], spread about 1."""
+        """From [n, 3, side, side] in 0..255 to [n, CHANNELS, side/16, side/16], spread about 1."""
         return (((_patches(pixels) - self.mean) @ self.basis) * self.scale).permute(0, 3, 1, 2)
 
 
@@ -55,7 +55,7 @@ def encode_views(codes: Codes, views: torch.Tensor) -> torch.Tensor:
 
 
 def _patches(pixels: torch.Tensor) -> torch.Tensor:
-    """[n, 3, side, side] uint8 to [n, side/16, side/16, 768] in -1..1."""
+    """[n, 3, side, side] in 0..255 to [n, side/16, side/16, 768] in -1..1."""
     count, _, height, width = pixels.shape
     rows, columns = height // PATCH_PX, width // PATCH_PX
     cut = (pixels.float() / 127.5 - 1).view(count, 3, rows, PATCH_PX, columns, PATCH_PX)

@@ -20,8 +20,9 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from training.captions import FILLERS, Caption, caption, mentioned
-from training.codes import CHANNELS
+from training.codes import CHANNELS, Codes
 from training.loop import Schedule, train
+from training.views import lit
 
 TOKENS = 40
 """What the text encoder reads of a prompt, its beginning and end marks included."""
@@ -48,8 +49,8 @@ _READER_SHARE = 0.2
 
 READER = Schedule(steps=4900, learning_rate=1.5e-3, warm_up=50, weight_decay=1e-3, average=0.99)
 DENOISER = Schedule(
-    steps=12_000,
-    learning_rate=1e-3,
+    steps=8800,
+    learning_rate=1.2e-3,
     warm_up=200,
     weight_decay=0.01,
     average=0.997,
@@ -145,12 +146,12 @@ def train_reader(
 ) -> CLIPTextModel:
     """A text encoder that sees the picture: its last places are the cells of a 4x4 grid.
 
-    codes: [n, views, CHANNELS, 8, 8], in the captions' order.
+    codes: [n, CHANNELS, 8, 8] of the pictures, in the captions' order.
     """
     torch.manual_seed(0)
     encoder = new_text_encoder(tokenizer)
     torch.nn.init.normal_(encoder.get_input_embeddings().weight, std=0.1)
-    cells = _cells(codes[:, 0])
+    cells = _cells(codes)
     head = torch.nn.Linear(_TEXT_WIDTH, cells.shape[2])
     model = torch.nn.ModuleDict({"text": encoder, "head": head})
     others = mentioned(captions)
@@ -192,7 +193,8 @@ def _tokens(tokenizer: CLIPTokenizer, texts: Sequence[str]) -> torch.Tensor:
 
 def train_denoiser(
     captions: Sequence[Caption],
-    codes: torch.Tensor,
+    pictures: torch.Tensor,
+    codes: Codes,
     tokenizer: CLIPTokenizer,
     reader: CLIPTextModel,
     checkpoint: Path,
@@ -200,7 +202,8 @@ def train_denoiser(
 ) -> tuple[CLIPTextModel, UNet2DConditionModel]:
     """A UNet for a text encoder that can read; both go on learning.
 
-    codes: [n, views, CHANNELS, 8, 8], in the captions' order.
+    pictures: [n, ways, 3, side, side] uint8, in the captions' order: one way of each picture is
+        learnt at a time, in some light.
     """
     torch.manual_seed(0)
     model = torch.nn.ModuleDict({"text": reader, "unet": new_unet()})
@@ -210,8 +213,8 @@ def train_denoiser(
     def loss_at(step: int) -> torch.Tensor:
         generator, random = torch.Generator().manual_seed(10**6 + step), Random(step)
         chosen = _chosen(step, len(captions), _BATCH)
-        view = torch.randint(0, codes.shape[1], (_BATCH,), generator=generator)
-        clean = codes[chosen, view]
+        way = torch.randint(0, pictures.shape[1], (_BATCH,), generator=generator)
+        clean = codes.encode(lit(pictures[chosen, way].float(), generator))
         # Times spread evenly over the batch, more of them noisy: there the caption decides.
         time = (torch.rand(1, generator=generator) + torch.arange(_BATCH) / _BATCH) % 1
         time = (time**_TOWARDS_NOISE * len(signal)).long()

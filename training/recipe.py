@@ -13,7 +13,7 @@ from training.codes import encode_views, fit
 from training.denoiser import DENOISER, READER, new_tokenizer, train_denoiser, train_reader
 from training.loop import Schedule
 from training.model_folder import write_model
-from training.views import views_of
+from training.views import both_ways, views_of
 from training.workers import this_worker
 
 
@@ -30,17 +30,19 @@ def train_model(
     """Train on these emoji and write the model; checkpoints are kept in `work`."""
     pixels = torch.from_numpy(np.stack([source.picture(one.file) for one in emoji]))
     views = views_of(pixels, emoji)
-    codes = encode_views(fit(views), views)
+    codes = fit(views)
+    encoded = encode_views(codes, views)
     owned = nouns([(one.label, one.tags) for one in emoji])
     captions = [
         Caption(one.label, one.tags, one.group == source.EXPRESSIONS, words)
         for one, words in zip(emoji, owned, strict=True)
     ]
     tokenizer = new_tokenizer(captions)
-    autoencoder = train_autoencoder(views, codes, work, decoder=decoder, encoder=encoder)
-    reading = train_reader(captions, codes, tokenizer, work / "reader.pt", reader)
+    autoencoder = train_autoencoder(views, encoded, work, decoder=decoder, encoder=encoder)
+    reading = train_reader(captions, encoded[:, 0], tokenizer, work / "reader.pt", reader)
+    pictures = both_ways(views, emoji)
     text_encoder, unet = train_denoiser(
-        captions, codes, tokenizer, reading, work / "denoiser.pt", denoiser
+        captions, pictures, codes, tokenizer, reading, work / "denoiser.pt", denoiser
     )
     if this_worker() == 0:
         write_model(

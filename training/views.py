@@ -1,5 +1,6 @@
-"""Several views of each picture: mirrored, tilted, smaller, moved. They make seeds differ."""
+"""Several views of each picture: mirrored, tilted, smaller, moved; and other light on it."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -8,6 +9,8 @@ import torch.nn.functional as F  # noqa: N812
 from training.emoji import Emoji
 
 VIEWS = 12
+_STRENGTH, _TINT, _SIDE_LIGHT = (0.65, 1.05), 0.16, 0.4
+"""Of the light: how much ink is left, how much more or less of a colour, how much from one side."""
 
 
 def views_of(pixels: torch.Tensor, emoji: Sequence[Emoji]) -> torch.Tensor:
@@ -18,6 +21,37 @@ def views_of(pixels: torch.Tensor, emoji: Sequence[Emoji]) -> torch.Tensor:
     made = [_views(of, one, seed) for seed, (of, one) in enumerate(zip(pixels, emoji, strict=True))]
 
     return torch.stack(made)
+
+
+def both_ways(views: torch.Tensor, emoji: Sequence[Emoji]) -> torch.Tensor:
+    """[n, 2, 3, side, side]: each picture and its mirror image, or itself if it has none."""
+    ways = views[:, :2].clone()
+    for number, one in enumerate(emoji):
+        if not one.can_be_mirrored:
+            ways[number, 1] = ways[number, 0]
+
+    return ways
+
+
+def lit(pixels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """In another light, weaker, coloured, and more from one side, that leaves white white.
+
+    pixels: [n, 3, side, side] in 0..255. Of all ways to make two seeds differ this is the easiest
+    to learn: it changes each patch by itself, while a picture moved by two pixels has other codes
+    everywhere, and from pictures that are moved, tilted and shrunk only soft ones were learnt.
+    """
+
+    def between(low: float, high: float, colours: int = 1) -> torch.Tensor:
+        drawn = torch.rand((len(pixels), colours, 1, 1), generator=generator)
+
+        return low + (high - low) * drawn
+
+    strength = between(*_STRENGTH) * (1 + between(-_TINT, _TINT, colours=3))
+    slope, towards = between(0, _SIDE_LIGHT), between(0, 2 * math.pi)
+    line = torch.linspace(-1, 1, pixels.shape[-1])
+    side = towards.cos() * line + towards.sin() * line[:, None]
+
+    return (255 - (255 - pixels) * (strength + slope * side)).clamp(0, 255)
 
 
 def _views(pixels: torch.Tensor, emoji: Emoji, seed: int) -> torch.Tensor:
