@@ -16,6 +16,8 @@ WIDTHS = (8, 16, 32, 64, 96)
 DECODER = Schedule(steps=3000, learning_rate=2e-3, warm_up=100, weight_decay=1e-4, average=0.998)
 ENCODER = Schedule(steps=500, learning_rate=2e-3, warm_up=100, weight_decay=1e-4, average=0.998)
 _BATCH = 4
+"""Pictures in one worker's part of a step."""
+
 _NOISE = 0.15
 """The decoder is trained with noise up to so much, for the denoiser's codes are not exact."""
 

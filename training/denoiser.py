@@ -30,6 +30,8 @@ TOKENS = 40
 VOCABULARY = 4800
 _TEXT_WIDTH = 128
 _BATCH = 12
+"""Pictures in one worker's part of a step."""
+
 _TOWARDS_NOISE = 0.5
 
 NOISE: dict[str, Any] = {

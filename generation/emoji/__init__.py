@@ -6,5 +6,5 @@ MODEL = Path(__file__).parent / "oxherd-emoji"
 """A StableDiffusionPipeline's folder. How it was made is in training/, which is not installed."""
 
 SIDE_PX = 128
-STEPS, GUIDANCE = 20, 3.5
+STEPS, GUIDANCE = 20, 2.5
 """What it was evaluated with: `python -m training.evaluate`."""
