@@ -1,7 +1,7 @@
 """Two processes learn together: each on its own part of a batch, with the mean of their gradients.
 
-One process cannot use a second core on parts as small as these: with two threads the UNet learns
-from 42 pictures a second, with one from 35, with two processes of one thread each from 70.
+One process makes little use of a second core on parts as small as these: with two threads the UNet
+learns from 42 pictures a second, with one from 35 (docs/measurements.md).
 """
 
 import datetime
