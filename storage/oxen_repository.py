@@ -256,12 +256,14 @@ def _refuse_foreign(path: Path, *, journal_id: str) -> None:
 
 
 def _commit_info(commit: Any) -> CommitInfo:
-    return CommitInfo(id=str(commit.id), at=_moment(str(commit.timestamp)), message=commit.message)
+    return CommitInfo(id=str(commit.id), at=moment(str(commit.timestamp)), message=commit.message)
 
 
-def _moment(text: str) -> datetime:
-    """Oxen writes `2026-11-23 17:25:37.280482962 +00:00:00`: nanoseconds, an odd offset."""
+def moment(text: str) -> datetime:
+    """Oxen writes `2026-11-23 7:25:37.280482962 +00:00:00`: hours of one digit, nanoseconds, an odd
+    offset.
+    """
     day, clock, offset = text.split(" ")
     seconds, _, fraction = clock.partition(".")
 
-    return datetime.fromisoformat(f"{day}T{seconds}.{fraction[:6]:0<6}{offset[:6]}")
+    return datetime.fromisoformat(f"{day}T{seconds:0>8}.{fraction[:6]:0<6}{offset[:6]}")

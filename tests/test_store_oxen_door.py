@@ -17,7 +17,7 @@ from storage.errors import (
     RepositoryUnavailable,
 )
 from storage.oxen_errors import translated
-from storage.oxen_repository import OxenRepository, OxenSettings
+from storage.oxen_repository import OxenRepository, OxenSettings, moment
 from storage.repository import Changes
 from tests.storage_data import files_below
 
@@ -30,6 +30,18 @@ def settings(root: Path, **changes: object) -> OxenSettings:
     }
 
     return OxenSettings(**(values | changes))  # type: ignore[arg-type] # names from above
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("2026-11-23 17:25:37.280482962 +00:00:00", "2026-11-23T17:25:37.280482+00:00"),
+        ("2026-11-26 0:15:40.266920601 +00:00:00", "2026-11-26T00:15:40.266920+00:00"),
+        ("2026-11-26 9:05:04.0 +00:00:00", "2026-11-26T09:05:04+00:00"),
+    ],
+)
+def test_a_commit_s_time_is_read_at_any_hour(written: str, meant: str) -> None:
+    assert moment(written).isoformat() == meant
 
 
 def test_a_new_repository_holds_its_card_and_nothing_else(tmp_path: Path) -> None:
