@@ -12,7 +12,7 @@ SCHEDULE = Schedule(
 )
 
 
-def a_model() -> torch.nn.Module:
+def a_model() -> torch.nn.ModuleDict:
     torch.manual_seed(0)
 
     return torch.nn.ModuleDict({"one": torch.nn.Linear(3, 3)})

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
 
 _OPENINGS = (
@@ -60,7 +60,7 @@ class Caption:
     label: str
     tags: Sequence[str]
     is_expression: bool = False
-    nouns: Sequence[str] = field(default=())
+    nouns: Sequence[str] = ()
 
 
 def nouns(described: Sequence[tuple[str, Sequence[str]]]) -> list[list[str]]:

@@ -29,7 +29,7 @@ TOKENS = 40
 
 VOCABULARY = 4800
 _TEXT_WIDTH = 128
-_BATCH = 12
+BATCH = 12
 """Pictures in one worker's part of a step."""
 
 _TOWARDS_NOISE = 0.5
@@ -214,13 +214,13 @@ def train_denoiser(
 
     def loss_at(step: int) -> torch.Tensor:
         generator, random = torch.Generator().manual_seed(10**6 + step), Random(step)
-        chosen = _chosen(step, len(captions), _BATCH)
-        way = torch.randint(0, pictures.shape[1], (_BATCH,), generator=generator)
+        chosen = _chosen(step, len(captions), BATCH)
+        way = torch.randint(0, pictures.shape[1], (BATCH,), generator=generator)
         clean = codes.encode(lit(pictures[chosen, way].float(), generator))
         # Times spread evenly over the batch, more of them noisy: there the caption decides.
-        time = (torch.rand(1, generator=generator) + torch.arange(_BATCH) / _BATCH) % 1
+        time = (torch.rand(1, generator=generator) + torch.arange(BATCH) / BATCH) % 1
         time = (time**_TOWARDS_NOISE * len(signal)).long()
-        time = time[torch.randperm(_BATCH, generator=generator)]
+        time = time[torch.randperm(BATCH, generator=generator)]
         noise = torch.randn(clean.shape, generator=generator)
         kept = signal[time].view(-1, 1, 1, 1)
         noisy = kept.sqrt() * clean + (1 - kept).sqrt() * noise

@@ -9,14 +9,17 @@ Prints JSON. Needs the pictures and labels: it gets them with npm, or takes what
 import argparse
 import io
 import json
+import multiprocessing
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
 from diffusers import AutoencoderKL
 from PIL import Image
@@ -26,7 +29,7 @@ from generation.diffusers_backend import DiffusersBackend
 from generation.emoji import GUIDANCE, MODEL, STEPS
 from generation.request import ImageRequest
 from training import emoji as source
-from training.codes import encode_views, fit
+from training.codes import fit
 from training.nearest import Gallery, least_apart, share_found, small
 from training.sheets import write_sheet
 from training.views import views_of
@@ -137,7 +140,9 @@ def evaluate(
     chosen = sorted(Random(SEED).sample(range(len(emoji)), labels))
     painter = Painter(model)
 
-    ceiling = gallery.nearest(small(_redrawn(model, views, chosen)), 5)
+    originals = views[chosen, 0]
+    of_codes, of_pictures = _redrawn(model, fit(views).encode(originals), originals)
+    ceiling = gallery.nearest(small(of_codes), 5)
     drawn = {n: painter.paint(f"a {emoji[n].label}", [n])[0] for n in chosen}
     found = gallery.nearest(_smalls(drawn.values()), 5)
 
@@ -161,6 +166,10 @@ def evaluate(
         "nearest": share_found([row[:1] for row in found], chosen),
         "ceiling_among_5_nearest": share_found(ceiling, chosen),
         "ceiling_nearest": share_found([row[:1] for row in ceiling], chosen),
+        "autoencoder_db": {
+            "from_exact_codes": _decibels(of_codes, originals),
+            "from_its_own_codes": _decibels(of_pictures, originals),
+        },
         "prompts_of_four_seeds": varied,
         "all_four_differ_visibly": sum(one >= VISIBLE for one in apart) / varied,
         "least_apart_of_four_levels": {
@@ -169,19 +178,56 @@ def evaluate(
             "visible_from": VISIBLE,
         },
         "seconds_for_four": round(float(np.median(painter.seconds[labels : labels + varied])), 2),
+        "memory_mb": _memory(model),
         "steps": STEPS,
         "guidance": GUIDANCE,
     }
 
 
-def _redrawn(model: Path, views: torch.Tensor, chosen: Sequence[int]) -> torch.Tensor:
-    """What the autoencoder makes of the codes of the pictures themselves."""
-    codes = encode_views(fit(views), views[chosen, :1])[:, 0]
+def _redrawn(
+    model: Path, codes: torch.Tensor, originals: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What the autoencoder makes of exact codes, and of those that it finds for the pictures."""
     autoencoder = AutoencoderKL.from_pretrained(model / "vae", torch_dtype=torch.float32)
-    with torch.no_grad():
-        drawn = [autoencoder.decode(one[None]).sample[0] for one in codes]
 
-    return (torch.stack(drawn).clamp(-1, 1) + 1) * 127.5
+    def drawn(all_codes: Iterable[torch.Tensor]) -> torch.Tensor:
+        made = [autoencoder.decode(one[None]).sample[0] for one in all_codes]
+
+        return (torch.stack(made).clamp(-1, 1) + 1) * 127.5
+
+    with torch.no_grad():
+        found = [
+            autoencoder.encode(one[None].float() / 127.5 - 1).latent_dist.mean[0]
+            for one in originals
+        ]
+
+        return drawn(codes), drawn(found)
+
+
+def _decibels(drawn: torch.Tensor, originals: torch.Tensor) -> float:
+    """Peak signal to noise, the mean over pictures."""
+    squares = (drawn - originals).pow(2).flatten(1).mean(1)
+
+    return round(float((10 * torch.log10(255**2 / squares)).mean()), 1)
+
+
+def _memory(model: Path) -> dict[str, int]:
+    """Of a process that does nothing but load the model and draw four images twice."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_memory_of_this_process, model).result()
+
+
+def _memory_of_this_process(model: Path) -> dict[str, int]:
+    painter = Painter(model)
+    for prompt in SENTENCES[:2]:
+        painter.paint(prompt, range(4))
+
+    held = psutil.Process().memory_info()
+
+    return {
+        "resident": round(held.rss / 1e6),
+        "not_shared_files": round((held.rss - held.shared) / 1e6),
+    }
 
 
 def _smalls(pictures: Any) -> Any:

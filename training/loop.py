@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
+from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from training.workers import share_gradients, this_worker, wait_for_all, workers
@@ -139,7 +140,8 @@ def _progress(title: str, begin: int, steps: int) -> Iterator[Callable[[float], 
         TimeRemainingColumn(),
         TextColumn("loss {task.fields[loss]:.4f}"),
     )
-    with Progress(*columns, disable=this_worker() > 0) as bar:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, disable=this_worker() > 0) as bar:
         task = bar.add_task(title, total=steps, completed=begin, loss=float("nan"))
         mean = None
 

@@ -34,7 +34,7 @@ def train_model(
     encoded = encode_views(codes, views)
     owned = nouns([(one.label, one.tags) for one in emoji])
     captions = [
-        Caption(one.label, one.tags, one.group == source.EXPRESSIONS, words)
+        Caption(one.label, one.tags, is_expression=one.group == source.EXPRESSIONS, nouns=words)
         for one, words in zip(emoji, owned, strict=True)
     ]
     tokenizer = new_tokenizer(captions)

@@ -37,8 +37,8 @@ def lit(pixels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """In another light, weaker, coloured, and more from one side, that leaves white white.
 
     pixels: [n, 3, side, side] in 0..255. Of all ways to make two seeds differ this is the easiest
-    to learn: it changes each patch by itself, while a picture moved by two pixels has other codes
-    everywhere, and from pictures that are moved, tilted and shrunk only soft ones were learnt.
+    to learn: it changes each patch by itself, while a picture that is moved, tilted and shrunk has
+    other codes nearly everywhere, and what was learnt from such pictures was soft.
     """
 
     def between(low: float, high: float, colours: int = 1) -> torch.Tensor:

@@ -1,10 +1,9 @@
 """Two processes learn together: each on its own part of a batch, with the mean of their gradients.
 
-One process makes little use of a second core on parts as small as these: with two threads the UNet
-learns from 42 pictures a second, with one from 35 (docs/measurements.md).
+One process makes little use of a second core on parts as small as these; docs/measurements.md says
+how little.
 """
 
-import datetime
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -14,8 +13,6 @@ import torch.distributed
 
 WORKERS = 2
 """The same on every machine: with another number the weights would be others."""
-
-_PATIENCE = datetime.timedelta(hours=1)
 
 
 def learn_together(learn: Callable[..., None], *arguments: object) -> None:
@@ -38,7 +35,6 @@ def _begin(
         init_method=meeting.as_uri(),
         rank=worker,
         world_size=WORKERS,
-        timeout=_PATIENCE,
     )
     try:
         learn(*arguments)
