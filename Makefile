@@ -20,10 +20,10 @@ check: .venv/.dev ## format, lint, types, who may import whom, the Dockerfile
 	$(BIN)/hadolint Dockerfile.gpu
 
 chaos: .venv/.dev ## 200 kill -9 of the whole program under load
-	$(BIN)/python -m tests.kill_nine --kills 200 $(ARGS)
+	$(BIN)/python -m tests.chaos.kill_nine --kills 200 $(ARGS)
 
 chaos-remote: .venv/.dev ## 100 kill -9 in the middle of a push to a real Oxen server
-	$(BIN)/python -m tests.kill_pushing --kills 100 $(ARGS)
+	$(BIN)/python -m tests.chaos.kill_pushing --kills 100 $(ARGS)
 
 remote: .venv/.dev ## every fault at every request of a push to a real Oxen server
 	EVERY_REQUEST=1 $(BIN)/pytest tests/test_remote_server.py $(ARGS)
@@ -32,7 +32,7 @@ oxen-server: ## build the Oxen server that the tests of pushing use; takes an ho
 	sh scripts/oxen-server
 
 soak: .venv/.dev .venv/.browser ## an hour of the demo in a real browser
-	$(BIN)/python -m tests.soak_demo $(ARGS)
+	$(BIN)/python -m tests.chaos.soak_demo $(ARGS)
 
 bench: .venv/.dev ## the benchmarks, one after another, JSON on standard output
 	for name in acknowledge throughput growth memory startup; do \

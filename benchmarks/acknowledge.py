@@ -14,13 +14,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.clicking import Click, click, plan, stalls
-from benchmarks.facts import run
-from tests import kept_dataset
-from tests.discord_payloads import Message
-from tests.discord_stub import DiscordStub
-from tests.vote_ledger import Ledger
-from tests.whole_program import QUICK, WholeProgram
+from benchmarks.support.clicking import Click, click, plan, stalls
+from benchmarks.support.facts import run
+from tests.support.discord.payloads import Message
+from tests.support.discord.stub import DiscordStub
+from tests.support.discord.whole_program import QUICK, WholeProgram
+from tests.support.storage import kept_dataset
+from tests.support.storage.vote_ledger import Ledger
 
 FIRST_ASKER = 4_000_000_000_000_000_000
 SETTLE_S = 1.0
@@ -87,7 +87,7 @@ async def _naive(stub: DiscordStub, folder: Path, clicks: Sequence[Click]) -> di
     data, ticks = folder / "naive", folder / "naive-stalls"
     os.environ["NAIVE_IMAGES"] = str(folder / "data" / "dataset" / "images")
     async with WholeProgram.running(
-        stub, data, settings={}, module="benchmarks.naive_bot", stalls=ticks
+        stub, data, settings={}, module="benchmarks.support.naive_bot", stalls=ticks
     ):
         clicked = await click(stub, clicks, None)
 

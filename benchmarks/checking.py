@@ -16,11 +16,11 @@ from typing import Any
 
 import psutil
 
-from benchmarks.facts import run, spread_ms
-from generation.backend import BackendSpec
+from benchmarks.support.facts import run, spread_ms
 from generation.placeholder import PlaceholderBackend
 from generation.request import ImageRequest
-from generation.safety import PACKAGED, SafetySpec, open_classifier
+from generation.safety.screen import PACKAGED, SafetySpec, open_classifier
+from generation.worker.backend import BackendSpec
 
 SAVE = """
 import sys

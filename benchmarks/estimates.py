@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.facts import run
-from bot.replies import duration
-from generation.backend import BackendSpec
-from generation.executor import Executor
-from generation.job import Job, JobProgress, JobState
-from generation.limits import ExecutorLimits
+from benchmarks.support.facts import run
+from bot.chat.texts import duration
+from generation.queue.executor import Executor
+from generation.queue.job import Job, JobProgress, JobState
+from generation.queue.limits import ExecutorLimits
 from generation.request import ImageRequest, Limits
+from generation.worker.backend import BackendSpec
 
 HONEST = 0.2
 FLOOR_S = 1.0

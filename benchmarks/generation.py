@@ -23,7 +23,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import torch
 
-from benchmarks.device_work import (
+from benchmarks.support.device_work import (
     MATMUL_SIDE,
     TOY_MATMUL_SIDE,
     Laps,
@@ -32,10 +32,10 @@ from benchmarks.device_work import (
     now_s,
     peak_memory_mb,
 )
-from benchmarks.facts import run
-from benchmarks.picture_makers import FULL, IMAGES, OURS, Setting, makers_of, opened
-from benchmarks.random_model import SIDE_PX, TOY_SIDE_PX, saved_model
-from generation.executor import Executor, ExecutorLimits
+from benchmarks.support.facts import run
+from benchmarks.support.picture_makers import FULL, IMAGES, OURS, Setting, makers_of, opened
+from benchmarks.support.random_model import SIDE_PX, TOY_SIDE_PX, saved_model
+from generation.queue.executor import Executor, ExecutorLimits
 from generation.request import Limits
 
 PACKAGES = ("torch", "diffusers", "transformers", "accelerate")

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import tutorial
-from benchmarks.facts import disk_bytes, run
-from benchmarks.stock import KEEP_UNVOTED, REPOSITORY, SLOTS, oxen_folder, posted_sets
+from benchmarks.support import tutorial
+from benchmarks.support.facts import disk_bytes, run
+from benchmarks.support.stock import KEEP_UNVOTED, REPOSITORY, SLOTS, oxen_folder, posted_sets
 from storage.store import VoteStore
 from storage.vote import Rating
 

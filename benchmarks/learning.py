@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.facts import run
+from benchmarks.support.facts import run
 from training.captions import Caption
 from training.codes import fit
 from training.denoiser import (

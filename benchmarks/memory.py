@@ -16,9 +16,9 @@ from typing import Any
 
 import psutil
 
-from benchmarks.facts import run
-from tests.discord_stub import DiscordStub
-from tests.whole_program import QUICK, WholeProgram
+from benchmarks.support.facts import run
+from tests.support.discord.stub import DiscordStub
+from tests.support.discord.whole_program import QUICK, WholeProgram
 
 FIRST_ASKER = 4_000_000_000_000_000_000
 MEGABYTE = 1e6

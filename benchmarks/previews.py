@@ -18,14 +18,14 @@ import diffusers
 import torch
 from PIL import Image
 
-from benchmarks.facts import run
-from generation.denoising import Denoiser
-from generation.engine import Stage
-from generation.latent_preview import LatentColours, LatentPreviews
-from generation.pace import Stopwatch
-from generation.preview import PreviewBudget
+from benchmarks.support.facts import run
+from generation.diffusion.denoising import Denoiser
+from generation.diffusion.engine import Stage
+from generation.diffusion.latent_preview import LatentColours, LatentPreviews
 from generation.preview_picture import one_picture
+from generation.queue.estimates import Stopwatch
 from generation.request import ImageRequest
+from generation.worker.preview_budget import PreviewBudget
 
 CELL_PX = 128
 COLUMNS = 6

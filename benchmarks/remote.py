@@ -23,18 +23,18 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks import tutorial_remote
-from benchmarks.clicking import stalls, votes_on
-from benchmarks.facts import run
-from benchmarks.stock import KEEP_UNVOTED, REPOSITORY, SLOTS, PostedSet, posted_sets
+from benchmarks.support import tutorial_remote
+from benchmarks.support.clicking import stalls, votes_on
+from benchmarks.support.facts import run
+from benchmarks.support.stock import KEEP_UNVOTED, REPOSITORY, SLOTS, PostedSet, posted_sets
 from benchmarks.throughput import message_of, press_all
 from storage.store import VoteStore
 from storage.vote import Rating
-from tests.discord_payloads import Message
-from tests.discord_stub import DiscordStub
-from tests.faulty_proxy import FaultyProxy
-from tests.oxen_server import OxenServer
-from tests.whole_program import QUICK, WholeProgram
+from tests.support.discord.payloads import Message
+from tests.support.discord.stub import DiscordStub
+from tests.support.discord.whole_program import QUICK, WholeProgram
+from tests.support.remote.faulty_proxy import FaultyProxy
+from tests.support.remote.oxen_server import OxenServer
 
 SETTLE_S = 900.0
 TOGETHER = 64

@@ -22,17 +22,17 @@ from typing import Any
 
 from aiohttp import web
 
-from benchmarks.facts import run
-from benchmarks.pictures import noise_png
-from storage.child_process import ChildProcess, Failure
+from benchmarks.support.facts import run
+from benchmarks.support.pictures import noise_png
+from storage.dataset.layout import TRAIN_COLUMNS, ShardSizes, csv_file, image_path, train_path
+from storage.dataset.oxen_errors import remote_errors
+from storage.dataset.repository import Changes
 from storage.errors import RemoteRefused, RemoteUnavailable, StorageError
-from storage.layout import TRAIN_COLUMNS, ShardSizes, csv_file, image_path, train_path
-from storage.one_thread import OneThread
-from storage.oxen_errors import remote_errors
-from storage.remote import RemoteSettings
-from storage.repository import Changes
-from tests.faulty_proxy import Fault, FaultyProxy, passed
-from tests.oxen_server import OxenServer
+from storage.processes.child import ChildProcess, Failure
+from storage.processes.thread import OneThread
+from storage.remote.settings import RemoteSettings
+from tests.support.remote.faulty_proxy import Fault, FaultyProxy, passed
+from tests.support.remote.oxen_server import OxenServer
 
 WAYS = ("push", "workspace")
 BRANCH = "main"
@@ -45,8 +45,8 @@ class Sender:
     """A local repository with two remotes, one for each way. Calls block; lives in a process."""
 
     def __init__(self, folder: Path, url: str, *, kilobytes: int) -> None:
-        from storage.oxen_remote import OxenRemote
-        from storage.oxen_repository import OxenRepository, OxenSettings
+        from storage.dataset.oxen import OxenRepository, OxenSettings
+        from storage.remote.oxen import OxenRemote
 
         config = folder / "config"
         self._folder = folder

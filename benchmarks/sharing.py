@@ -22,9 +22,9 @@ from typing import Any, Protocol
 
 from diffusers import StableDiffusionPipeline
 
-from benchmarks.facts import run
-from benchmarks.random_model import TOY_SIDE_PX, saved_model
-from generation.denoising import Denoiser
+from benchmarks.support.facts import run
+from benchmarks.support.random_model import TOY_SIDE_PX, saved_model
+from generation.diffusion.denoising import Denoiser
 from generation.request import ImageRequest
 
 STEPS, FEW_STEPS = 50, 8

@@ -18,9 +18,9 @@ from typing import Any
 
 import psutil
 
-from benchmarks.facts import run, spread_ms
-from tests.discord_stub import DiscordStub
-from tests.whole_program import ROOT, WholeProgram
+from benchmarks.support.facts import run, spread_ms
+from tests.support.discord.stub import DiscordStub
+from tests.support.discord.whole_program import ROOT, WholeProgram
 
 HEAVY = ("torch", "diffusers", "transformers", "oxen", "discord")
 

@@ -16,19 +16,19 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import tutorial
-from benchmarks.clicking import FIRST_VOTER, votes_on
-from benchmarks.facts import run, spread_ms
-from benchmarks.stock import KEEP_UNVOTED, REPOSITORY, SLOTS, PostedSet, posted_sets
-from bot import gallery
-from bot.control import ask
-from bot.custom_ids import VoteId
+from benchmarks.support import tutorial
+from benchmarks.support.clicking import FIRST_VOTER, votes_on
+from benchmarks.support.facts import run, spread_ms
+from benchmarks.support.stock import KEEP_UNVOTED, REPOSITORY, SLOTS, PostedSet, posted_sets
+from bot.chat import views
+from bot.chat.custom_ids import VoteId
+from bot.cli.control import ask
 from storage.store import VoteStore
-from tests import kept_dataset
-from tests.discord_payloads import Message
-from tests.discord_stub import DiscordStub
-from tests.discord_world import Interaction
-from tests.whole_program import WholeProgram
+from tests.support.discord.channel import Interaction
+from tests.support.discord.payloads import Message
+from tests.support.discord.stub import DiscordStub
+from tests.support.discord.whole_program import WholeProgram
+from tests.support.storage import kept_dataset
 
 SETTLE_S = 600.0
 MANY = 10**6
@@ -89,7 +89,7 @@ async def _stocked(data: Path, options: argparse.Namespace) -> list[PostedSet]:
 
 def message_of(posted: PostedSet) -> dict[str, Any]:
     """The message as the bot would have sent it, without its files."""
-    view = gallery.result(set_id=posted.asked.set_id, asked=posted.asked, images=posted.images)
+    view = views.result(set_id=posted.asked.set_id, asked=posted.asked, images=posted.images)
 
     components: list[dict[str, Any]] = view.to_components()  # type: ignore[no-untyped-call]  # its own
 

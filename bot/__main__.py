@@ -18,8 +18,9 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from bot import log, screens
-from bot.control import ControlFailed, NotRunning, ask
+from bot import log
+from bot.cli import render
+from bot.cli.control import ControlFailed, NotRunning, ask
 from bot.settings import Settings, SettingsError, load
 
 app = typer.Typer(
@@ -95,7 +96,7 @@ def demo(
     """
     with _sentences():
         log.configure("warning")
-        from bot.demo import run_demo
+        from bot.demo.run import run_demo
 
         asyncio.run(
             run_demo(
@@ -113,10 +114,10 @@ def doctor(env_file: EnvFile = DEFAULT_ENV_FILE) -> None:
     """Check everything that `run` needs, and say what to do about what is missing."""
     with _sentences():
         settings = _settings(env_file)
-        from bot.doctor import examine
+        from bot.cli.doctor import examine
 
         findings = examine(settings)
-        screens.show_findings(Console(), findings)
+        render.show_findings(Console(), findings)
         if not all(finding.ok for finding in findings):
             raise typer.Exit(Exit.FAILED)
 
@@ -133,7 +134,7 @@ def sync_commands(
     with _sentences():
         settings = _settings(env_file)
         log.configure(settings.log_level)
-        from bot.registration import register
+        from bot.cli.sync_commands import register
 
         names = asyncio.run(register(settings, guild_id=guild))
         where = "everywhere" if guild is None else f"in server {guild}"
@@ -158,7 +159,7 @@ def status(
             for problem in state["problems"]:
                 sys.stdout.write(f"{problem}\n")
         else:
-            screens.show_status(Console(), state)
+            render.show_status(Console(), state)
 
         if check and state["problems"]:
             raise typer.Exit(Exit.FAILED)
@@ -195,13 +196,13 @@ def show_log(
             commits = asyncio.run(ask(settings.data, "log", limit=limit))
         except NotRunning:
             from bot.app import repository_settings
-            from bot.report import plain
+            from bot.cli.status import plain
             from storage import offline
 
             _require_dataset(settings)
             commits = plain(offline.log(settings.data, repository_settings(settings), limit=limit))
 
-        screens.show_log(Console(), commits)
+        render.show_log(Console(), commits)
 
 
 @app.command()
@@ -228,11 +229,11 @@ def replay(
     with _sentences():
         settings = _settings(env_file)
         log.configure("error")
-        from bot.replay import CannotReplay
-        from bot.replay import replay as replayed
+        from bot.cli.replay import CannotReplay
+        from bot.cli.replay import replay as replayed
 
         try:
-            with screens.told(Console(stderr=True)) as tell:
+            with render.told(Console(stderr=True)) as tell:
                 made = asyncio.run(
                     replayed(
                         settings,
@@ -245,7 +246,7 @@ def replay(
         except KeyboardInterrupt:
             raise CannotReplay("Stopped before the image was made.") from None
 
-        screens.show_replayed(Console(), made)
+        render.show_replayed(Console(), made)
         if out is not None:
             _write(out, made.png)
 
@@ -275,7 +276,7 @@ def _settings(env_file: Path) -> Settings:
 
 
 def _write(path: Path, content: bytes) -> None:
-    from bot.replay import CannotReplay
+    from bot.cli.replay import CannotReplay
 
     try:
         path.write_bytes(content)
@@ -314,8 +315,8 @@ def _sentences() -> Iterator[None]:
 def _known(error: Exception) -> Exit | None:
     """The exit status for an error of ours; imported late, when it has been imported anyway."""
     from bot.app import CannotConnect
-    from bot.demo import CannotDemo
-    from bot.replay import CannotReplay
+    from bot.cli.replay import CannotReplay
+    from bot.demo.run import CannotDemo
     from storage.errors import RemoteUnavailable, StorageError
 
     if isinstance(error, CannotConnect | RemoteUnavailable):

@@ -16,23 +16,24 @@ from functools import partial
 import aiohttp
 import discord
 
-from bot import alarm, control, report
-from bot.blocked_words import BlockedWords
-from bot.client import OxherdClient
+from bot.chat import moderators
+from bot.chat.client import OxherdClient
+from bot.chat.requests import Studio
+from bot.cli import control, status
+from bot.prompts.blocked_words import BlockedWords
 from bot.settings import Settings, SettingsError
-from bot.studio import Studio
-from generation.backend import BackendSpec
-from generation.executor import Executor
-from generation.limits import ExecutorLimits
+from generation.queue.executor import Executor
+from generation.queue.limits import ExecutorLimits
 from generation.request import Limits
-from generation.safety import SafetySpec
-from storage.card import CardFacts
+from generation.safety.screen import SafetySpec
+from generation.worker.backend import BackendSpec
+from storage.dataset.card import CardFacts
+from storage.dataset.writer_process import RepositorySettings
 from storage.folder import DataFolder
-from storage.pusher import Remote
-from storage.pusher_process import PusherProcess
-from storage.remote import RemoteSettings
+from storage.remote.pusher import Remote
+from storage.remote.pusher_process import PusherProcess
+from storage.remote.settings import RemoteSettings
 from storage.store import VoteStore
-from storage.writer_process import RepositorySettings
 
 log = logging.getLogger(__name__)
 
@@ -65,11 +66,11 @@ async def run(settings: Settings) -> None:
     with stopped_by_signals(stop):
         async with opened(settings) as parts:
             client = OxherdClient(settings, store=parts.store, studio=parts.studio)
-            handlers = report.handlers(settings, parts.store, parts.executor, client)
+            handlers = status.handlers(settings, parts.store, parts.executor, client)
             async with (
                 client,
                 following(parts.studio),
-                alarm.watching(settings, parts.store, client),
+                moderators.watching(settings, parts.store, client),
                 control.served(settings.data, handlers),
             ):
                 await _connected_until(stop, client, token)

@@ -22,8 +22,8 @@ from pydantic import (
     model_validator,
 )
 
-from bot.models import OfferedModel, offered_models
-from storage.remote import RemoteSettings
+from bot.offered_models import OfferedModel, offered_models
+from storage.remote.settings import RemoteSettings
 
 PREFIX = "OXHERD_"
 

@@ -13,10 +13,10 @@ from importlib.metadata import version
 
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from generation.backend import BackendSpec, Finding, Watcher
 from generation.errors import Cancelled
 from generation.preview_picture import one_picture
 from generation.request import GeneratedImage, ImageRequest, Made, Provenance
+from generation.worker.backend import BackendSpec, Finding, Watcher
 
 NOTICE = "placeholder: no model made this"
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from storage.dataset.repository import CommitInfo
+from storage.dataset.writer_process import RepositorySettings, WriterProcess
 from storage.folder import DataFolder
-from storage.journal_file import JournalFile
-from storage.progress import Progress
-from storage.pusher import Remote
-from storage.repository import CommitInfo
-from storage.writer_process import RepositorySettings, WriterProcess
+from storage.journal.file import JournalFile
+from storage.journal.watermark import Progress
+from storage.remote.pusher import Remote
 
 _PATIENCE_S = 600.0
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from storage.remote import RemoteMark
+from storage.remote.settings import RemoteMark
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

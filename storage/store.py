@@ -16,19 +16,20 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from storage.clock import utc_now
-from storage.committer import AnyWriter, Committer
+from storage.dataset.committer import AnyWriter, Committer
+from storage.dataset.inline_writer import InlineWriter
+from storage.dataset.memory import MemoryRepository
+from storage.dataset.repository import CommitInfo
+from storage.dataset.writer_process import RepositorySettings, WriterProcess
 from storage.errors import RepositoryError, RepositoryForeign, RepositoryInUse, StoreClosing
 from storage.folder import DataFolder
-from storage.inline_writer import InlineWriter
-from storage.journal import Journal
-from storage.journal_thread import JournalThread
-from storage.memory import MemoryRepository
-from storage.one_thread import OneThread
-from storage.pusher import Pusher, Remote
-from storage.repository import CommitInfo
-from storage.spool import Spool
+from storage.journal.queries import Journal
+from storage.journal.spool import Spool
+from storage.journal.thread import JournalThread
+from storage.processes.thread import OneThread
+from storage.remote.pusher import Pusher, Remote
+from storage.remote.takeover import take_over
 from storage.status import StoreStatus
-from storage.takeover import take_over
 from storage.upkeep import Upkeep
 from storage.vote import (
     NewImage,
@@ -39,7 +40,6 @@ from storage.vote import (
     StoredSet,
     VoteOutcome,
 )
-from storage.writer_process import RepositorySettings, WriterProcess
 
 log = logging.getLogger(__name__)
 

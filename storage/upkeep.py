@@ -9,12 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import Self
 
-from storage.committer import Committer
+from storage.dataset.committer import Committer
 from storage.errors import StorageError
-from storage.journal_file import checkpoint
-from storage.journal_thread import JournalThread
-from storage.one_thread import OneThread
-from storage.spool import Spool
+from storage.journal.file import checkpoint
+from storage.journal.spool import Spool
+from storage.journal.thread import JournalThread
+from storage.processes.thread import OneThread
 
 log = logging.getLogger(__name__)
 

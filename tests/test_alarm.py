@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from bot import alarm
-from bot.report import gathered
+from bot.chat import moderators
+from bot.cli.status import gathered
 from storage.errors import RemoteMoved, RemoteUnavailable
-from storage.pusher_process import PusherProcess
+from storage.remote.pusher_process import PusherProcess
 from storage.vote import Rating
+from tests.support.discord.world import World, world
 from tests.test_pusher import ScriptedRemote
-from tests.world import World, world
 
 URL = "http://127.0.0.1:1/ox/votes"
 AWAY = RemoteUnavailable.while_("pushing", reason="nobody answers")
@@ -34,7 +34,7 @@ async def server(
 
 async def look(w: World) -> None:
     """What the bot does every now and then."""
-    await alarm.look(w.settings, w.parts.store, w.client)
+    await moderators.look(w.settings, w.parts.store, w.client)
 
 
 def said(channel: Any) -> list[str]:

@@ -11,15 +11,15 @@ import torch
 from diffusers import UNet2DConditionModel
 from PIL import ImageChops
 
-from generation.batching import Batching
-from generation.denoising import Denoiser
-from generation.device_memory import memory_errors
-from generation.engine import Engine, Picture, Stage
+from generation.diffusion.batching import Batching
+from generation.diffusion.denoising import Denoiser
+from generation.diffusion.engine import Engine, Picture, Stage
+from generation.diffusion.memory import memory_errors
+from generation.diffusion.pipeline_engine import PipelineEngine
 from generation.errors import OutOfMemory
-from generation.pipeline_engine import PipelineEngine
-from tests.generation_memory import let_fit
-from tests.generation_requests import a_request
-from tests.generation_tiny_model import SIDE_PX, tiny_stable_diffusion
+from tests.support.generation.requests import a_request
+from tests.support.generation.small_memory import let_fit
+from tests.support.generation.tiny_model import SIDE_PX, tiny_stable_diffusion
 
 REQUEST = replace(
     a_request("a fox", seeds=(1, 2, 3, 4), steps=3, side_px=SIDE_PX), guidance_scale=0.0

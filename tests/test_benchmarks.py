@@ -20,9 +20,9 @@ from benchmarks import (
     startup,
     throughput,
 )
-from benchmarks.facts import machine
-from tests import oxen_server
-from tests.generation_tiny_model import save_tiny_model
+from benchmarks.support.facts import machine
+from tests.support.generation.tiny_model import save_tiny_model
+from tests.support.remote import oxen_server
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot import studio
-from bot.blocked_words import BlockedWords
-from bot.doctor import examine
-from bot.folding import foldings
+from bot.chat import requests
+from bot.cli.doctor import examine
+from bot.prompts.blocked_words import BlockedWords
+from bot.prompts.confusables import foldings
 from bot.settings import SettingsError
-from tests.world import quick_settings, seen, set_button, text_of, world
+from tests.support.discord.world import quick_settings, seen, set_button, text_of, world
 
 AWKWARD = st.characters(categories=["Mn", "Mc", "Me", "Cf", "Lm", "Nl", "No", "Cs"])
 ANY_TEXT = st.text(st.one_of(st.characters(), AWKWARD))
@@ -237,7 +237,7 @@ async def test_a_prompt_too_long_for_a_message_comes_back_as_a_file(
 
         [file] = seen(result).attachments
         assert seen(result).ephemeral
-        assert len(seen(result).content) < studio.MESSAGE_CHARS
+        assert len(seen(result).content) < requests.MESSAGE_CHARS
         assert file.filename == "prompt.txt"
         assert file.size == len(prompt) + 2 + 500
 

@@ -5,7 +5,7 @@ import io
 import pytest
 from PIL import Image
 
-from bot.comparison import Difference, PixelDifference, differences, pixel_difference
+from bot.cli.comparison import Difference, PixelDifference, differences, pixel_difference
 
 RECORDED = {
     "model": "somebody/tiny",

@@ -5,7 +5,7 @@ import shortuuid
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.custom_ids import NotOurs, SetId, UndoId, VoteId, is_known
+from bot.chat.custom_ids import NotOurs, SetId, UndoId, VoteId, is_known
 from storage.vote import Rating
 
 IDS = st.uuids().map(shortuuid.encode)

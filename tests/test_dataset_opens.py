@@ -10,9 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.folder import DataFolder
-from storage.journal import Journal
-from storage.layout import (
+from storage.dataset.layout import (
     SHOWN_COLUMNS,
     TRAIN_COLUMNS,
     ShardSizes,
@@ -21,10 +19,12 @@ from storage.layout import (
     guarded,
     unguarded,
 )
-from storage.oxen_repository import OxenRepository, OxenSettings
+from storage.dataset.oxen import OxenRepository, OxenSettings
+from storage.folder import DataFolder
+from storage.journal.queries import Journal
 from storage.vote import Rating
-from tests.storage_data import NOON, PROVENANCE, a_set, four_images
-from tests.storage_desk import Desk
+from tests.support.storage.data import NOON, PROVENANCE, a_set, four_images
+from tests.support.storage.desk import Desk
 
 # Each as a set's whole prompt, so that each is alone in its shard's column.
 HOSTILE_PROMPTS = [

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from generation.emoji import MODEL
-from tests.demo_page import CHROMIUM, PATIENCE_MS, Member, browser, running_demo
-from tests.world import dataset_rows
+from tests.support.discord.demo_page import CHROMIUM, PATIENCE_MS, Member, browser, running_demo
+from tests.support.discord.world import dataset_rows
 
 pytestmark = [
     pytest.mark.browser,

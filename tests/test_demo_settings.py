@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.demo import CannotDemo, demo_settings, run_demo
+from bot.demo.run import CannotDemo, demo_settings, run_demo
 from generation.emoji import GUIDANCE, MODEL, STEPS
 
 
@@ -26,7 +26,9 @@ def test_asked_to_it_draws_without_a_model_at_the_same_size(tmp_path: Path) -> N
 async def test_without_torch_it_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.demo.find_spec", lambda name: None if name == "torch" else object())
+    monkeypatch.setattr(
+        "bot.demo.run.find_spec", lambda name: None if name == "torch" else object()
+    )
 
     with pytest.raises(CannotDemo, match=r"pip install 'oxherd\[demo,gpu\]'.*--placeholder"):
         await run_demo(data=tmp_path, port=0, members=["alice"], open_browser=False)

@@ -13,11 +13,11 @@ import pytest
 import torch
 from PIL import Image
 
-from generation.denoising import Denoiser
-from generation.engine import Picture, Stage
+from generation.diffusion.denoising import Denoiser
+from generation.diffusion.engine import Picture, Stage
 from generation.request import ImageRequest
-from tests.generation_requests import a_request
-from tests.generation_tiny_model import NOISE, SIDE_PX, tiny_stable_diffusion, tiny_xl
+from tests.support.generation.requests import a_request
+from tests.support.generation.tiny_model import NOISE, SIDE_PX, tiny_stable_diffusion, tiny_xl
 
 # diffusers' schedulers speak to NumPy in its old way
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

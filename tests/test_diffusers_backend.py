@@ -14,14 +14,14 @@ import pytest
 from PIL import Image, ImageChops
 from torch import cuda
 
-from generation.backend import BackendSpec
-from generation.diffusers_backend import DiffusersBackend
+from generation.diffusion.backend import DiffusersBackend
+from generation.diffusion.model_files import content_revision
 from generation.errors import BackendUnavailable, Cancelled, OutOfMemory
-from generation.model_folder import content_revision
 from generation.request import GeneratedImage, ImageRequest, Withheld
-from tests.generation_memory import let_fit
-from tests.generation_requests import Onlooker, a_request
-from tests.generation_tiny_model import SIDE_PX, save_tiny_model
+from generation.worker.backend import BackendSpec
+from tests.support.generation.requests import Onlooker, a_request
+from tests.support.generation.small_memory import let_fit
+from tests.support.generation.tiny_model import SIDE_PX, save_tiny_model
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

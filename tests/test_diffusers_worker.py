@@ -8,25 +8,25 @@ from pathlib import Path
 
 import pytest
 
-from generation.backend import BackendSpec
-from generation.checkup import check_backend
 from generation.errors import BackendUnavailable, Cancelled, RequestFailed
-from generation.executor import Executor, ExecutorLimits
-from generation.job import JobState
+from generation.queue.executor import Executor, ExecutorLimits
+from generation.queue.job import JobState
 from generation.request import Limits
-from tests.generation_requests import a_request, stepping
-from tests.scripted_backend import scripted
+from generation.worker.backend import BackendSpec
+from generation.worker.doctor import check_backend
+from tests.support.generation.requests import a_request, stepping
+from tests.support.generation.scripted_backend import scripted
 
 TWO = Limits(sizes_px=((64, 64),), models=("other",))
 TINY = Limits(sizes_px=((64, 64), (60, 60)), max_steps=10_000)
 SAVE = """
 import sys, pathlib
-from tests.generation_tiny_model import save_tiny_model
+from tests.support.generation.tiny_model import save_tiny_model
 save_tiny_model(pathlib.Path(sys.argv[1]))
 """
 IMPORT = """
 import sys
-import generation.executor, generation.checkup, generation.placeholder
+import generation.queue.executor, generation.worker.doctor, generation.placeholder
 print(sorted({"torch", "diffusers", "transformers", "accelerate"} & set(sys.modules)))
 """
 

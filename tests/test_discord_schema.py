@@ -15,9 +15,9 @@ from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
-from bot import place
+from bot.chat import messages
 from storage.vote import Rating
-from tests.world import image_ids, seen, set_button, undo_id, world
+from tests.support.discord.world import image_ids, seen, set_button, undo_id, world
 
 DESCRIPTION = Path(__file__).parents[2] / "shared" / "discord-openapi.json"
 
@@ -102,7 +102,7 @@ async def test_every_request_matches_discords_description(
         await w.press(w.bob, message, "oxherd1:vote:forged")
         await w.ask(w.alice, " ")
         late = await w.ask(w.alice, "an owl")
-        monkeypatch.setattr(place, "TOKEN_LIFE", timedelta(seconds=-1))
+        monkeypatch.setattr(messages, "TOKEN_LIFE", timedelta(seconds=-1))
         await w.posted()
         requests = [r for r in w.env.http_requests if r.method != "GET"]
 

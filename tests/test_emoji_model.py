@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from generation.backend import BackendSpec
-from generation.diffusers_backend import DiffusersBackend
+from generation.diffusion.backend import DiffusersBackend
 from generation.emoji import GUIDANCE, MODEL, SIDE_PX, STEPS
 from generation.request import ImageRequest, Made
-from tests.generation_requests import Onlooker
-from tests.world import image_ids, seen, set_button, text_of, world
+from generation.worker.backend import BackendSpec
+from tests.support.discord.world import image_ids, seen, set_button, text_of, world
+from tests.support.generation.requests import Onlooker
 
 # diffusers makes arrays of tensors in a way that numpy announces as going away.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -95,7 +95,7 @@ def test_it_loads_without_a_network() -> None:
         "    raise AssertionError('it asked for the network')\n"
         "socket.socket.connect = socket.getaddrinfo = refuse\n"
         "from tests.test_emoji_model import spec\n"
-        "from generation.diffusers_backend import DiffusersBackend\n"
+        "from generation.diffusion.backend import DiffusersBackend\n"
         "print(DiffusersBackend(spec(), device='cpu').load().revision)\n"
     )
     done = subprocess.run(
@@ -147,7 +147,9 @@ def test_of_500_characters_it_says_what_it_read(backend: DiffusersBackend) -> No
 async def test_a_member_is_told_what_of_a_long_prompt_was_not_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tests.world.PATIENCE_S", 240)  # torch is slow to load on a busy machine
+    monkeypatch.setattr(
+        "tests.support.discord.world.PATIENCE_S", 240
+    )  # torch is slow to load on a busy machine
     told = re.compile(r"The model read only the first \d+ of 500 characters of the prompt")
     changes = {
         "backend": "diffusers",

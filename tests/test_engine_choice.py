@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from generation.engine import choose_engine
+from generation.diffusion.engine import choose_engine
 
 STABLE_DIFFUSION: dict[str, Any] = {
     "_class_name": "StableDiffusionPipeline",

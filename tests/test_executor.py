@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from generation.device import WorkerState
 from generation.errors import (
     Cancelled,
     InvalidRequest,
@@ -15,10 +14,11 @@ from generation.errors import (
     RequestFailed,
     TooManyYours,
 )
-from generation.executor import Executor, ExecutorLimits
-from generation.job import JobState
-from tests.generation_requests import a_request, progress_when, stepping, worker_when
-from tests.scripted_backend import scripted
+from generation.queue.device import WorkerState
+from generation.queue.executor import Executor, ExecutorLimits
+from generation.queue.job import JobState
+from tests.support.generation.requests import a_request, progress_when, stepping, worker_when
+from tests.support.generation.scripted_backend import scripted
 
 ALICE, BOB, CAROL = 1, 2, 3
 

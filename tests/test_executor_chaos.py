@@ -7,18 +7,18 @@ import signal
 from contextlib import suppress
 from pathlib import Path
 
-from generation.device import WorkerState
 from generation.errors import (
     BackendUnavailable,
     GenerationError,
     QueueFull,
     TooManyYours,
 )
-from generation.executor import Executor, ExecutorLimits
-from generation.job import Job
+from generation.queue.device import WorkerState
+from generation.queue.executor import Executor, ExecutorLimits
+from generation.queue.job import Job
 from generation.request import Result
-from tests.generation_requests import a_request, worker_when
-from tests.scripted_backend import scripted
+from tests.support.generation.requests import a_request, worker_when
+from tests.support.generation.scripted_backend import scripted
 
 LIMITS = ExecutorLimits(
     max_waiting=30, max_waiting_per_person=6, max_running_per_person=1, retry_s=0.01, grace_s=0

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.replies import duration
-from generation.pace import Lane, Pace, Stopwatch, Waiting, line_s
+from bot.chat.texts import duration
+from generation.queue.estimates import Lane, Pace, Stopwatch, Waiting, line_s
 from generation.request import ImageRequest
-from tests.generation_requests import a_request
+from tests.support.generation.requests import a_request
 
 FOUR = a_request(steps=50)
 
@@ -210,7 +210,7 @@ NOISE = st.lists(st.floats(0.95, 1.05), min_size=7, max_size=7)
 def assert_honest(
     pace: Pace, request: ImageRequest, device: Device, noise: Sequence[float]
 ) -> None:
-    """From the second step on the time left is as right as generation/pace.py promises."""
+    """From the second step on the time left is as right as `estimates` promises."""
     done, finished_at = device.times(request, noise)
     ends = [*done, finished_at]
     floor_s = max(FLOOR_S, FLOOR_OF_WHOLE * finished_at)

@@ -7,11 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from generation.device import WorkerState
 from generation.errors import BackendUnavailable, Cancelled, DeadlineExceeded, WorkerFailed
-from generation.executor import Executor, ExecutorLimits
-from tests.generation_requests import a_request, pid_of, progress_when, stepping, worker_when
-from tests.scripted_backend import scripted
+from generation.queue.device import WorkerState
+from generation.queue.executor import Executor, ExecutorLimits
+from tests.support.generation.requests import (
+    a_request,
+    pid_of,
+    progress_when,
+    stepping,
+    worker_when,
+)
+from tests.support.generation.scripted_backend import scripted
 
 ALICE, BOB = 1, 2
 QUICK = ExecutorLimits(retry_s=0.01, grace_s=0)

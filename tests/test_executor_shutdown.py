@@ -9,11 +9,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from generation.device import WorkerState
 from generation.errors import Closing
-from generation.executor import Executor, ExecutorLimits
-from tests.generation_requests import a_request, pid_of, stepping, worker_when
-from tests.scripted_backend import scripted
+from generation.queue.device import WorkerState
+from generation.queue.executor import Executor, ExecutorLimits
+from tests.support.generation.requests import a_request, pid_of, stepping, worker_when
+from tests.support.generation.scripted_backend import scripted
 
 ALICE, BOB = 1, 2
 ROOT = Path(__file__).parent.parent
@@ -129,7 +129,7 @@ async def test_a_worker_leaves_the_terminals_signals_to_its_parent(tmp_path: Pat
 @pytest.mark.parametrize("prompt", ["until never", "seize"])
 def test_no_worker_outlives_a_parent_that_was_killed(tmp_path: Path, prompt: str) -> None:
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.generation_parent", str(tmp_path), prompt],
+        [sys.executable, "-m", "tests.support.generation.parent", str(tmp_path), prompt],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from generation.fair_queue import FairQueue
+from generation.queue.fair_queue import FairQueue
 
 ALICE, BOB, CAROL = 1, 2, 3
 

@@ -9,14 +9,14 @@ import pytest
 import torch
 from PIL import Image
 
-from generation.backend import BackendSpec
-from generation.checkup import check_backend
 from generation.errors import BackendUnavailable, NotChecked
-from generation.image_classifier import ImageClassifier
-from generation.open_nsfw import OpenNsfw
 from generation.request import GeneratedImage, Made, Provenance, Withheld
-from generation.safety import PACKAGED, SafetySpec, Screen, open_classifier
-from tests.generation_tiny_classifier import save_tiny_classifier
+from generation.safety.image_classifier import ImageClassifier
+from generation.safety.open_nsfw import OpenNsfw
+from generation.safety.screen import PACKAGED, SafetySpec, Screen, open_classifier
+from generation.worker.backend import BackendSpec
+from generation.worker.doctor import check_backend
+from tests.support.generation.tiny_classifier import save_tiny_classifier
 
 RED, BLUE, GREY = (220, 30, 30), (30, 30, 220), (128, 128, 128)
 PROVENANCE = Provenance(

@@ -8,12 +8,20 @@ import aiohttp
 import discord
 import pytest
 
-from bot import place, replies
-from bot.custom_ids import SetId
-from bot.studio import Studio
-from generation.device import WorkerState
+from bot.chat import messages, texts
+from bot.chat.custom_ids import SetId
+from bot.chat.requests import Studio
+from generation.queue.device import WorkerState
 from storage.vote import Rating
-from tests.world import buttons, image_ids, seen, set_button, text_of, vote_ids, world
+from tests.support.discord.world import (
+    buttons,
+    image_ids,
+    seen,
+    set_button,
+    text_of,
+    vote_ids,
+    world,
+)
 
 # Not done before the test is, however slow the machine; cancelled soon all the same.
 SLOW = {"placeholder_step_seconds": 0.5, "default_steps": 100}
@@ -149,8 +157,8 @@ async def test_only_the_requester_cancels(tmp_path: Path) -> None:
         await w.alice.click(seen(asked), custom_id=button)
         await w.posted()
 
-        assert text_of(seen(refused).message) == replies.NOT_YOURS
-        assert replies.CANCELLED in text_of(w.last_message())
+        assert text_of(seen(refused).message) == texts.NOT_YOURS
+        assert texts.CANCELLED in text_of(w.last_message())
         assert w.last_message().attachments == []
 
 
@@ -162,7 +170,7 @@ async def test_cancelling_what_is_over_says_so(tmp_path: Path) -> None:
         late = await w.press(w.alice, message, str(SetId("cancel", again.set_id)))
 
         assert seen(late).ephemeral
-        assert text_of(seen(late).message) == replies.BUTTON_GONE
+        assert text_of(seen(late).message) == texts.BUTTON_GONE
 
 
 async def test_a_request_that_the_journal_never_saw_is_explained_when_cancelled(
@@ -177,7 +185,7 @@ async def test_a_request_that_the_journal_never_saw_is_explained_when_cancelled(
         button = set_button(seen(asked).message, "cancel")
         await w.alice.click(seen(asked), custom_id=button)
 
-        assert text_of(seen(asked).message) == replies.FORGOTTEN
+        assert text_of(seen(asked).message) == texts.FORGOTTEN
 
 
 async def _never(*_: object) -> None:
@@ -249,7 +257,7 @@ async def test_without_the_right_to_attach_files_nothing_starts(tmp_path: Path) 
         result = await w.ask(w.alice, "a fox")
 
         assert seen(result).ephemeral
-        assert text_of(seen(result).message) == replies.NO_ATTACHMENTS
+        assert text_of(seen(result).message) == texts.NO_ATTACHMENTS
         assert w.parts.executor.status().running == 0
 
 
@@ -259,7 +267,7 @@ async def test_an_interrupted_request_is_explained_after_the_restart(tmp_path: P
 
         await w.restart()
 
-        await w.until(lambda: replies.INTERRUPTED in text_of(seen(asked).message))
+        await w.until(lambda: texts.INTERRUPTED in text_of(seen(asked).message))
         again = await w.bob.click(seen(asked), custom_id=set_button(seen(asked).message, "again"))
         assert "a fox" in text_of(seen(again).message)
 
@@ -275,7 +283,7 @@ async def test_images_that_were_made_but_not_posted_are_shown_after_the_restart(
 
     async with world(tmp_path) as w:
         with monkeypatch.context() as patched:
-            patched.setattr(place.InteractionPlace, "post", post)
+            patched.setattr(messages.InteractionPlace, "post", post)
             asked = await w.ask(w.alice, "a fox")
             await posting.wait()
             await w.restart()
@@ -291,7 +299,7 @@ async def test_images_that_were_made_but_not_posted_are_shown_after_the_restart(
 async def test_images_arrive_as_a_new_message_when_the_token_is_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(place, "TOKEN_LIFE", timedelta(seconds=-1))
+    monkeypatch.setattr(messages, "TOKEN_LIFE", timedelta(seconds=-1))
     async with world(tmp_path) as w:
         asked = await w.ask(w.alice, "a fox")
         await w.posted()
@@ -319,7 +327,7 @@ async def test_a_request_that_could_not_be_shown_is_given_up(
 async def test_progress_that_could_not_be_shown_costs_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(place.InteractionPlace, "show", _unreachable)
+    monkeypatch.setattr(messages.InteractionPlace, "show", _unreachable)
     async with world(tmp_path, placeholder_step_seconds=0.6, default_steps=6) as w:
         message = await w.imagine(w.alice, "a fox")
 
@@ -329,11 +337,11 @@ async def test_progress_that_could_not_be_shown_costs_nothing(
 async def test_images_that_could_not_be_posted_are_explained_in_their_message(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(place.InteractionPlace, "post", _unreachable)
+    monkeypatch.setattr(messages.InteractionPlace, "post", _unreachable)
     async with world(tmp_path) as w:
         message = await w.imagine(w.alice, "a fox")
 
-        assert replies.CANNOT_POST in text_of(message)
+        assert texts.CANNOT_POST in text_of(message)
         assert set_button(message, "again")
 
 

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from storage.dataset.memory import MemoryRepository
 from storage.errors import JournalFailed, JournalForeign, JournalInUse, JournalTooNew
 from storage.folder import DataFolder
-from storage.journal import Journal
-from storage.journal_file import JournalFile
-from storage.memory import MemoryRepository
-from storage.schema import APPLICATION_ID, MIGRATIONS
+from storage.journal.file import JournalFile
+from storage.journal.queries import Journal
+from storage.journal.schema import APPLICATION_ID, MIGRATIONS
 from storage.vote import Rating, SetState, VoteKind
-from tests.storage_data import NOON, PROVENANCE, a_set, four_images
-from tests.storage_desk import Desk
+from tests.support.storage.data import NOON, PROVENANCE, a_set, four_images
+from tests.support.storage.desk import Desk
 
 ALICE, BOB = 1, 2
 
@@ -185,9 +185,9 @@ def test_a_vote_survives_kill_nine(tmp_path: Path) -> None:
 import os, signal
 from pathlib import Path
 from storage.folder import DataFolder
-from storage.memory import MemoryRepository
+from storage.dataset.memory import MemoryRepository
 from storage.vote import Rating
-from tests.storage_desk import Desk
+from tests.support.storage.desk import Desk
 with Desk.open(DataFolder(Path({str(tmp_path)!r})), MemoryRepository) as desk:
     desk.vote("set-0-1", 1, Rating.GOOD)
     os.kill(os.getpid(), signal.SIGKILL)
@@ -203,7 +203,7 @@ def test_two_owners_are_one_too_many(tmp_path: Path) -> None:
     script = f"""
 import sys
 from pathlib import Path
-from storage.journal_file import JournalFile
+from storage.journal.file import JournalFile
 with JournalFile.open(Path({str(path)!r})):
     print("open", flush=True)
     sys.stdin.read()

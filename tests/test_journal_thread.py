@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from storage.errors import JournalFull, StoreClosing
-from storage.journal import Journal
-from storage.journal_thread import JournalThread
+from storage.journal.queries import Journal
+from storage.journal.thread import JournalThread
 from storage.vote import SetState
-from tests.storage_data import NOON, a_set
+from tests.support.storage.data import NOON, a_set
 
 
 @pytest.fixture

@@ -1,15 +1,15 @@
-"""What SIGKILL cannot take away. The long run is `python -m tests.kill_nine --kills 200`."""
+"""What SIGKILL cannot take away. The long run is `python -m tests.chaos.kill_nine --kills 200`."""
 
 import asyncio
 from pathlib import Path
 
 import pytest
 
-from bot.replies import outcome_sentence
+from bot.chat.texts import outcome_sentence
 from storage.vote import Rating, VoteKind, VoteOutcome
-from tests import kept_dataset
-from tests.kill_nine import chaos
-from tests.vote_ledger import Ledger
+from tests.chaos.kill_nine import chaos
+from tests.support.storage import kept_dataset
+from tests.support.storage.vote_ledger import Ledger
 
 KEY = ("an image", 7)
 

@@ -1,12 +1,12 @@
-"""What SIGKILL in a push cannot take away. The long run is `python -m tests.kill_pushing`."""
+"""What SIGKILL in a push cannot take away. The long run is `python -m tests.chaos.kill_pushing`."""
 
 import asyncio
 from pathlib import Path
 
 import pytest
 
-from tests import oxen_server
-from tests.kill_pushing import chaos
+from tests.chaos.kill_pushing import chaos
+from tests.support.remote import oxen_server
 
 
 @oxen_server.needed

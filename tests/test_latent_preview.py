@@ -10,14 +10,14 @@ import pytest
 import torch
 from PIL import Image, ImageChops
 
-from generation.backend import BackendSpec
-from generation.denoising import Denoiser
-from generation.diffusers_backend import DiffusersBackend
-from generation.engine import Picture, Stage
+from generation.diffusion.backend import DiffusersBackend
+from generation.diffusion.denoising import Denoiser
+from generation.diffusion.engine import Picture, Stage
+from generation.diffusion.latent_preview import ENOUGH_IMAGES, LatentColours, LatentPreviews
 from generation.errors import BackendUnavailable
-from generation.latent_preview import ENOUGH_IMAGES, LatentColours, LatentPreviews
-from tests.generation_requests import Onlooker, a_request
-from tests.generation_tiny_model import SIDE_PX, save_tiny_model, tiny_stable_diffusion
+from generation.worker.backend import BackendSpec
+from tests.support.generation.requests import Onlooker, a_request
+from tests.support.generation.tiny_model import SIDE_PX, save_tiny_model, tiny_stable_diffusion
 from tests.test_denoising import SCHEDULERS, with_scheduler
 
 # diffusers' schedulers speak to NumPy in its old way

@@ -13,14 +13,14 @@ import torch
 from diffusers import UNet2DConditionModel
 from safetensors.torch import save_file
 
-from generation import diffusers_backend
-from generation.backend import BackendSpec
-from generation.device_memory import available_bytes
-from generation.diffusers_backend import DiffusersBackend
+from generation.diffusion import backend
+from generation.diffusion.backend import DiffusersBackend
+from generation.diffusion.memory import available_bytes
+from generation.diffusion.model_files import count_weights
 from generation.errors import BackendUnavailable
-from generation.model_folder import count_weights
-from tests.generation_requests import Onlooker, a_request
-from tests.generation_tiny_model import SIDE_PX, save_tiny_model
+from generation.worker.backend import BackendSpec
+from tests.support.generation.requests import Onlooker, a_request
+from tests.support.generation.tiny_model import SIDE_PX, save_tiny_model
 
 MIB = 2**20
 
@@ -105,9 +105,9 @@ def test_a_part_in_the_older_format_counts_by_its_size(tmp_path: Path) -> None:
 def test_a_model_fits_where_its_weights_and_its_work_do(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    needed = 4 * count_weights(model, variant=None) + diffusers_backend._ROOM_TO_WORK_BYTES
+    needed = 4 * count_weights(model, variant=None) + backend._ROOM_TO_WORK_BYTES
     for free, fits in ((needed, True), (needed - 1, False), (None, True)):
-        monkeypatch.setattr(diffusers_backend, "free_bytes", lambda device, free=free: free)
+        monkeypatch.setattr(backend, "free_bytes", lambda device, free=free: free)
 
         assert backend_of(model).fits() is fits
 

@@ -6,10 +6,10 @@ from typing import Any
 import discord
 import pytest
 
-from bot.imagine import imagine_command
-from bot.models import OfferedModel
+from bot.chat.imagine import imagine_command
+from bot.offered_models import OfferedModel
 from bot.settings import Settings, SettingsError, load
-from tests.world import quick_settings, seen, set_button, text_of, world
+from tests.support.discord.world import quick_settings, seen, set_button, text_of, world
 
 NO_FILE = Path("/nonexistent/.env")
 SEVERAL = {"model": "somebody/red", "more_models": "somebody/green,/models/blue"}

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from generation.backend import BackendSpec
-from generation.diffusers_backend import DiffusersBackend
+from generation.diffusion.backend import DiffusersBackend
 from generation.errors import Cancelled
 from generation.request import ImageRequest
-from tests.generation_requests import Onlooker, a_request
-from tests.generation_tiny_model import SIDE_PX, tiny_stable_diffusion_3
+from generation.worker.backend import BackendSpec
+from tests.support.generation.requests import Onlooker, a_request
+from tests.support.generation.tiny_model import SIDE_PX, tiny_stable_diffusion_3
 
 REQUEST: ImageRequest = a_request("a fox", seeds=(1, 2), steps=3, side_px=SIDE_PX)
 

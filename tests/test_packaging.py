@@ -149,7 +149,7 @@ def test_the_command_line_imports_neither_torch_nor_oxen(
 
 def test_the_bot_process_imports_neither_torch_nor_oxen() -> None:
     script = (
-        "import sys, bot.app, bot.doctor\n"
+        "import sys, bot.app, bot.cli.doctor\n"
         "heavy = {'torch', 'diffusers', 'transformers', 'onnxruntime', 'oxen', 'pandas'}\n"
         "heavy.add('polars')\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"

@@ -8,11 +8,11 @@ import pytest
 from PIL import Image, ImageChops, ImageStat
 
 from generation import placeholder
-from generation.backend import BackendSpec
 from generation.errors import Cancelled
 from generation.placeholder import PlaceholderBackend
 from generation.request import GeneratedImage, ImageRequest
-from tests.generation_requests import Onlooker, a_request
+from generation.worker.backend import BackendSpec
+from tests.support.generation.requests import Onlooker, a_request
 
 
 def make(request: ImageRequest) -> list[GeneratedImage]:

@@ -6,8 +6,8 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from generation.pace import Stopwatch
-from generation.preview import EVERY_S, SHARE, WORTH_WHILE_S, PreviewBudget
+from generation.queue.estimates import Stopwatch
+from generation.worker.preview_budget import EVERY_S, SHARE, WORTH_WHILE_S, PreviewBudget
 
 
 def previews_of(

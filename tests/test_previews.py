@@ -11,14 +11,14 @@ import discord
 import pytest
 from PIL import Image
 
-from bot import place, replies
-from bot.custom_ids import VoteId
-from generation.device import WorkerState
-from generation.executor import Executor
+from bot.chat import messages, texts
+from bot.chat.custom_ids import VoteId
 from generation.preview_picture import one_picture
-from tests.generation_requests import a_request
-from tests.scripted_backend import scripted
-from tests.world import World, buttons, image_ids, seen, set_button, text_of, world
+from generation.queue.device import WorkerState
+from generation.queue.executor import Executor
+from tests.support.discord.world import World, buttons, image_ids, seen, set_button, text_of, world
+from tests.support.generation.requests import a_request
+from tests.support.generation.scripted_backend import scripted
 
 # Long enough for a preview, and not done before the test is; cancelled soon all the same.
 SLOW = {"placeholder_step_seconds": 0.5, "default_steps": 100}
@@ -97,7 +97,7 @@ async def test_the_preview_is_gone_when_the_request_is_cancelled(tmp_path: Path)
         await w.alice.click(shown, custom_id=set_button(shown.message, "cancel"))
         await w.posted()
 
-        assert replies.CANCELLED in text_of(w.last_message())
+        assert texts.CANCELLED in text_of(w.last_message())
         assert names(w.last_message()) == []
 
 
@@ -121,7 +121,7 @@ async def test_the_preview_is_gone_when_the_bot_was_restarted(tmp_path: Path) ->
 
         await w.restart()
 
-        await w.until(lambda: replies.INTERRUPTED in text_of(shown.message))
+        await w.until(lambda: texts.INTERRUPTED in text_of(shown.message))
         assert names(shown.message) == []
 
 
@@ -130,14 +130,14 @@ async def test_the_preview_is_gone_when_the_images_are_in_a_new_message(
 ) -> None:
     async with world(tmp_path, placeholder_step_seconds=1, default_steps=11) as w:
         shown = await with_preview(w)
-        monkeypatch.setattr(place, "TOKEN_LIFE", timedelta(seconds=-1))
+        monkeypatch.setattr(messages, "TOKEN_LIFE", timedelta(seconds=-1))
 
         await w.posted()
 
         assert len(w.last_message().attachments) == 4
         assert w.last_message().id != shown.id
         old = shown.message
-        assert replies.ELSEWHERE in text_of(old)
+        assert texts.ELSEWHERE in text_of(old)
         assert old.attachments == []
         assert buttons(old) == []
 

@@ -8,12 +8,12 @@ import pytest
 from diffusers import DiffusionPipeline
 from transformers import CLIPTokenizer
 
-from bot import replies
-from generation.backend import BackendSpec
-from generation.diffusers_backend import DiffusersBackend
-from generation.reading import characters_read
-from tests.generation_requests import Onlooker, a_request
-from tests.generation_tiny_model import SIDE_PX, save_tiny_model
+from bot.chat import texts
+from generation.diffusion.backend import DiffusersBackend
+from generation.diffusion.prompt_length import characters_read
+from generation.worker.backend import BackendSpec
+from tests.support.generation.requests import Onlooker, a_request
+from tests.support.generation.tiny_model import SIDE_PX, save_tiny_model
 
 # The tiny model's tokens are single letters. CLIP reads 77 tokens: 75 beside its two marks.
 READ = 75
@@ -92,9 +92,9 @@ def test_what_was_read_is_kept_with_the_images(model: Path) -> None:
 def test_the_sentence_tells_where_the_model_stopped_and_disarms_it() -> None:
     request = replace(a_request("a *red* fox, and more"), negative_prompt="blurry, dull")
 
-    assert replies.cut_short(request, {}) == []
+    assert texts.cut_short(request, {}) == []
     read = {"prompt_read": "11", "negative_prompt_read": "6"}
-    of_prompt, of_negative = replies.cut_short(request, read)
+    of_prompt, of_negative = texts.cut_short(request, read)
 
     assert of_prompt.startswith("The model read only the first 11 of 21 characters of the prompt,")
     assert of_prompt.endswith(r"up to “…a \*red\* fox”.")

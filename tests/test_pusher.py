@@ -7,17 +7,17 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from storage.committer import Committer
+from storage.dataset.committer import Committer
+from storage.dataset.inline_writer import InlineWriter
+from storage.dataset.memory import MemoryRepository
 from storage.errors import RemoteMoved, RemoteUnavailable
 from storage.folder import DataFolder
-from storage.inline_writer import InlineWriter
-from storage.journal_thread import JournalThread
-from storage.memory import MemoryRepository
-from storage.pusher import Pauses, Pusher, Remote
-from storage.remote import Fetched, RemoteMark, RemoteSettings
-from storage.spool import Spool
+from storage.journal.spool import Spool
+from storage.journal.thread import JournalThread
+from storage.remote.pusher import Pauses, Pusher, Remote
+from storage.remote.settings import Fetched, RemoteMark, RemoteSettings
 from storage.vote import Rating
-from tests.storage_data import NOON, PROVENANCE, Clock, a_set, four_images
+from tests.support.storage.data import NOON, PROVENANCE, Clock, a_set, four_images
 
 PATIENCE_S = 10.0
 SETTINGS = RemoteSettings.at("http://127.0.0.1:1/ox/votes", branch="main", token="", create=True)

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from storage.dataset.layout import SHOWN_COLUMNS, csv_file
+from storage.dataset.memory import MemoryRepository
+from storage.dataset.reader import RecordedImage, find_recorded, recorded_bytes
 from storage.errors import ImageNotRecorded, RecordUnusable
 from storage.folder import DataFolder
-from storage.layout import SHOWN_COLUMNS, csv_file
-from storage.memory import MemoryRepository
-from storage.recorded import RecordedImage, find_recorded, recorded_bytes
 from storage.vote import Rating
-from tests.storage_data import PROVENANCE, png_of, read_csv
-from tests.storage_desk import Desk
+from tests.support.storage.data import PROVENANCE, png_of, read_csv
+from tests.support.storage.desk import Desk
 
 SHARD = Path("generations") / "00000.csv"
 

@@ -8,6 +8,7 @@ from typing import TypeVar
 import pytest
 from aiohttp import web
 
+from storage.dataset.oxen_errors import remote_errors
 from storage.errors import (
     RemoteAbsent,
     RemoteDenied,
@@ -18,12 +19,10 @@ from storage.errors import (
     RemoteUnavailable,
 )
 from storage.folder import DataFolder
-from storage.one_thread import OneThread
-from storage.oxen_errors import remote_errors
-from storage.pusher_process import PusherProcess
-from storage.remote import RemoteSettings
-from tests import kept_dataset
-from tests.faulty_proxy import (
+from storage.processes.thread import OneThread
+from storage.remote.pusher_process import PusherProcess
+from storage.remote.settings import RemoteSettings
+from tests.support.remote.faulty_proxy import (
     Fault,
     FaultyProxy,
     cut_the_answer,
@@ -31,7 +30,8 @@ from tests.faulty_proxy import (
     garbage,
     status,
 )
-from tests.recorded_server import RecordedServer, unpack_dataset
+from tests.support.remote.recorded_server import RecordedServer, unpack_dataset
+from tests.support.storage import kept_dataset
 
 T = TypeVar("T")
 PATIENCE_S = 30.0

@@ -15,22 +15,22 @@ import aiohttp
 import psutil
 import pytest
 
-from bot.doctor import examine
+from bot.cli.doctor import examine
 from bot.settings import Settings
-from generation.backend import Finding
+from generation.worker.backend import Finding
 from storage.errors import RemoteUnavailable
 from storage.folder import DataFolder
 from storage.store import VoteStore
 from storage.vote import Rating, VoteKind
-from tests import faulty_proxy, oxen_server
-from tests.faulty_proxy import FaultyProxy
-from tests.oxen_server import OxenServer
-from tests.remote_bench import PATIENCE_S, cloned, open_store, show, vote
+from tests.support.remote import faulty_proxy, oxen_server
+from tests.support.remote.bench import PATIENCE_S, cloned, open_store, show, vote
+from tests.support.remote.faulty_proxy import FaultyProxy
+from tests.support.remote.oxen_server import OxenServer
 
 pytestmark = [
     oxen_server.needed,
     pytest.mark.timeout(300),
-    pytest.mark.stalls("starts processes; the bot's own loop is watched in tests/kill_pushing.py"),
+    pytest.mark.stalls("starts processes; the bot's own loop is watched in kill_pushing.py"),
 ]
 
 REPOSITORY = "ox/votes"

@@ -19,17 +19,17 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from bot.demo import demo_settings
-from bot.replay import CannotReplay, Replayed, replay, request_of, spec_of
+from bot.cli.replay import CannotReplay, Replayed, replay, request_of, spec_of
+from bot.demo.run import demo_settings
 from bot.settings import Settings
-from generation.backend import BackendSpec
-from generation.diffusers_backend import DiffusersBackend
-from storage.layout import SHOWN_COLUMNS, csv_file, guarded
-from storage.recorded import find_recorded
+from generation.diffusion.backend import DiffusersBackend
+from generation.worker.backend import BackendSpec
+from storage.dataset.layout import SHOWN_COLUMNS, csv_file, guarded
+from storage.dataset.reader import find_recorded
 from storage.vote import Rating
-from tests.generation_requests import Onlooker, a_request
-from tests.generation_tiny_model import SIDE_PX, save_tiny_model
-from tests.world import dataset_rows, image_ids, quick_settings, world
+from tests.support.discord.world import dataset_rows, image_ids, quick_settings, world
+from tests.support.generation.requests import Onlooker, a_request
+from tests.support.generation.tiny_model import SIDE_PX, save_tiny_model
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 SHARD = Path("dataset") / "generations" / "00000.csv"

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from storage.dataset.memory import MemoryRepository
+from storage.dataset.oxen import OxenRepository, OxenSettings
+from storage.dataset.repository import Changes, DataRepository
 from storage.errors import RepositoryRejected
-from storage.memory import MemoryRepository
-from storage.oxen_repository import OxenRepository, OxenSettings
-from storage.repository import Changes, DataRepository
 
 TRAIN = "train/00000.csv"
 IMAGE = "images/00000/a.png"

@@ -7,7 +7,7 @@ import pytest
 
 from generation.errors import InvalidRequest
 from generation.request import MAX_SEED, ImageRequest, Limits, checked
-from tests.generation_requests import a_request
+from tests.support.generation.requests import a_request
 
 LIMITS = Limits()
 

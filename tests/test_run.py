@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from bot.custom_ids import VoteId
-from tests.discord_payloads import Message
-from tests.discord_stub import DiscordStub
-from tests.whole_program import QUICK, ROOT, WholeProgram, family, role
-from tests.world import dataset_rows
+from bot.chat.custom_ids import VoteId
+from tests.support.discord.payloads import Message
+from tests.support.discord.stub import DiscordStub
+from tests.support.discord.whole_program import QUICK, ROOT, WholeProgram, family, role
+from tests.support.discord.world import dataset_rows
 
 pytestmark = pytest.mark.stalls("starts processes; the bot is in another one")
 
@@ -338,7 +338,7 @@ def _a_token() -> str:
 
 async def _run_to_its_end(url: str, data: Path, token: str) -> tuple[int, str, str]:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.launch", "run"),
+        *(sys.executable, "-m", "tests.support.discord.launch", "run"),
         cwd=data.parent,
         env={
             **os.environ,

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from generation.device import WorkerState
 from generation.errors import (
     BackendUnavailable,
     Cancelled,
@@ -15,11 +14,12 @@ from generation.errors import (
     InvalidRequest,
     OutOfMemory,
 )
-from generation.executor import Executor, ExecutorLimits
-from generation.pace import Pace, Stopwatch
+from generation.queue.device import WorkerState
+from generation.queue.estimates import Pace, Stopwatch
+from generation.queue.executor import Executor, ExecutorLimits
 from generation.request import Limits, Provenance
-from tests.generation_requests import a_request, progress_when, worker_when
-from tests.scripted_backend import scripted
+from tests.support.generation.requests import a_request, progress_when, worker_when
+from tests.support.generation.scripted_backend import scripted
 
 ALICE, BOB = 1, 2
 NAMES = ("red", "green")

@@ -13,6 +13,10 @@ from pathlib import Path
 import pytest
 
 from storage import offline
+from storage.dataset.layout import TRAIN_COLUMNS
+from storage.dataset.memory import MemoryRepository
+from storage.dataset.repository import Changes
+from storage.dataset.writer_process import RepositorySettings
 from storage.errors import (
     JournalInUse,
     RepositoryForeign,
@@ -20,13 +24,9 @@ from storage.errors import (
     StoreClosing,
 )
 from storage.folder import DataFolder
-from storage.layout import TRAIN_COLUMNS
-from storage.memory import MemoryRepository
-from storage.repository import Changes
 from storage.store import VoteStore
 from storage.vote import Rating, SetState, VoteKind
-from storage.writer_process import RepositorySettings
-from tests.storage_data import (
+from tests.support.storage.data import (
     PROVENANCE,
     Clock,
     a_set,

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from storage.card import CardFacts
+from storage.dataset.card import CardFacts
+from storage.dataset.oxen import OxenRepository, OxenSettings, moment
+from storage.dataset.oxen_errors import translated
+from storage.dataset.repository import Changes
 from storage.errors import (
     RepositoryError,
     RepositoryForeign,
@@ -16,10 +19,7 @@ from storage.errors import (
     RepositoryInUse,
     RepositoryUnavailable,
 )
-from storage.oxen_errors import translated
-from storage.oxen_repository import OxenRepository, OxenSettings, moment
-from storage.repository import Changes
-from tests.storage_data import files_below
+from tests.support.storage.data import files_below
 
 
 def settings(root: Path, **changes: object) -> OxenSettings:
@@ -104,7 +104,7 @@ def test_a_dataset_made_from_another_journal_is_foreign(tmp_path: Path) -> None:
 
 def test_a_repository_that_another_process_has_open_is_in_use(tmp_path: Path) -> None:
     script = (
-        "import sys; from pathlib import Path; from storage.oxen_repository import *;"
+        "import sys; from pathlib import Path; from storage.dataset.oxen import *;"
         "root = Path(sys.argv[1]);"
         "OxenRepository.open(OxenSettings(path=root / 'dataset', config_dir=root, journal_id='0'));"
         "print('opened', flush=True); sys.stdin.read()"

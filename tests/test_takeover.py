@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage.adoption import Adopted
+from storage.dataset.changes import open_for_reading
+from storage.dataset.layout import ShardSizes
+from storage.dataset.memory import MemoryRepository
 from storage.folder import DataFolder
-from storage.layout import ShardSizes
-from storage.memory import MemoryRepository
-from storage.pending import open_for_reading
-from storage.remote import Fetched
+from storage.remote.rebuild import Adopted
+from storage.remote.settings import Fetched
 from storage.vote import Rating, VoteKind
-from tests.storage_data import NOON, dataset, png_of
-from tests.storage_desk import Desk
+from tests.support.storage.data import NOON, dataset, png_of
+from tests.support.storage.desk import Desk
 
 SMALL = ShardSizes(train_rows=3, shown_rows=5, images=2)
 ALICE, BOB, CAROL = 1, 2, 3

@@ -15,11 +15,11 @@ import torch
 from PIL import Image, ImageDraw
 from torch.multiprocessing import ProcessRaisedException
 
-from generation.backend import BackendSpec
-from generation.diffusers_backend import DiffusersBackend
+from generation.diffusion.backend import DiffusersBackend
 from generation.request import ImageRequest
-from tests.a_lesson import SCHEDULE, a_model, fail, learn, loss_of
-from tests.generation_requests import Onlooker
+from generation.worker.backend import BackendSpec
+from tests.support.generation.lesson import SCHEDULE, a_model, fail, learn, loss_of
+from tests.support.generation.requests import Onlooker
 from training import emoji as source
 from training.autoencoder import DECODER, ENCODER
 from training.captions import FILLERS, Caption, caption, nouns

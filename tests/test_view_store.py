@@ -11,11 +11,11 @@ from typing import Any
 import discord
 from discord import ui
 
-from bot import gallery
-from bot.buttons import SetButton, UndoButton, VoteButton, undo_view
+from bot.chat import views
+from bot.chat.buttons import SetButton, UndoButton, VoteButton, undo_view
 from generation.request import ImageRequest
 from storage.vote import NewImage, Rating
-from tests.world import world
+from tests.support.discord.world import world
 
 OURS = {VoteButton, UndoButton, SetButton}
 AN_ID = "A" * 22
@@ -26,9 +26,9 @@ def all_views() -> list[Any]:
     asked = ImageRequest(prompt="a fox", seeds=(1, 2, 3, 4))
 
     return [
-        gallery.result(set_id=AN_ID, asked=asked, images=[image] * 4, note="Image 2 was withheld."),
-        gallery.progress(set_id=AN_ID, asked=asked, sentence="Starting…"),
-        gallery.ended(set_id=AN_ID, asked=asked, sentence="Cancelled."),
+        views.result(set_id=AN_ID, asked=asked, images=[image] * 4, note="Image 2 was withheld."),
+        views.progress(set_id=AN_ID, asked=asked, sentence="Starting…"),
+        views.ended(set_id=AN_ID, asked=asked, sentence="Cancelled."),
         undo_view(AN_ID),
     ]
 

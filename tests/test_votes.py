@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from simcord import InteractionResult
 
-from bot import replies
+from bot.chat import texts
 from storage.vote import Rating
-from tests.world import image_ids, seen, text_of, undo_id, vote_ids, world
+from tests.support.discord.world import image_ids, seen, text_of, undo_id, vote_ids, world
 
 GOOD, BAD = Rating.GOOD, Rating.BAD
 
@@ -160,9 +160,9 @@ async def test_a_button_of_a_removed_image_says_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("custom_id", "sentence"),
     [
-        ("oxherd1:vote:short", replies.NOT_OURS),
-        ("oxherd9:vote:" + "A" * 22 + ":good", replies.NOT_OURS),
-        ("oxherd1:vote:" + "A" * 22 + ":good", replies.BUTTON_GONE),
+        ("oxherd1:vote:short", texts.NOT_OURS),
+        ("oxherd9:vote:" + "A" * 22 + ":good", texts.NOT_OURS),
+        ("oxherd1:vote:" + "A" * 22 + ":good", texts.BUTTON_GONE),
     ],
     ids=["truncated", "another version", "not on the message"],
 )

@@ -9,14 +9,14 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from storage.dataset.layout import ShardSizes, concatenated
+from storage.dataset.memory import MemoryRepository
+from storage.dataset.oxen import OxenRepository, OxenSettings
+from storage.dataset.repository import DataRepository
 from storage.folder import DataFolder
-from storage.layout import ShardSizes, concatenated
-from storage.memory import MemoryRepository
-from storage.oxen_repository import OxenRepository, OxenSettings
-from storage.repository import DataRepository
 from storage.vote import Rating, VoteKind
-from tests.storage_data import NOON, dataset, files_below, png_of
-from tests.storage_desk import Desk, Station
+from tests.support.storage.data import NOON, dataset, files_below, png_of
+from tests.support.storage.desk import Desk, Station
 
 SMALL_SHARDS = ShardSizes(train_rows=2, shown_rows=3, images=2)
 VOTERS = st.integers(1, 3)

@@ -12,14 +12,14 @@ import pytest
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 
-from generation import compiling
-from generation.diffusers_backend import DiffusersBackend
+from generation.diffusion.backend import DiffusersBackend
+from generation.diffusion.compile import compiler
 from generation.errors import BackendUnavailable
-from generation.executor import Executor
+from generation.queue.executor import Executor
 from generation.request import Limits
-from tests.generation_requests import a_request
-from tests.generation_tiny_model import tiny_stable_diffusion
-from tests.warm_start_requests import (
+from tests.support.generation.requests import a_request
+from tests.support.generation.tiny_model import tiny_stable_diffusion
+from tests.support.generation.warm_start import (
     COMPILES_WITHIN_S,
     SIDE_PX,
     engine_of,
@@ -84,7 +84,7 @@ class FirstStart:
 def first_start(model: Path, tmp_path_factory: pytest.TempPathFactory) -> FirstStart:
     with pytest.MonkeyPatch.context() as patch:
         # The suite has nothing better to do than to wait for the compiler.
-        patch.setattr(compiling, "PROCESS", f"import os; os.nice = abs; {compiling.PROCESS}")
+        patch.setattr(compiler, "PROCESS", f"import os; os.nice = abs; {compiler.PROCESS}")
         return FirstStart(model, tmp_path_factory.mktemp("data") / "compiled")
 
 
@@ -134,13 +134,13 @@ def test_a_request_of_another_shape_is_served_eagerly(first_start: FirstStart) -
 def test_a_second_start_compiles_nothing_and_makes_the_same_bytes(
     first_start: FirstStart, model: Path
 ) -> None:
-    compiled_at = compiling.log_of(first_start.folder).stat().st_mtime_ns
+    compiled_at = compiler.log_of(first_start.folder).stat().st_mtime_ns
 
     second = opened(model, first_start.folder)
 
     assert "unet compiled" in second.between_requests()
     assert make(second) == first_start.made_then
-    assert compiling.log_of(first_start.folder).stat().st_mtime_ns == compiled_at
+    assert compiler.log_of(first_start.folder).stat().st_mtime_ns == compiled_at
 
 
 async def test_the_executor_tells_how_a_worker_serves(first_start: FirstStart, model: Path) -> None:
@@ -172,7 +172,7 @@ def test_a_file_that_cannot_be_loaded_leaves_the_model_serving_eagerly(
 def test_compiled_code_that_computes_something_else_is_not_used(
     compiled_before: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compiling, "load", replaced_by(lambda output: output * 1.01))
+    monkeypatch.setattr(compiler, "load", replaced_by(lambda output: output * 1.01))
 
     backend = opened(model, compiled_before)
 
@@ -187,8 +187,8 @@ def test_compiled_code_that_is_slower_is_used_only_if_that_was_asked_for(
         time.sleep(0.2)
         return output
 
-    monkeypatch.setattr(compiling, "load", replaced_by(slowly))
-    monkeypatch.setattr("generation.diffusers_backend.pays", lambda device: True)
+    monkeypatch.setattr(compiler, "load", replaced_by(slowly))
+    monkeypatch.setattr("generation.diffusion.backend.pays", lambda device: True)
 
     asked_for = opened(model, compiled_before, compile="on")
     if_it_pays = opened(model, compiled_before, compile="auto")
@@ -202,7 +202,7 @@ def replaced_by(change: Callable[[Any], Any]) -> Callable[[Path], Callable[..., 
     """A loader of code that computes what the eager one does, and changes it."""
 
     def load(file: Path) -> Callable[..., Any]:
-        part = compiling.CALLS[file.name.partition("-")[0]]
+        part = compiler.CALLS[file.name.partition("-")[0]]
 
         def call(module: Any, *args: Any, **kwargs: Any) -> Any:
             output = part(module, *args, **kwargs)
@@ -225,14 +225,14 @@ def test_what_killed_a_worker_is_not_tried_again(compiled_before: Path, model: P
 def test_a_compiler_that_fails_leaves_the_model_serving_eagerly(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compiling, "PROCESS", "raise SystemExit('out of registers')")
+    monkeypatch.setattr(compiler, "PROCESS", "raise SystemExit('out of registers')")
 
     backend = opened(model, tmp_path / "compiled")
     while (said := backend.between_requests()) == "eager, compiling":
         time.sleep(0.05)
 
     assert "the compiler ended with status 1" in said
-    assert "out of registers" in compiling.log_of(tmp_path / "compiled").read_text()
+    assert "out of registers" in compiler.log_of(tmp_path / "compiled").read_text()
     assert engine_of(make(backend)) == "oxherd"
     assert backend.between_requests() == said
 
@@ -240,7 +240,9 @@ def test_a_compiler_that_fails_leaves_the_model_serving_eagerly(
 def test_where_there_is_no_room_to_compile_the_requests_keep_their_memory(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("generation.warm_start.free_bytes", lambda device: 5 * 10**9)
+    monkeypatch.setattr(
+        "generation.diffusion.compile.warm_start.free_bytes", lambda device: 5 * 10**9
+    )
 
     backend = opened(model, tmp_path / "compiled")
 
@@ -290,11 +292,11 @@ def test_the_compiler_ends_with_the_worker_that_started_it(tmp_path: Path) -> No
     script = (
         "import sys, pathlib\n"
         "from generation import compiling\n"
-        "compiling.PROCESS = ('import sys, time; from generation.compiling import "
+        "compiler.PROCESS = ('import sys, time; from generation.diffusion.compile.compiler import "
         "die_with_the_parent; die_with_the_parent(); print(1, flush=True); time.sleep(600)')\n"
         "folder = pathlib.Path(sys.argv[1])\n"
-        "compiler = compiling.start([], folder)\n"
-        "while not compiling.log_of(folder).read_text():\n"
+        "compiler = compiler.start([], folder)\n"
+        "while not compiler.log_of(folder).read_text():\n"
         "    pass\n"
         "print(compiler.pid)\n"
     )

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from generation.cuda_graph import GraphedCall
-from tests.generation_tiny_model import save_tiny_model
-from tests.warm_start_requests import (
+from generation.diffusion.compile.cuda_graph import GraphedCall
+from tests.support.generation.tiny_model import save_tiny_model
+from tests.support.generation.warm_start import (
     COMPILES_WITHIN_S,
     engine_of,
     largest_difference,

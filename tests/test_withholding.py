@@ -13,20 +13,17 @@ from typing import Any
 import discord
 import pytest
 
-from bot import place, replies
 from bot.app import backend_spec
-from bot.replay import replay
-from generation.backend import BackendSpec
+from bot.chat import messages, texts
+from bot.cli.replay import replay
 from generation.errors import NotChecked
-from generation.executor import Executor
-from generation.open_nsfw import OpenNsfw
 from generation.placeholder import PlaceholderBackend
-from generation.safety import PACKAGED, SafetySpec
+from generation.queue.executor import Executor
+from generation.safety.open_nsfw import OpenNsfw
+from generation.safety.screen import PACKAGED, SafetySpec
+from generation.worker.backend import BackendSpec
 from storage.vote import Rating, VoteKind
-from tests.generation_requests import Onlooker, a_request
-from tests.generation_tiny_model import SIDE_PX, save_tiny_model
-from tests.scripted_backend import scripted
-from tests.world import (
+from tests.support.discord.world import (
     World,
     buttons,
     image_ids,
@@ -37,6 +34,9 @@ from tests.world import (
     vote_ids,
     world,
 )
+from tests.support.generation.requests import Onlooker, a_request
+from tests.support.generation.scripted_backend import scripted
+from tests.support.generation.tiny_model import SIDE_PX, save_tiny_model
 
 PROMPT, SEED = "a fox in the snow", 7
 LOOKS_AT_NONE = 1.0
@@ -148,7 +148,7 @@ async def test_nobody_votes_on_what_is_withheld(tmp_path: Path, threshold: float
         outcome = await w.parts.store.vote(withheld, w.bob.id, Rating.GOOD)
 
         assert outcome.kind is VoteKind.WITHHELD_IMAGE
-        assert "withheld" in replies.outcome_sentence(outcome)
+        assert "withheld" in texts.outcome_sentence(outcome)
         await w.committed()
         assert w.rows() == []
 
@@ -161,7 +161,7 @@ async def test_when_all_are_withheld_the_message_says_so(tmp_path: Path) -> None
 
         message = w.last_message()
         assert message.id == seen(asked).id
-        assert replies.ALL_WITHHELD in text_of(message)
+        assert texts.ALL_WITHHELD in text_of(message)
         assert message.attachments == []
         assert vote_ids(message) == {}
         assert set_button(message, "again")
@@ -173,7 +173,7 @@ async def test_when_all_are_withheld_the_message_says_so(tmp_path: Path) -> None
 async def test_where_nobody_can_be_told_alone_the_message_says_how_many(
     tmp_path: Path, threshold: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(place, "TOKEN_LIFE", timedelta(seconds=-1))
+    monkeypatch.setattr(messages, "TOKEN_LIFE", timedelta(seconds=-1))
     async with world(tmp_path, **guarded(threshold)) as w:
         asked = await w.ask(w.alice, PROMPT, seed=SEED)
         await w.posted()
@@ -202,7 +202,7 @@ async def test_a_restart_after_all_were_withheld_says_so(
     async with world(tmp_path, **guarded(WITHHOLDS_ALL)) as w:
         await _stopped_while_posting(w, monkeypatch, "show")
 
-        await w.until(lambda: replies.ALL_WITHHELD in text_of(w.last_message()))
+        await w.until(lambda: texts.ALL_WITHHELD in text_of(w.last_message()))
         await w.committed()
         assert [row["withheld"] for row in w.generations()] == ["classifier"] * 4
 
@@ -215,7 +215,7 @@ async def _stopped_while_posting(w: World, patch: pytest.MonkeyPatch, method: st
         await asyncio.Event().wait()
 
     with patch.context() as patched:
-        patched.setattr(place.InteractionPlace, method, never)
+        patched.setattr(messages.InteractionPlace, method, never)
         await w.ask(w.alice, PROMPT, seed=SEED)
         await posting.wait()
         await w.restart()
@@ -240,7 +240,7 @@ async def test_pictures_that_could_not_be_checked_are_shown_to_nobody(tmp_path: 
 
         assert executor.status().workers[0].restarts == 0
 
-    said = replies.refusal(caught.value, reference="1")
+    said = texts.refusal(caught.value, reference="1")
     assert "they could not be checked, so nobody is shown them" in said
 
 
@@ -253,7 +253,7 @@ async def test_what_the_models_own_checker_blackens_is_withheld_in_the_same_way(
         await w.posted()
         await w.committed()
 
-        assert replies.ALL_WITHHELD in text_of(w.last_message())
+        assert texts.ALL_WITHHELD in text_of(w.last_message())
         [note] = asked.followups
         assert "the model's own safety checker took them for unsafe" in note.content
         assert {row["withheld"] for row in w.generations()} == {"checker"}

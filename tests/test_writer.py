@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from storage.dataset.layout import ShardSizes
+from storage.dataset.memory import MemoryRepository
 from storage.errors import RepositoryRejected
 from storage.folder import DataFolder
-from storage.layout import ShardSizes
-from storage.memory import MemoryRepository
 from storage.vote import Rating
-from tests.storage_data import dataset
-from tests.storage_desk import Desk, Station
+from tests.support.storage.data import dataset
+from tests.support.storage.desk import Desk, Station
 
 ALICE, BOB = 1, 2
 

@@ -11,14 +11,14 @@ from pathlib import Path
 import psutil
 import pytest
 
+from storage.dataset.memory import MemoryRepository
+from storage.dataset.writer_process import RepositorySettings, WriterProcess
 from storage.errors import RepositoryForeign, RepositoryUnavailable
 from storage.folder import DataFolder
-from storage.journal import Journal
-from storage.memory import MemoryRepository
+from storage.journal.queries import Journal
 from storage.vote import Rating
-from storage.writer_process import RepositorySettings, WriterProcess
-from tests.storage_data import dataset, files_below
-from tests.storage_desk import Desk
+from tests.support.storage.data import dataset, files_below
+from tests.support.storage.desk import Desk
 
 PATIENCE_S = 30.0
 
@@ -169,7 +169,7 @@ def test_the_writer_never_outlives_a_parent_that_was_killed(desk: Desk) -> None:
 import sys
 from pathlib import Path
 from storage.folder import DataFolder
-from storage.writer_process import RepositorySettings, WriterProcess
+from storage.dataset.writer_process import RepositorySettings, WriterProcess
 if __name__ == "__main__":
     folder = DataFolder(Path(sys.argv[1]))
     writer = WriterProcess.start(folder, RepositorySettings(), timeout_s=30)

@@ -24,10 +24,10 @@ import torch
 from diffusers import AutoencoderKL
 from PIL import Image
 
-from generation.backend import BackendSpec
-from generation.diffusers_backend import DiffusersBackend
+from generation.diffusion.backend import DiffusersBackend
 from generation.emoji import GUIDANCE, MODEL, STEPS
 from generation.request import ImageRequest
+from generation.worker.backend import BackendSpec
 from training import emoji as source
 from training.codes import fit
 from training.nearest import Gallery, least_apart, share_found, small

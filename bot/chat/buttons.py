@@ -1,0 +1,126 @@
+"""The buttons. Each is made anew from its custom id by whichever process is running."""
+
+import re
+from typing import TYPE_CHECKING, Any, Self
+
+import discord
+from discord import ui
+
+from bot.chat import texts
+from bot.chat.custom_ids import SetId, UndoId, VoteId
+from bot.chat.responses import answered, in_time, replace_private, say_privately
+from storage.vote import Rating
+
+if TYPE_CHECKING:
+    from bot.chat.client import OxherdClient
+
+# What a request's own buttons show: label, emoji, style.
+SET_BUTTONS = {
+    "again": ("Again", "🎲", discord.ButtonStyle.secondary),
+    "details": ("Details", "🔎", discord.ButtonStyle.secondary),
+    "cancel": ("Cancel", None, discord.ButtonStyle.danger),
+}
+
+
+class VoteButton(ui.DynamicItem[ui.Button[Any]], template=VoteId.PATTERN):
+    """👍 or 👎 for one image. Anybody in the channel may press it, as often as they like."""
+
+    def __init__(self, image_id: str, rating: Rating, *, slot: int | None = None) -> None:
+        self.image_id = image_id
+        self.rating = rating
+        super().__init__(
+            ui.Button(
+                label=None if slot is None else str(slot),
+                emoji=texts.emoji(rating),
+                custom_id=str(VoteId(image_id, rating)),
+            )
+        )
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: discord.Interaction[Any], item: ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        """The button that was pressed."""
+        vote = VoteId.parse(match.string)
+
+        return cls(vote.image_id, vote.rating)
+
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+        """Record the vote, and only then say so."""
+        client: OxherdClient = interaction.client
+        async with answered(interaction):
+            outcome = await in_time(
+                interaction, client.store.vote(self.image_id, interaction.user.id, self.rating)
+            )
+            await say_privately(
+                interaction,
+                texts.outcome_sentence(outcome),
+                view=None if outcome.rating is None else undo_view(self.image_id),
+            )
+
+
+class UndoButton(ui.DynamicItem[ui.Button[Any]], template=UndoId.PATTERN):
+    """Removes the presser's vote on one image; it stands under their private answer."""
+
+    def __init__(self, image_id: str) -> None:
+        self.image_id = image_id
+        super().__init__(ui.Button(label="Undo", emoji="↩️", custom_id=str(UndoId(image_id))))
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: discord.Interaction[Any], item: ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        """The button that was pressed."""
+        return cls(UndoId.parse(match.string).image_id)
+
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+        """Remove the vote, and only then say so."""
+        client: OxherdClient = interaction.client
+        async with answered(interaction):
+            outcome = await in_time(
+                interaction,
+                client.store.vote(self.image_id, interaction.user.id, None),
+                new_message=False,
+            )
+            await replace_private(interaction, texts.outcome_sentence(outcome))
+
+
+class SetButton(ui.DynamicItem[ui.Button[Any]], template=SetId.PATTERN):
+    """Again, Details or Cancel, for a whole request."""
+
+    def __init__(self, action: str, set_id: str) -> None:
+        self.action = action
+        self.set_id = set_id
+        label, emoji, style = SET_BUTTONS[action]
+        super().__init__(
+            ui.Button(label=label, emoji=emoji, style=style, custom_id=str(SetId(action, set_id)))
+        )
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: discord.Interaction[Any], item: ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        """The button that was pressed."""
+        pressed = SetId.parse(match.string)
+
+        return cls(pressed.action, pressed.set_id)
+
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+        """Do what the label says."""
+        client: OxherdClient = interaction.client
+        async with answered(interaction):
+            match self.action:
+                case "again":
+                    await client.studio.again(interaction, self.set_id)
+                case "cancel":
+                    await client.studio.cancel(interaction, self.set_id)
+                case _:
+                    await client.studio.details(interaction, self.set_id)
+
+
+def undo_view(image_id: str) -> ui.View:
+    """The Undo button under the private answer to a vote."""
+    view = ui.View(timeout=None)
+    view.add_item(UndoButton(image_id))
+
+    return view

@@ -1,0 +1,120 @@
+"""The Discord client: its command, its buttons, and the answer when all else fails."""
+
+import gc
+import logging
+from typing import Any
+
+import discord
+from discord import app_commands
+
+from bot.chat import custom_ids, texts
+from bot.chat.buttons import SetButton, UndoButton, VoteButton
+from bot.chat.imagine import imagine_command
+from bot.chat.recovery import resume
+from bot.chat.requests import Studio
+from bot.chat.responses import InHand, say_privately
+from bot.settings import Settings
+from storage.store import VoteStore
+
+log = logging.getLogger(__name__)
+
+
+class OxherdClient(discord.AutoShardedClient):
+    """Real discord.py, with nothing privileged and no memory of messages.
+
+    It does not register its commands: `oxherd sync-commands` does.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        store: VoteStore,
+        studio: Studio,
+        shard_count: int | None = None,
+    ) -> None:
+        super().__init__(
+            intents=discord.Intents(guilds=True),
+            allowed_mentions=discord.AllowedMentions.none(),
+            max_messages=None,
+            chunk_guilds_at_startup=False,
+            member_cache_flags=discord.MemberCacheFlags.none(),
+            shard_count=shard_count,
+        )
+        self.store = store
+        self.studio = studio
+        self.in_hand = InHand()
+        self.tree = app_commands.CommandTree(self)
+        self.tree.add_command(imagine_command(settings))
+        self.tree.error(self._command_failed)
+        self._resumed = False
+
+    def is_connected(self) -> bool:
+        """Whether every shard's gateway connection is open."""
+        shards = self.shards.values()
+
+        return bool(shards) and not any(shard.is_closed() for shard in shards)
+
+    async def hang_up(self) -> None:
+        """Take no more events; what is being answered can still be."""
+        for shard in self.shards.values():
+            await shard.disconnect()
+
+    async def setup_hook(self) -> None:
+        """Register the buttons of every message ever posted."""
+        self.add_dynamic_items(VoteButton, UndoButton, SetButton)
+
+    async def on_ready(self) -> None:
+        """Take up what the last stop interrupted; once, however often we reconnect."""
+        log.info("connected as %s in %d servers", self.user, len(self.guilds))
+        if not self._resumed:
+            self._resumed = True
+            # Full garbage collections make up the loop's longest stalls (docs/measurements.md).
+            # What start-up made stays for ever and need not be looked through again; and the views
+            # that discord.py makes of each press, which are cycles, go in small portions.
+            gc.collect()
+            gc.freeze()
+            gc.set_threshold(700, 5, 3)
+            await resume(self, self.store)
+
+    async def on_interaction(self, interaction: discord.Interaction[Any]) -> None:
+        """Answer a press that no button class will: an unknown id, or one not on its message."""
+        if interaction.type is not discord.InteractionType.component:
+            return
+
+        custom_id = interaction.custom_id or ""
+        if not custom_id.startswith(custom_ids.PREFIX):
+            return
+
+        if not custom_ids.is_known(custom_id):
+            log.warning("interaction %d: unknown button %.100r", interaction.id, custom_id)
+            await say_privately(interaction, texts.NOT_OURS)
+        elif not _is_on(interaction.message, custom_id):
+            await say_privately(interaction, texts.BUTTON_GONE)
+
+    async def on_error(self, event_method: str, /, *args: Any, **kwargs: Any) -> None:
+        """Keep running, and keep the cause."""
+        log.exception("while handling %s", event_method)
+
+    async def _command_failed(
+        self, interaction: discord.Interaction[Any], error: app_commands.AppCommandError
+    ) -> None:
+        if isinstance(error, app_commands.TransformerError):
+            await say_privately(interaction, texts.bad_option(str(error.value)))
+            return
+
+        log.error("command of interaction %d failed", interaction.id, exc_info=error)
+        await say_privately(interaction, texts.unexpected(str(interaction.id)))
+
+
+def _is_on(message: discord.Message | None, custom_id: str) -> bool:
+    """Whether the pressed button is still on the message; discord.py ignores the press if not."""
+    waiting: list[Any] = [] if message is None else list(message.components)
+    while waiting:
+        component = waiting.pop()
+        if getattr(component, "custom_id", None) == custom_id:
+            return True
+
+        waiting += getattr(component, "children", ())
+
+    return False

@@ -1,0 +1,89 @@
+"""The slash command /imagine."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import discord
+from discord import app_commands
+
+from bot.chat.asking import Ask
+from bot.chat.responses import answered
+from bot.settings import Settings
+from generation.request import MAX_SEED
+
+if TYPE_CHECKING:
+    from bot.chat.client import OxherdClient
+
+
+def imagine_command(settings: Settings) -> app_commands.Command[Any, ..., None]:
+    """/imagine with the moderators' limits, which Discord then checks while a member types.
+
+    They are checked again when the request arrives: the registered command may be an older one.
+    It has an option for the model only where there are several.
+    """
+    default, *more = (offered.name for offered in settings.offered_models)
+    prompt_text = app_commands.Range[str, 1, settings.max_prompt_chars]
+    seed_number = app_commands.Range[int, 0, MAX_SEED]
+    step_count = app_commands.Range[int, 1, settings.max_steps]
+    scale = app_commands.Range[float, 0.0, settings.max_guidance]
+
+    described = app_commands.describe(
+        prompt="What the images should show",
+        negative_prompt="What they should not show",
+        seed="A number; the same seed makes the same images again",
+        steps=f"Denoising steps (default {settings.default_steps})",
+        guidance=f"How closely to follow the prompt (default {settings.default_guidance:g})",
+        size=f"Width x height in pixels (default {settings.sizes[0]})",
+        **({"model": f"What makes the images (default {default})"[:100]} if more else {}),
+    )
+    chosen = app_commands.choices(
+        size=_choices(settings.sizes), **({"model": _choices([default, *more])} if more else {})
+    )
+
+    async def imagine(
+        interaction: discord.Interaction[Any],
+        prompt: prompt_text,
+        negative_prompt: prompt_text = "",
+        seed: seed_number | None = None,
+        steps: step_count | None = None,
+        guidance: scale | None = None,
+        size: str | None = None,
+        model: str | None = None,
+    ) -> None:
+        width, height = (size or settings.sizes[0]).split("x")
+        client: OxherdClient = interaction.client
+        async with answered(interaction):
+            await client.studio.imagine(
+                interaction,
+                Ask(
+                    prompt=prompt,
+                    negative_prompt=negative_prompt,
+                    seed=seed,
+                    steps=settings.default_steps if steps is None else steps,
+                    guidance_scale=settings.default_guidance if guidance is None else guidance,
+                    width_px=int(width),
+                    height_px=int(height),
+                    model="" if model is None or model == default else model,
+                ),
+            )
+
+    if not more:
+        _take_out(imagine, "model")
+
+    made: app_commands.Command[Any, ..., None] = app_commands.command(
+        name="imagine", description="Make four images from a prompt, then vote"
+    )(described(chosen(imagine)))
+
+    return app_commands.guild_only()(made)
+
+
+def _choices(names: Sequence[str]) -> list[app_commands.Choice[str]]:
+    return [app_commands.Choice(name=name, value=name) for name in names]
+
+
+def _take_out(callback: Callable[..., Any], name: str) -> None:
+    """Hide a parameter with a default from discord.py, which reads options off the signature."""
+    whole = inspect.signature(callback)
+    rest = [parameter for parameter in whole.parameters.values() if parameter.name != name]
+    callback.__signature__ = whole.replace(parameters=rest)  # type: ignore[attr-defined]

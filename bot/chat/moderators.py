@@ -1,0 +1,84 @@
+"""Tells the moderators in their channel when votes do not reach the remote, and when they do again.
+
+One message each: the journal remembers what they were told, also through a restart.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+import aiohttp
+import discord
+
+from bot.chat import texts
+from bot.chat.responses import NO_MENTIONS
+from bot.settings import Settings
+from storage.errors import StorageError
+from storage.status import RemoteStatus
+from storage.store import VoteStore
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 15.0
+
+
+@asynccontextmanager
+async def watching(
+    settings: Settings, store: VoteStore, client: discord.Client
+) -> AsyncIterator[None]:
+    """Look now and then while the context lasts, if a remote and a channel are set."""
+    if settings.remote is None or settings.moderators_channel is None:
+        yield
+        return
+
+    task = asyncio.create_task(_watch(settings, store, client), name="alarm")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _watch(settings: Settings, store: VoteStore, client: discord.Client) -> None:
+    while True:
+        try:
+            await client.wait_until_ready()
+            await look(settings, store, client)
+        except (discord.HTTPException, aiohttp.ClientError, OSError) as exc:
+            log.warning("the moderators' channel could not be told: %s", exc)
+        except StorageError as exc:
+            log.warning("%s", exc)
+        except Exception:
+            log.exception("unexpected, looked at again in %g s", LOOK_EVERY_S)
+
+        await asyncio.sleep(LOOK_EVERY_S)
+
+
+async def look(settings: Settings, store: VoteStore, client: discord.Client) -> None:
+    """Tell what the moderators do not know yet. Raises discord.HTTPException, having noted
+    nothing that was not told."""
+    remote = (await store.status()).remote
+    if remote is None or settings.moderators_channel is None:
+        return
+
+    channel = client.get_partial_messageable(settings.moderators_channel)
+    mark = remote.mark
+    if mark.told_branch != mark.branch:
+        await channel.send(texts.remote_moved(remote), allowed_mentions=NO_MENTIONS)
+        await store.note_told(mark.branch)
+
+    age_s = _age_s(remote)
+    if mark.alarmed_at is None and age_s >= settings.remote_alarm_s:
+        await channel.send(texts.remote_behind(remote, age_s=age_s), allowed_mentions=NO_MENTIONS)
+        await store.note_alarm(datetime.now(UTC))
+    elif mark.alarmed_at is not None and mark.waiting_since is None:
+        await channel.send(texts.remote_caught_up(remote), allowed_mentions=NO_MENTIONS)
+        await store.note_alarm(None)
+
+
+def _age_s(remote: RemoteStatus) -> float:
+    since = remote.mark.waiting_since
+
+    return 0.0 if since is None else (datetime.now(UTC) - since).total_seconds()

@@ -1,0 +1,78 @@
+"""After a restart: finish or explain the requests that the last process left."""
+
+import logging
+
+import discord
+
+from bot.chat import texts, views
+from bot.chat.messages import ChannelPlace, MessageDeleted
+from bot.chat.responses import NOT_TAKEN
+from storage.store import VoteStore
+from storage.vote import NewImage, SetState, StoredSet
+
+log = logging.getLogger(__name__)
+
+
+async def resume(client: discord.Client, store: VoteStore) -> None:
+    """Show images that were made but perhaps not posted; say what will not be made any more."""
+    for stored in await store.interrupted_sets():
+        if stored.message_id is not None:
+            try:
+                await _finish_or_explain(client, store, stored, stored.message_id)
+            except (*NOT_TAKEN, MessageDeleted) as exc:
+                log.warning("set %s: could not be told: %r", stored.request.set_id, exc)
+
+        if (await store.find_set(stored.request.set_id) or stored).state is not SetState.POSTED:
+            await store.set_state(stored.request.set_id, SetState.INTERRUPTED)
+
+
+async def _finish_or_explain(
+    client: discord.Client, store: VoteStore, stored: StoredSet, message_id: int
+) -> None:
+    asked = stored.request
+    place = ChannelPlace(
+        client, channel_id=stored.channel_id, guild_id=asked.guild_id, message_id=message_id
+    )
+    withheld = sum(image.withheld is not None for image in stored.images)
+    if withheld and withheld == len(stored.images):
+        await place.show(views.ended(set_id=asked.set_id, asked=asked, sentence=texts.ALL_WITHHELD))
+        await store.mark_posted(asked.set_id, message_id)
+        return
+
+    images = await _images(store, stored)
+    if not images:
+        await place.show(views.ended(set_id=asked.set_id, asked=asked, sentence=texts.INTERRUPTED))
+        return
+
+    # Showing them twice is showing them once: the message is the same, and so are the ids.
+    unread = texts.cut_short(asked, stored.provenance or {})
+    note = "\n".join(filter(None, [*unread, texts.withheld_in_message(withheld)]))
+    await place.show(
+        views.result(set_id=asked.set_id, asked=asked, images=images, note=note),
+        views.files(images, prompt=asked.prompt),
+    )
+    await store.mark_posted(asked.set_id, message_id)
+
+
+async def _images(store: VoteStore, stored: StoredSet) -> list[NewImage]:
+    """The images to show, with their bytes; empty if none were made or one is gone."""
+    images = []
+    for image in stored.images:
+        if image.withheld is not None:
+            continue
+
+        png = await store.spooled(image.image_id)
+        if png is None:
+            return []
+
+        images.append(
+            NewImage(
+                image_id=image.image_id,
+                slot=image.slot,
+                seed=image.seed,
+                sha256=image.sha256,
+                png=png,
+            )
+        )
+
+    return images

@@ -1,0 +1,289 @@
+"""A request's life on the Discord side: acknowledged, followed, posted or explained."""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from typing import Any
+
+import discord
+import shortuuid
+from discord import ui
+
+from bot.chat import texts, views
+from bot.chat.asking import Ask, again, new_images, new_set, provenance
+from bot.chat.messages import InteractionPlace, MessageDeleted
+from bot.chat.responses import NOT_TAKEN, answered, in_time, say_privately, tolerated
+from bot.prompts.blocked_words import BlockedWords
+from generation.errors import Cancelled, GenerationError
+from generation.queue.executor import Executor
+from generation.queue.job import Job, JobProgress
+from generation.request import MAX_SEED, ImageRequest, Preview, Result
+from storage.errors import StorageError
+from storage.store import VoteStore
+from storage.vote import NewImage, SetState
+
+log = logging.getLogger(__name__)
+
+# Discord limits how often one message may be edited.
+PROGRESS_EVERY_S = 2.0
+
+# Under a preview that stays, the words change only every so many looks: each change uploads the
+# preview again, and whoever looks at it loads it again.
+LOOKS_AT_ONE_PREVIEW = 3
+
+# What Discord takes as the text of a message.
+MESSAGE_CHARS = 2000
+
+
+class Studio:
+    """Follows every request from the click to the posted images.
+
+    Requests are followed by tasks that `run` owns; when `run` is cancelled, they are too. What is
+    not promised: a request that was running when the process was killed is not made; its message
+    says so after the restart, and can be asked for again with one click.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: VoteStore,
+        executor: Executor,
+        blocked: BlockedWords,
+        new_id: Callable[[], str] = shortuuid.uuid,
+        new_seed: Callable[[], int] = lambda: secrets.randbelow(MAX_SEED + 1),
+    ) -> None:
+        self._store = store
+        self._executor = executor
+        self._blocked = blocked
+        self._new_id = new_id
+        self._new_seed = new_seed
+        self._jobs: dict[str, Job] = {}
+        self._starting: asyncio.Queue[Coroutine[Any, Any, None]] = asyncio.Queue()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def run(self) -> None:
+        """Own the followers, until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as followers:
+                while True:
+                    followers.create_task(await self._starting.get())
+        finally:
+            while not self._starting.empty():
+                self._starting.get_nowait().close()
+
+    async def finish(self) -> None:
+        """Wait until no request is being followed."""
+        await self._idle.wait()
+
+    async def imagine(self, interaction: discord.Interaction[Any], ask: Ask) -> None:
+        """Queue what was asked, say so, and follow it. Raises GenerationError, said nothing."""
+        await self._begin(interaction, ask.request(new_seed=self._new_seed()))
+
+    async def again(self, interaction: discord.Interaction[Any], set_id: str) -> None:
+        """The same request with new seeds, for whoever pressed the button."""
+        stored = await self._store.find_set(set_id)
+        if stored is None:
+            await say_privately(interaction, texts.UNKNOWN_SET)
+            return
+
+        await self._begin(interaction, again(stored, new_seed=self._new_seed()))
+
+    async def details(self, interaction: discord.Interaction[Any], set_id: str) -> None:
+        """Tell the presser what the images were made from."""
+        stored = await in_time(interaction, self._store.find_set(set_id))
+        await say_privately(
+            interaction, texts.UNKNOWN_SET if stored is None else texts.details(stored)
+        )
+
+    async def cancel(self, interaction: discord.Interaction[Any], set_id: str) -> None:
+        """Stop a request that waits or runs, if the presser asked for it."""
+        job = self._jobs.get(set_id)
+        if job is None:
+            await self._explain_missing_job(interaction, set_id)
+        elif job.owner != interaction.user.id:
+            await say_privately(interaction, texts.NOT_YOURS)
+        else:
+            job.cancel()
+            with tolerated(interaction, doing="acknowledging a cancel"):
+                await interaction.response.defer()
+
+    async def _explain_missing_job(
+        self, interaction: discord.Interaction[Any], set_id: str
+    ) -> None:
+        if await self._store.find_set(set_id) is not None:
+            await say_privately(interaction, texts.NOT_RUNNING)
+            return
+
+        # The process was killed after it had shown the request and before it had journalled it.
+        with tolerated(interaction, doing="explaining a lost request"):
+            await interaction.response.edit_message(view=views.forgotten())
+
+    async def _begin(self, interaction: discord.Interaction[Any], request: ImageRequest) -> None:
+        if not interaction.app_permissions.attach_files:
+            await say_privately(interaction, texts.NO_ATTACHMENTS)
+            return
+
+        word = self._blocked.first_in(request.prompt)
+        if word is not None:
+            log.info("interaction %d: its prompt has a blocked word", interaction.id)
+            await _give_back(interaction, word, request)
+            return
+
+        set_id = self._new_id()
+        job = self._executor.submit(request, owner=interaction.user.id)
+        self._jobs[set_id] = job
+        self._idle.clear()
+        try:
+            shown = await interaction.response.send_message(
+                view=_progress(set_id, job, job.progress),
+                allowed_mentions=discord.AllowedMentions.none(),
+            )
+            message_id = shown.message_id or (await interaction.original_response()).id
+        except BaseException:
+            job.cancel()
+            self._forget(set_id)
+            raise
+
+        self._starting.put_nowait(
+            self._follow(interaction, set_id, job, InteractionPlace(interaction, message_id))
+        )
+
+    async def _follow(
+        self,
+        interaction: discord.Interaction[Any],
+        set_id: str,
+        job: Job,
+        place: InteractionPlace,
+    ) -> None:
+        async with answered(interaction):
+            try:
+                await self._make_and_post(interaction, set_id, job, place)
+            finally:
+                job.cancel()
+                self._forget(set_id)
+
+    async def _make_and_post(
+        self,
+        interaction: discord.Interaction[Any],
+        set_id: str,
+        job: Job,
+        place: InteractionPlace,
+    ) -> None:
+        request = job.request  # its prompts are cleaned
+
+        async def explain(sentence: str) -> None:
+            with suppress(MessageDeleted), tolerated(interaction, doing="explaining"):
+                await place.show(views.ended(set_id=set_id, asked=request, sentence=sentence))
+
+        try:
+            await self._store.add_request(new_set(interaction, set_id, request))
+            await self._store.note_message(
+                set_id, channel_id=interaction.channel_id or 0, message_id=place.message_id
+            )
+            result = await self._shown_result(set_id, job, place)
+            images = new_images(result, new_id=self._new_id)
+            await self._store.add_images(set_id, images, provenance=provenance(result))
+            unread = texts.cut_short(request, result.provenance.versions)
+            message_id = await self._post(interaction, set_id, request, images, place, unread)
+            await self._store.mark_posted(set_id, message_id)
+            if message_id != place.message_id:
+                with suppress(MessageDeleted), tolerated(interaction, doing="pointing to it"):
+                    await place.show(views.elsewhere(asked=request))
+        except MessageDeleted:
+            log.info("set %s: its message was deleted", set_id)
+            await self._store.set_state(set_id, SetState.CANCELLED)
+        except (GenerationError, StorageError) as exc:
+            log.info("set %s: %s", set_id, exc)
+            await explain(texts.refusal(exc, reference=str(interaction.id)))
+            cancelled = isinstance(exc, Cancelled)
+            await self._store.set_state(
+                set_id, SetState.CANCELLED if cancelled else SetState.FAILED
+            )
+        except NOT_TAKEN as exc:
+            log.error("set %s: Discord did not take the images: %s", set_id, exc)
+            await explain(texts.CANNOT_POST)
+            await self._store.set_state(set_id, SetState.FAILED)
+
+    async def _post(
+        self,
+        interaction: discord.Interaction[Any],
+        set_id: str,
+        request: ImageRequest,
+        images: Sequence[NewImage],
+        place: InteractionPlace,
+        unread: Sequence[str],
+    ) -> int:
+        """Show what is not withheld, and tell the requester alone what is; the message's id."""
+        shown = [image for image in images if image.withheld is None]
+        withheld = [image for image in images if image.withheld is not None]
+        privately = not place.token_is_over
+        if shown:
+            notes = [*unread, "" if privately else texts.withheld_in_message(len(withheld))]
+            note = "\n".join(filter(None, notes))
+            message_id = await place.post(
+                views.result(set_id=set_id, asked=request, images=shown, note=note),
+                views.files(shown, prompt=request.prompt),
+            )
+        else:
+            message_id = place.message_id
+            await place.show(views.ended(set_id=set_id, asked=request, sentence=texts.ALL_WITHHELD))
+
+        if withheld and privately:
+            await say_privately(interaction, texts.withheld(withheld, of=len(images)))
+
+        return message_id
+
+    async def _shown_result(self, set_id: str, job: Job, place: InteractionPlace) -> Result:
+        """The job's result; its progress is shown meanwhile."""
+        result = asyncio.ensure_future(job.result())
+        shown: tuple[str, Preview | None] = "", None
+        looks = 0
+        try:
+            while not result.done():
+                await asyncio.wait({result}, timeout=PROGRESS_EVERY_S)
+                looks += 1
+                progress = job.progress
+                news = texts.progress_sentence(progress), progress.preview
+                enough = news[1] is None or news[1] != shown[1] or looks >= LOOKS_AT_ONE_PREVIEW
+                if result.done() or news == shown or not enough:
+                    continue
+
+                shown, looks = news, 0
+                try:
+                    await place.show(
+                        _progress(set_id, job, progress), views.preview_files(progress.preview)
+                    )
+                except NOT_TAKEN as exc:
+                    log.warning("set %s: progress was not shown: %s", set_id, exc)
+
+            return await result
+        finally:
+            result.cancel()
+
+    def _forget(self, set_id: str) -> None:
+        self._jobs.pop(set_id, None)
+        if not self._jobs:
+            self._idle.set()
+
+
+async def _give_back(
+    interaction: discord.Interaction[Any], word: str, request: ImageRequest
+) -> None:
+    """Say which word is not allowed, with all that was typed, so that nobody types it again."""
+    text = texts.blocked(word, request)
+    if len(text) <= MESSAGE_CHARS:
+        await say_privately(interaction, text)
+    else:
+        await say_privately(interaction, texts.blocked_long(word), file=views.typed_file(request))
+
+
+def _progress(set_id: str, job: Job, progress: JobProgress) -> ui.LayoutView:
+    return views.progress(
+        set_id=set_id,
+        asked=job.request,
+        sentence=texts.progress_sentence(progress),
+        preview=progress.preview,
+    )

@@ -1,0 +1,136 @@
+"""Answering an interaction: always within three seconds, never twice, never a crash.
+
+Discord drops an interaction that is not acknowledged within 3 s (error 10062) and a token after
+15 min (50027). Both happen on a slow network and neither may take the work down with it.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import aiohttp
+import discord
+from discord import ui
+
+from bot.chat import texts
+from generation.errors import GenerationError
+from storage.errors import StorageError
+
+if TYPE_CHECKING:
+    from bot.chat.client import OxherdClient
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+# Work that takes longer is acknowledged with "thinking…" first; 3 s is Discord's limit.
+DEFER_AFTER_S = 1.5
+
+# What Discord refuses, or that it cannot be reached; discord.py lets the network's errors through.
+NOT_TAKEN = (discord.HTTPException, aiohttp.ClientError, OSError)
+
+NO_MENTIONS = discord.AllowedMentions.none()
+
+
+class InHand:
+    """How many people are being answered at the moment; a stop waits for them."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._none = asyncio.Event()
+        self._none.set()
+
+    def __enter__(self) -> None:
+        self._count += 1
+        self._none.clear()
+
+    def __exit__(self, *_: object) -> None:
+        self._count -= 1
+        if self._count == 0:
+            self._none.set()
+
+    async def finished(self) -> None:
+        """Wait until nobody waits for an answer."""
+        await self._none.wait()
+
+
+async def in_time(
+    interaction: discord.Interaction[Any], work: Awaitable[T], *, new_message: bool = True
+) -> T:
+    """The work's result; while it is slow, the interaction is acknowledged without an answer.
+
+    With *new_message* the answer to come is a private message, else an edit of the message whose
+    button was pressed. Whatever the work raises is raised; being cancelled does not cancel it.
+    """
+    task = asyncio.ensure_future(work)
+    done, _ = await asyncio.wait({task}, timeout=DEFER_AFTER_S)
+    if not done:
+        with tolerated(interaction, doing="deferring"):
+            await interaction.response.defer(ephemeral=True, thinking=new_message)
+
+    return await asyncio.shield(task)
+
+
+@asynccontextmanager
+async def answered(interaction: discord.Interaction[Any]) -> AsyncIterator[None]:
+    """Whatever goes wrong inside, the person gets a sentence and the log gets the cause."""
+    reference = str(interaction.id)
+    client: OxherdClient = interaction.client
+    with client.in_hand:
+        try:
+            yield
+        except (GenerationError, StorageError) as exc:
+            log.warning("interaction %s: %s", reference, exc)
+            await say_privately(interaction, texts.refusal(exc, reference=reference))
+        except Exception:
+            log.exception("interaction %s failed", reference)
+            await say_privately(interaction, texts.unexpected(reference))
+
+
+async def say_privately(
+    interaction: discord.Interaction[Any],
+    text: str,
+    *,
+    view: ui.View | None = None,
+    file: discord.File | None = None,
+) -> None:
+    """One message that only this person sees, whether or not there was an answer already."""
+    shown = discord.utils.MISSING if view is None else view
+    attached = discord.utils.MISSING if file is None else file
+    with tolerated(interaction, doing="answering"):
+        if interaction.response.is_done():
+            await interaction.followup.send(
+                text, view=shown, file=attached, ephemeral=True, allowed_mentions=NO_MENTIONS
+            )
+        else:
+            await interaction.response.send_message(
+                text, view=shown, file=attached, ephemeral=True, allowed_mentions=NO_MENTIONS
+            )
+
+    if view is not None:
+        # discord.py would keep it for 15 minutes, with a timer; its button needs no view.
+        view.stop()
+
+
+async def replace_private(interaction: discord.Interaction[Any], text: str) -> None:
+    """Put the text in place of the private message whose button was pressed."""
+    with tolerated(interaction, doing="editing the answer"):
+        if interaction.response.is_done():
+            await interaction.edit_original_response(
+                content=text, view=None, allowed_mentions=NO_MENTIONS
+            )
+        else:
+            await interaction.response.edit_message(
+                content=text, view=None, allowed_mentions=NO_MENTIONS
+            )
+
+
+@contextmanager
+def tolerated(interaction: discord.Interaction[Any], *, doing: str) -> Iterator[None]:
+    """Log what Discord refuses about an interaction, or that it cannot be reached, and go on."""
+    try:
+        yield
+    except (*NOT_TAKEN, discord.InteractionResponded) as exc:
+        log.warning("interaction %d: %s was refused: %s", interaction.id, doing, exc)

@@ -1,0 +1,138 @@
+"""What oxherd's messages look like. Pure: builds views, sends nothing.
+
+Every view is fresh for each message, has no time-out and holds no dispatchable item that is not a
+DynamicItem: anything else makes discord.py 2.7.1 forget the buttons of other messages
+(tests/test_view_store.py shows it).
+"""
+
+from collections.abc import Sequence
+from io import BytesIO
+from typing import Any
+
+import discord
+from discord import ui
+
+from bot.chat import texts
+from bot.chat.buttons import SetButton, VoteButton
+from generation.request import ImageRequest, Preview
+from storage.vote import NewImage, NewSet, Rating
+
+# A request as it was made, or as the journal kept it; both say the same.
+Asked = ImageRequest | NewSet
+
+_PREVIEW_NAME = "preview.jpg"
+
+
+def filename(image_id: str) -> str:
+    """The attachment's name, which is also the image's name in the dataset."""
+    return f"{image_id}.png"
+
+
+def files(images: Sequence[NewImage], *, prompt: str) -> list[discord.File]:
+    """The images as attachments, byte for byte, with the prompt as their alt text."""
+    return [
+        discord.File(
+            BytesIO(image.png), filename(image.image_id), description=_alt(image.slot, prompt)
+        )
+        for image in images
+    ]
+
+
+def typed_file(request: ImageRequest) -> discord.File:
+    """What somebody typed, character for character, where it is too long for a message."""
+    typed = "\n\n".join(text for text in (request.prompt, request.negative_prompt) if text)
+
+    return discord.File(BytesIO(typed.encode(errors="replace")), "prompt.txt")
+
+
+def result(
+    *, set_id: str, asked: Asked, images: Sequence[NewImage], note: str = ""
+) -> ui.LayoutView:
+    """The images, each with its own two buttons under it, and what else can be done."""
+    box: ui.Container[Any] = ui.Container(_heading(asked))
+    if note:
+        box.add_item(ui.TextDisplay(note))
+
+    for image in images:
+        box.add_item(
+            ui.MediaGallery(
+                discord.MediaGalleryItem(
+                    f"attachment://{filename(image.image_id)}",
+                    description=_alt(image.slot, asked.prompt),
+                )
+            )
+        )
+        box.add_item(
+            ui.ActionRow[Any](
+                *(VoteButton(image.image_id, rating, slot=image.slot) for rating in Rating)
+            )
+        )
+
+    box.add_item(ui.Separator())
+    box.add_item(ui.ActionRow[Any](SetButton("again", set_id), SetButton("details", set_id)))
+
+    return _view(box)
+
+
+def progress(
+    *, set_id: str, asked: Asked, sentence: str, preview: Preview | None = None
+) -> ui.LayoutView:
+    """A request that waits or runs, with its Cancel button, and a preview if there is one."""
+    if preview is None:
+        return _told(asked, sentence, SetButton("cancel", set_id))
+
+    shown: ui.MediaGallery[Any] = ui.MediaGallery(
+        discord.MediaGalleryItem(
+            f"attachment://{_PREVIEW_NAME}", description=texts.preview_note(preview)
+        )
+    )
+    note: ui.TextDisplay[Any] = ui.TextDisplay(f"-# {texts.preview_note(preview)}")
+
+    return _told(asked, sentence, SetButton("cancel", set_id), shown, note)
+
+
+def preview_files(preview: Preview | None) -> list[discord.File]:
+    """The attachment that `progress` refers to; none without a preview."""
+    if preview is None:
+        return []
+
+    return [
+        discord.File(BytesIO(preview.jpeg), _PREVIEW_NAME, description=texts.preview_note(preview))
+    ]
+
+
+def elsewhere(*, asked: Asked) -> ui.LayoutView:
+    """In place of a request whose images are in a newer message."""
+    return _view(ui.Container(_heading(asked), ui.TextDisplay(texts.ELSEWHERE)))
+
+
+def ended(*, set_id: str, asked: Asked, sentence: str) -> ui.LayoutView:
+    """A request that ended without images; it can be asked for again."""
+    return _told(asked, sentence, SetButton("again", set_id))
+
+
+def forgotten() -> ui.LayoutView:
+    """In place of a request that a killed process had shown and not yet kept."""
+    return _view(ui.Container(ui.TextDisplay(texts.FORGOTTEN)))
+
+
+def _told(asked: Asked, sentence: str, button: SetButton, *below: ui.Item[Any]) -> ui.LayoutView:
+    return _view(
+        ui.Container(_heading(asked), ui.TextDisplay(sentence), *below, ui.ActionRow[Any](button))
+    )
+
+
+def _heading(asked: Asked) -> ui.TextDisplay[Any]:
+    return ui.TextDisplay(f"**{texts.quoted(asked.prompt)}**\n-# {texts.parameters(asked)}")
+
+
+def _alt(slot: int, prompt: str) -> str:
+    """Alt text; Discord takes 1,024 characters."""
+    return f"Image {slot}: {prompt}"[:1024]
+
+
+def _view(box: ui.Container[Any]) -> ui.LayoutView:
+    view = ui.LayoutView(timeout=None)
+    view.add_item(box)
+
+    return view

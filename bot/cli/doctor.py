@@ -1,0 +1,123 @@
+"""Looks at everything that `run` needs, and says what to do about what is missing."""
+
+import shutil
+from collections.abc import Callable, Iterator
+
+from bot.app import backend_spec, blocked_words, more_specs, remote, repository_settings
+from bot.plurals import count
+from bot.settings import Settings, SettingsError
+from generation.worker.backend import Finding
+from generation.worker.doctor import check_backend
+from storage import offline
+from storage.errors import JournalInUse, StorageError
+
+REMOTE_ANSWERS_WITHIN_S = 20.0
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """One finding a check; none of them changes anything but the data folder, which it makes."""
+    findings = [_token(settings)]
+    folder = _folder(settings)
+    findings.append(folder)
+    if folder.ok:
+        findings += [_disk(settings), *_storage(settings)]
+
+    if settings.blocked_words is not None:
+        findings.append(_blocked_words(settings))
+
+    findings += _generation(settings)
+    findings.append(_remote(settings))
+
+    return findings
+
+
+def _token(settings: Settings) -> Finding:
+    try:
+        settings.usable_token  # noqa: B018 - asked for its error
+    except SettingsError as exc:
+        return Finding(subject="token", ok=False, detail=str(exc))
+
+    return Finding(
+        subject="token", ok=True, detail="has a token's shape; whether it is valid, Discord knows"
+    )
+
+
+def _folder(settings: Settings) -> Finding:
+    try:
+        settings.data.mkdir(parents=True, exist_ok=True)
+        probe = settings.data / ".doctor"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as exc:
+        return Finding(
+            subject="data folder",
+            ok=False,
+            detail=f"{settings.data} cannot be written: {exc.strerror}. Choose another with "
+            "OXHERD_DATA, or give this user the right to write there.",
+        )
+
+    return Finding(subject="data folder", ok=True, detail=str(settings.data.resolve()))
+
+
+def _disk(settings: Settings) -> Finding:
+    free_mb = shutil.disk_usage(settings.data).free // 10**6
+    if free_mb < settings.min_free_mb:
+        return Finding(
+            subject="disk",
+            ok=False,
+            detail=f"{free_mb:,} MB free, less than OXHERD_MIN_FREE_MB, {settings.min_free_mb:,}: "
+            "make room, or move OXHERD_DATA.",
+        )
+
+    return Finding(subject="disk", ok=True, detail=f"{free_mb:,} MB free")
+
+
+def _storage(settings: Settings) -> Iterator[Finding]:
+    """Journal and repository. A running bot holds both, which is well."""
+    data, repository = settings.data, repository_settings(settings)
+    checks: dict[str, Callable[[], str]] = {
+        "journal": lambda: offline.check_journal(data),
+        "repository": lambda: offline.check_repository(data, repository),
+    }
+    for subject, check in checks.items():
+        try:
+            yield Finding(subject=subject, ok=True, detail=check())
+        except JournalInUse:
+            yield Finding(subject=subject, ok=True, detail="in use by an oxherd that runs")
+        except StorageError as exc:
+            yield Finding(subject=subject, ok=False, detail=str(exc))
+
+
+def _remote(settings: Settings) -> Finding:
+    where = remote(settings, timeout_s=REMOTE_ANSWERS_WITHIN_S)
+    if where is None:
+        detail = f"none: commits stay in {settings.data / 'dataset'}"
+        return Finding(subject="remote", ok=True, detail=detail)
+
+    try:
+        found = offline.check_remote(where)
+    except StorageError as exc:
+        return Finding(subject="remote", ok=False, detail=str(exc))
+
+    return Finding(subject="remote", ok=True, detail=f"{where.settings.url} {found}")
+
+
+def _blocked_words(settings: Settings) -> Finding:
+    try:
+        words = blocked_words(settings)
+    except SettingsError as exc:
+        return Finding(subject="blocked words", ok=False, detail=str(exc))
+
+    return Finding(
+        subject="blocked words",
+        ok=True,
+        detail=f"{count(len(words), 'word')} in {settings.blocked_words}",
+    )
+
+
+def _generation(settings: Settings) -> Iterator[Finding]:
+    """The default on every device, and the other models on the first."""
+    spec, (first, *others) = backend_spec(settings), settings.devices
+    yield from check_backend(spec, more=more_specs(settings), device=first)
+    for device in others:
+        yield from check_backend(spec, device=device)

@@ -1,0 +1,234 @@
+"""Makes one image again from its row in the dataset alone, and compares.
+
+Works while a bot runs, and on a copy of somebody's dataset: it reads plain files and opens
+neither journal nor repository. The model runs in a worker process, as always.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from bot.chat.asking import IMAGES_PER_REQUEST, provenance
+from bot.cli.comparison import Difference, PixelDifference, differences, pixel_difference
+from bot.settings import Settings
+from generation import emoji
+from generation.errors import GenerationError, OutOfMemory
+from generation.queue.executor import Executor, ExecutorLimits
+from generation.queue.job import JobProgress
+from generation.request import MAX_SEED, ImageRequest, Limits, Result
+from generation.worker.backend import BackendSpec
+from storage.dataset.reader import RecordedImage, find_recorded, recorded_bytes
+from storage.errors import RecordError
+from storage.folder import DataFolder
+
+_DAY_S = 86_400.0
+
+
+class CannotReplay(Exception):
+    """The image could not be made again, so nothing was compared; the message says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replayed:
+    """An image that was made again.
+
+    pixels: how far it is from the recorded one; None when they are the same, or the recorded one
+    is not here.
+    """
+
+    recorded: RecordedImage
+    png: bytes
+    differences: list[Difference]
+    pixels: PixelDifference | None
+
+    @property
+    def same_bytes(self) -> bool:
+        """Whether it is what was recorded, byte for byte."""
+        return _sha256(self.png) == self.recorded.sha256
+
+
+async def replay(
+    settings: Settings,
+    image_id: str,
+    *,
+    dataset: Path | None,
+    device: str,
+    tell: Callable[[JobProgress], None],
+) -> Replayed:
+    """Make the image again on the device. `dataset`: somebody's copy; None is the bot's own.
+
+    Raises CannotReplay for an image that is not recorded, or whose model or device cannot be had.
+    """
+    folder = DataFolder(settings.data)
+    place = dataset or folder.dataset
+    try:
+        recorded = find_recorded(place, image_id)
+    except RecordError as exc:
+        raise CannotReplay(str(exc)) from exc
+
+    request, place_in_batch = request_of(recorded)
+    with _compiled_before(folder.compiled) as compiled:
+        spec = spec_of(recorded, settings, compiled=compiled)
+        made = await _made(spec, request, device=device, tell=tell)
+
+    image = made.images[place_in_batch]
+    if image.withheld is not None:
+        raise CannotReplay(
+            f"The model's own safety checker keeps image {image_id} back here, so there is nothing "
+            "to compare."
+        )
+
+    png = image.png
+    original = recorded_bytes(recorded, place, spool=folder.spool if dataset is None else None)
+
+    return Replayed(
+        recorded=recorded,
+        png=png,
+        differences=differences(recorded.made_by, provenance(made)),
+        pixels=_pixels(recorded, original, png),
+    )
+
+
+def spec_of(recorded: RecordedImage, settings: Settings, *, compiled: Path) -> BackendSpec:
+    """What to open: the recorded model and revision, in the recorded dtype, laid out as recorded.
+
+    compiled: a folder with the compiled versions that there are, for an image that one made.
+
+    A model from a folder is recorded by the folder's name and its content's hash, so a folder that
+    the settings name is taken: the one of that name, or else the default. The model that ships
+    with oxherd is always at hand. Raises CannotReplay when
+    they name none.
+    """
+    made_by = recorded.made_by
+    if made_by["backend"] == "placeholder":
+        return BackendSpec(kind="placeholder", options={"seconds_per_step": 0, "preview": "never"})
+
+    if made_by["backend"] != "diffusers":
+        raise CannotReplay(
+            f"Image {recorded.image_id} was made by {made_by['backend']!r}, unknown here."
+        )
+
+    model, revision = made_by["model"], made_by["revision"]
+    if revision.startswith("sha256:"):
+        folders = [
+            offered.model
+            for offered in settings.offered_models
+            if Path(offered.model).expanduser().is_dir()
+        ]
+        named = [place for place in (*folders, str(emoji.MODEL)) if Path(place).name == model]
+        if not named and not folders:
+            raise CannotReplay(
+                f"Image {recorded.image_id} was made with a model in a folder, {model!r} "
+                f"({revision}). Set OXHERD_MODEL to that folder, or to a copy of it."
+            )
+
+        model, revision = (named or folders)[0], ""
+
+    return BackendSpec(
+        kind="diffusers",
+        model=model,
+        revision=revision or None,
+        dtype=made_by["dtype"],
+        options={
+            "offload": "model" if settings.offload else "none",
+            "preview": "never",
+            "threads": _whole_number(made_by.get("threads", "")),
+            "compile": _compile(made_by),
+            "compiled_folder": str(compiled),
+            "compiled_size": f"{recorded.width_px}x{recorded.height_px}",
+        },
+    )
+
+
+def _compile(made_by: Mapping[str, str]) -> str:
+    if "compiled" in made_by:
+        return "on"
+
+    return "layout" if "layout" in made_by else "off"
+
+
+@contextmanager
+def _compiled_before(folder: Path) -> Iterator[Path]:
+    """A folder with the bot's compiled versions, in which a worker may try and be killed."""
+    with TemporaryDirectory(prefix="oxherd-replay-") as scratch:
+        for file in folder.glob("*.compiled"):
+            (Path(scratch) / file.name).symlink_to(file.resolve())
+
+        yield Path(scratch)
+
+
+def request_of(recorded: RecordedImage) -> tuple[ImageRequest, int]:
+    """A request that makes the image in a batch of the recorded size, and its place there.
+
+    The bytes depend on how many images are denoised together, and on nothing about the others.
+    Their seeds are taken as they were asked for: one after the other.
+    """
+    text = recorded.made_by.get("batch", str(IMAGES_PER_REQUEST))
+    if text not in map(str, range(1, IMAGES_PER_REQUEST + 1)):
+        raise CannotReplay(f"The row of image {recorded.image_id} has a batch of {text!r}.")
+
+    batch = int(text)
+    place = (recorded.slot - 1) % batch
+    seeds = tuple((recorded.seed - place + other) % (MAX_SEED + 1) for other in range(batch))
+    request = ImageRequest(
+        prompt=recorded.prompt,
+        negative_prompt=recorded.negative_prompt,
+        seeds=seeds,
+        steps=recorded.steps,
+        guidance_scale=recorded.guidance_scale,
+        width_px=recorded.width_px,
+        height_px=recorded.height_px,
+    )
+
+    return request, place
+
+
+async def _made(
+    spec: BackendSpec, request: ImageRequest, *, device: str, tell: Callable[[JobProgress], None]
+) -> Result:
+    """The images, whatever the moderators' limits are by now, and however long it takes."""
+    try:
+        async with Executor.open(
+            spec,
+            devices=(device,),
+            limits=ExecutorLimits(deadline_s=_DAY_S, silence_s=_DAY_S, grace_s=0),
+            request_limits=Limits(
+                max_prompt_chars=len(request.prompt + request.negative_prompt),
+                max_steps=request.steps,
+                max_guidance=request.guidance_scale,
+                sizes_px=((request.width_px, request.height_px),),
+            ),
+        ) as executor:
+            job = executor.submit(request, owner=0)
+            progress = job.progress
+            while not progress.state.is_final:
+                tell(progress)
+                progress = await job.wait_change(since=progress)
+
+            return await job.result()
+    except OutOfMemory as exc:
+        raise CannotReplay(
+            f"There is not enough memory on the device {device} ({exc.cause}). If a bot runs on "
+            "it, that holds the most; --device names another."
+        ) from exc
+    except GenerationError as exc:
+        raise CannotReplay(f"The image could not be made again: {exc}") from exc
+
+
+def _whole_number(text: str) -> int:
+    """0 for what is none, or is beyond all reason."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 4 else 0
+
+
+def _pixels(recorded: RecordedImage, original: bytes | None, png: bytes) -> PixelDifference | None:
+    if original is None or original == png or _sha256(original) != recorded.sha256:
+        return None
+
+    return pixel_difference(original, png)
+
+
+def _sha256(png: bytes) -> str:
+    return hashlib.sha256(png).hexdigest()

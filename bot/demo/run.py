@@ -1,0 +1,187 @@
+"""The bot in a simulated Discord, in the browser: real callbacks, journal and Oxen repository.
+
+simcord plays Discord and serves the page; the model that ships with oxherd makes the pictures, in
+a worker process as on a real server. Without torch the placeholder can draw them instead.
+"""
+
+import asyncio
+import logging
+import os
+import sys
+import webbrowser
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import discord
+
+from bot.app import following, opened, stopped_by_signals, wind_down
+from bot.chat.client import OxherdClient
+from bot.cli import control, status
+from bot.demo.page import LivePage
+from bot.settings import Settings
+from generation import emoji
+
+if TYPE_CHECKING:
+    from simcord import Env
+
+WELCOME = """\
+**Welcome to oxherd's demo.** This is a simulated Discord: nothing leaves your machine.
+1. Type `/imagine` below, fill in a prompt and send it. The model here is tiny and knows emoji: \
+try "a strawberry" or "a flag of France".
+2. When the four images are there, press 👍 or 👎 under them. Only you see the answer, \
+at the end of the channel.
+3. Be somebody else with the member menu, and vote again."""
+
+
+class CannotDemo(Exception):
+    """The demo cannot start; the message says what to do."""
+
+
+def demo_settings(data: Path, *, placeholder: bool = False) -> Settings:
+    """The shipped model at its best, or the placeholder at the same size. Reads no environment."""
+    return Settings(
+        data=data,
+        backend="placeholder" if placeholder else "diffusers",
+        model=str(emoji.MODEL),
+        devices=("cpu",),
+        placeholder_step_seconds=0.3,  # slowly enough for its progress to be seen
+        default_steps=emoji.STEPS,
+        default_guidance=emoji.GUIDANCE,
+        sizes=(f"{emoji.SIDE_PX}x{emoji.SIDE_PX}",),
+        shutdown_grace_s=0,
+        commit_name="oxherd demo",
+    )
+
+
+async def run_demo(
+    *,
+    data: Path,
+    port: int,
+    members: Sequence[str],
+    open_browser: bool,
+    placeholder: bool = False,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Serve the demo until it is stopped. Raises CannotDemo and StorageError."""
+    if not members:
+        raise CannotDemo("The demo needs at least one member, such as --members alice,bob.")
+
+    if not placeholder and not all(map(find_spec, ("torch", "diffusers", "transformers"))):
+        raise CannotDemo(
+            "The demo's model needs torch: pip install 'oxherd[demo,gpu]', "
+            "or draw without a model: --placeholder."
+        )
+
+    settings = demo_settings(data, placeholder=placeholder)
+    stop, restart = asyncio.Event(), asyncio.Event()
+    with stopped_by_signals(stop), _keys(restart):
+        async with _simulated_discord(members, port) as (env, page):
+            say(f"\n  The demo:   {page.url}")
+            say(f"  Its folder: {data}  (the dataset is in dataset/)")
+            say(f"  Its log:    OXHERD_DATA={data} oxherd log\n")
+            say("  r + Enter restarts the bot, Ctrl-C stops it.\n")
+            if open_browser:
+                webbrowser.open(page.url)
+
+            while not stop.is_set():
+                await _live(env, page, settings, stop, restart, say)
+
+
+async def _live(
+    env: "Env",
+    page: LivePage,
+    settings: Settings,
+    stop: asyncio.Event,
+    restart: asyncio.Event,
+    say: Callable[[str], None],
+) -> None:
+    """One life of the bot, from opening its journal to closing it; presses wait between two."""
+    async with opened(settings) as parts:
+        client = OxherdClient(settings, store=parts.store, studio=parts.studio, shard_count=1)
+        handlers = status.handlers(settings, parts.store, parts.executor, client)
+        async with following(parts.studio), control.served(settings.data, handlers):
+            await env.restart_bot(client)
+            await client.tree.sync()
+            async with page.in_use():
+                if restart.is_set():
+                    restart.clear()
+                    say("  The bot was restarted; its messages and buttons are still there.")
+
+                await _first_of(stop, restart)
+
+            await wind_down(parts, settings)
+
+
+@asynccontextmanager
+async def _simulated_discord(
+    members: Sequence[str], port: int
+) -> AsyncIterator[tuple["Env", LivePage]]:
+    """A server with a channel and its members, and the page that shows it."""
+    # simcord tries a client without intents first, which discord.py warns about.
+    logging.getLogger("discord.state").setLevel(logging.ERROR)
+    try:
+        import simcord
+        from simcord import SetupError
+    except ImportError as exc:
+        raise CannotDemo("The demo needs simcord: pip install 'oxherd[demo]'.") from exc
+
+    # Stands in until the first real client is attached, and holds the world meanwhile.
+    nobody = discord.AutoShardedClient(intents=discord.Intents(guilds=True), shard_count=1)
+    async with simcord.run(nobody, check_errors=False, settle_timeout=30) as env:
+        with env.time_context():
+            env.backend.bot_user.name = "oxherd"
+            guild = env.create_guild("oxherd demo")
+            channel = guild.create_text_channel("labelling")
+            people = [guild.add_member(env.create_user(name)) for name in members]
+            room = nobody.get_channel(channel.id)
+            assert isinstance(room, discord.TextChannel)
+            await room.send(WELCOME)
+            preview = env.preview(channel, viewers=people, layout="channel", port=port or None)
+            async with AsyncExitStack() as stack:
+                try:
+                    page = await stack.enter_async_context(LivePage.open(env, preview))
+                except SetupError as exc:
+                    raise CannotDemo(f"{exc}; --port 0 takes a free one.") from exc
+
+                yield env, page
+
+
+async def _first_of(*events: asyncio.Event) -> None:
+    waiting = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waiting:
+            task.cancel()
+
+
+@contextmanager
+def _keys(restart: asyncio.Event) -> Iterator[None]:
+    """A line that says r, typed into the terminal, sets the event."""
+    loop = asyncio.get_running_loop()
+    try:
+        terminal = sys.stdin.fileno()
+    except (AttributeError, ValueError, OSError):
+        yield
+        return
+
+    def read() -> None:
+        typed = os.read(terminal, 1024)
+        if not typed:
+            loop.remove_reader(terminal)
+        elif typed.strip().lower() == b"r":
+            restart.set()
+
+    try:
+        loop.add_reader(terminal, read)
+    except OSError:  # a plain file or /dev/null cannot be waited for
+        yield
+        return
+
+    try:
+        yield
+    finally:
+        loop.remove_reader(terminal)

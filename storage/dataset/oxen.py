@@ -1,0 +1,269 @@
+"""The dataset in a local Oxen repository. One of two files that import oxen.
+
+oxen keeps the GIL during every call and allows one process for each repository, so this belongs
+into a process of its own (`writer_process`). Commits survive `kill -9` of that process. They are
+as safe from a power cut as Oxen's own files are; the journal and the images are safer.
+"""
+
+import os
+import shutil
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+from typing import Any, Self
+
+import oxen
+import oxen.user
+
+from storage.dataset.card import CardFacts, follows, is_ours, render
+from storage.dataset.layout import CARD
+from storage.dataset.oxen_errors import vendor_errors
+from storage.dataset.repository import Changes, CommitInfo
+from storage.errors import RepositoryForeign, RepositoryRejected
+from storage.journal.spool import sync_file, sync_folder
+
+# Oxen stores a folder's list of entries in pieces of about this many, and a piece again when an
+# entry in it changes: some 270 bytes an entry. Its default of 10,000 makes every commit grow with
+# the dataset. Measured, one vote a commit, KB of lists at 1,000 and at 20,000 votes: 38 and 78;
+# with 16: 18 and 23.
+_ENTRIES_A_NODE = 16
+
+# Adding a folder compares all of it with the last commit; adding a file opens Oxen's databases
+# again. Measured: a folder of 256 costs as much as two files.
+_FILES_ADDED_ONE_BY_ONE = 2
+
+
+# What `rm` says of a path that is not in the last commit.
+_NOT_COMMITTED = ("must be committed", "not found in tree")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OxenSettings:
+    """Where the repository is and who its commits are by."""
+
+    path: Path
+    config_dir: Path
+    journal_id: str
+    user_name: str = "oxherd"
+    user_email: str = "oxherd@localhost"
+    card: CardFacts = field(default_factory=CardFacts)
+
+
+class OxenRepository:
+    """One open Oxen repository that oxherd made."""
+
+    def __init__(self, repo: Any, *, path: Path, head: str) -> None:
+        self._repo = repo
+        self._path = path
+        self._head = head
+
+    @classmethod
+    def open(cls, settings: OxenSettings) -> Self:
+        """Open the repository, made with its card if absent, with nothing staged.
+
+        Raises RepositoryForeign, RepositoryInUse, RepositoryFull or RepositoryUnavailable.
+        """
+        path = settings.path.absolute()
+        with vendor_errors(path, doing="opening it"):
+            settings.config_dir.mkdir(parents=True, exist_ok=True)
+            os.environ["OXEN_CONFIG_DIR"] = str(settings.config_dir)
+            oxen.user.config_user(settings.user_name, settings.user_email)
+
+            text = render(settings.card, journal_id=settings.journal_id)
+            if not path.exists() or not any(path.iterdir()):
+                _create(path, text=text)
+
+            _refuse_foreign(path, journal_id=settings.journal_id)
+            repo = oxen.Repo(str(path))
+            head = repo.log()[0].id  # the first call that meets another process's lock
+            # What a killed process had staged is staged again from the journal. Oxen itself cannot
+            # open this database when it was killed while removing it after a commit.
+            shutil.rmtree(path / ".oxen" / "staged", ignore_errors=True)
+
+        repository = cls(repo, path=path, head=head)
+        repository._renew_card(text)
+
+        return repository
+
+    def read(self, path: str) -> bytes | None:
+        try:
+            return (self._path / path).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def apply(self, changes: Changes) -> None:
+        with vendor_errors(self._path, doing="adding files"):
+            for path, source in changes.images.items():
+                self._place(path, source)
+
+            for folder in {(self._path / path).parent for path in changes.images}:
+                sync_folder(folder)  # the spool's copies go once the commit landed
+
+            for path, content in changes.files.items():
+                self._write(path, content)
+
+            self._stage([*changes.images, *changes.files])
+            for path in changes.removals:
+                self._remove(path)
+
+    def commit(self, message: str) -> str | None:
+        with vendor_errors(self._path, doing="committing"):
+            try:
+                self._head = self._repo.commit(message).id
+            except ValueError as exc:
+                if "No changes to commit" in str(exc):
+                    return None
+
+                # It may raise after the commit landed: look before anybody tries again.
+                head = self._repo.log()[0].id
+                if head == self._head:
+                    raise
+
+                self._head = head
+
+            return self._head
+
+    def log(self, limit: int) -> Sequence[CommitInfo]:
+        with vendor_errors(self._path, doing="reading the history"):
+            return [_commit_info(commit) for commit in self._repo.log()[:limit]]
+
+    def share(self, path: Path) -> str:
+        # What Oxen only ever adds to is shared: file contents, the tree (LMDB, which processes may
+        # share) and each commit's list of folders. What it changes is copied: `refs` has a lock,
+        # which this process holds.
+        with vendor_errors(self._path, doing="sharing it"):
+            ours, theirs = self._path / ".oxen", path / ".oxen"
+            theirs.mkdir(parents=True)
+            for name in ("tree", "versions", "history"):
+                (theirs / name).symlink_to(ours / name)
+
+            for name in ("HEAD", "config.toml"):
+                shutil.copyfile(ours / name, theirs / name)
+
+            shutil.copytree(ours / "refs", theirs / "refs")
+
+        return self._head
+
+    def close(self) -> None:
+        self._repo = None
+
+    def _place(self, path: str, source: Path) -> None:
+        target = self._path / path
+        if target.exists():
+            return
+
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            target.hardlink_to(source)  # no second copy, and as durable as the spool's
+        except FileNotFoundError as exc:
+            raise RepositoryRejected.while_(
+                "adding an image",
+                reason=f"{source} is gone, and {target} never arrived; restore one from a backup",
+            ) from exc
+        except OSError:  # another file system, or one without links
+            part = self._part()
+            shutil.copyfile(source, part)
+            sync_file(part)
+            part.replace(target)
+
+    def _write(self, path: str, content: bytes) -> None:
+        target = self._path / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = self._part()
+        part.write_bytes(content)
+        part.replace(target)
+
+    def _part(self) -> Path:
+        """A name outside the working tree, so that nothing half written is ever added; on its
+        file system, so that it can be moved there."""
+        return self._path / ".oxen" / "oxherd.part"
+
+    def _stage(self, paths: Iterable[str]) -> None:
+        by_folder = defaultdict[PurePosixPath, list[str]](list)
+        for path in paths:
+            by_folder[PurePosixPath(path).parent].append(path)
+
+        for folder, members in by_folder.items():
+            one_by_one = len(members) <= _FILES_ADDED_ONE_BY_ONE
+            for path in members if one_by_one else [str(folder)]:
+                self._repo.add(str(self._path / path))
+
+    def _remove(self, path: str) -> None:
+        try:
+            self._repo.rm(path, force=True)
+        except ValueError as exc:
+            if not any(mark in str(exc) for mark in _NOT_COMMITTED):
+                raise
+
+            self._repo.restore(path, staged=True)
+
+        (self._path / path).unlink(missing_ok=True)
+
+    def _renew_card(self, text: str) -> None:
+        if self.read(CARD) == text.encode():
+            return
+
+        self.apply(Changes(files={CARD: text.encode()}, images={}, removals=()))
+        self.commit("dataset card")
+
+
+def _create(path: Path, *, text: str) -> None:
+    """Make the repository beside its place and move it there whole."""
+    new = path.with_name(f"{path.name}.new")
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    repo = oxen.Repo(str(new))
+    repo.init()
+    list_finely(new)
+    repo = oxen.Repo(str(new))
+    (new / CARD).write_text(text, encoding="utf-8")
+    repo.add(str(new / CARD))
+    repo.commit("dataset card")
+    del repo  # Oxen keeps paths: nothing may be open while the folder moves
+    new.replace(path)
+
+
+def list_finely(path: Path) -> None:
+    """Let the new repository keep its folders' lists in small pieces."""
+    config = path / ".oxen" / "config.toml"
+    lines = config.read_text(encoding="utf-8").splitlines()
+    config.write_text(
+        "\n".join(
+            f"vnode_size = {_ENTRIES_A_NODE}" if line.startswith("vnode_size") else line
+            for line in lines
+        )
+        + "\n",
+        encoding="utf-8",
+    )
+
+
+def _refuse_foreign(path: Path, *, journal_id: str) -> None:
+    if not (path / ".oxen").is_dir():
+        raise RepositoryForeign.at(path, found="it is not empty and has no .oxen folder")
+
+    try:
+        text = (path / CARD).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        text = ""
+
+    if not is_ours(text):
+        raise RepositoryForeign.at(path, found=f"its {CARD} does not carry oxherd's mark")
+
+    if not follows(text, journal_id):
+        raise RepositoryForeign.at(path, found="it was made from another journal")
+
+
+def _commit_info(commit: Any) -> CommitInfo:
+    return CommitInfo(id=str(commit.id), at=moment(str(commit.timestamp)), message=commit.message)
+
+
+def moment(text: str) -> datetime:
+    """Oxen writes `2026-11-23 7:25:37.280482962 +00:00:00`: hours of one digit, nanoseconds, an odd
+    offset.
+    """
+    day, clock, offset = text.split(" ")
+    seconds, _, fraction = clock.partition(".")
+
+    return datetime.fromisoformat(f"{day}T{seconds:0>8}.{fraction[:6]:0<6}{offset[:6]}")

@@ -1,0 +1,120 @@
+"""What the dataset's plain files say of one image, for whoever makes it again.
+
+Needs neither the journal nor the repository, so it also works while a bot runs, and on anybody's
+copy of the dataset. The writer replaces files whole: a reader never sees half a one.
+"""
+
+import csv
+import difflib
+import io
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from storage.dataset.layout import MADE_BY_COLUMNS, unguarded
+from storage.errors import ImageNotRecorded, RecordUnusable
+from storage.journal.spool import Spool
+
+_IMAGE_ID = re.compile(r"[\w-]+")
+_SLOT = re.compile(r"[1-9][0-9]{0,3}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedImage:
+    """A row of `generations`: what was asked for, what made the image, and its bytes' hash.
+
+    slot: the image's number in its request, from 1. made_by: as the journal's provenance.
+    """
+
+    image_id: str
+    slot: int
+    prompt: str
+    negative_prompt: str
+    seed: int
+    steps: int
+    guidance_scale: float
+    width_px: int
+    height_px: int
+    made_by: Mapping[str, str]
+    sha256: str
+
+
+def find_recorded(dataset: Path, image_id: str) -> RecordedImage:
+    """The row of an image.
+
+    Raises ImageNotRecorded, with the nearest id there is, and RecordUnusable for a row that does
+    not say all that is needed.
+    """
+    known = []
+    try:
+        for _, _, row in dataset_rows(dataset / "generations"):
+            if row.get("image_id") == image_id:
+                return recorded_image(row)
+
+            known.append(row.get("image_id") or "")
+    except (OSError, ValueError, csv.Error) as exc:  # not UTF-8, not a table, not ours
+        raise RecordUnusable.because(image_id, reason=f"{dataset} cannot be read: {exc}") from exc
+
+    raise ImageNotRecorded.in_(
+        dataset, image_id, nearest=difflib.get_close_matches(image_id, known, n=1)
+    )
+
+
+def recorded_image(row: Mapping[str, str | None]) -> RecordedImage:
+    """The row as a value. Raises RecordUnusable, naming the column at fault."""
+    image_id = row.get("image_id") or ""
+
+    def cell(column: str, shape: re.Pattern[str] | None = None) -> str:
+        text = row.get(column)
+        if not text or (shape is not None and not shape.fullmatch(text)):
+            found = "is not there" if not text else f"is {text!r}"
+            raise RecordUnusable.because(image_id, reason=f"its {column} {found}")
+
+        return text
+
+    try:
+        return RecordedImage(
+            image_id=cell("image_id", _IMAGE_ID),
+            slot=int(cell("slot", _SLOT)),
+            prompt=unguarded(cell("prompt")),
+            negative_prompt=unguarded(cell("negative_prompt")),
+            seed=int(cell("seed")),
+            steps=int(cell("steps")),
+            guidance_scale=float(cell("guidance_scale")),
+            width_px=int(cell("width_px")),
+            height_px=int(cell("height_px")),
+            made_by=made_by({name: cell(name) for name in (*MADE_BY_COLUMNS, "versions")}),
+            sha256=cell("sha256", _SHA256),
+        )
+    except (ValueError, TypeError, AttributeError) as exc:  # a number or JSON that is none
+        raise RecordUnusable.because(image_id, reason=str(exc)) from exc
+
+
+def made_by(row: Mapping[str, str]) -> dict[str, str]:
+    """What made the image of a `generations` row, as the journal's provenance."""
+    own = {name: unguarded(row[name]) for name in MADE_BY_COLUMNS}
+
+    return {**own, **json.loads(row["versions"])}
+
+
+def recorded_bytes(image: RecordedImage, dataset: Path, *, spool: Path | None) -> bytes | None:
+    """The image as it was posted, if it is here: waiting for a vote, or in the dataset."""
+    waiting = None if spool is None else Spool(spool).read(image.image_id)
+    if waiting is not None:
+        return waiting
+
+    for path in dataset.glob(f"images/*/*/{image.image_id}.png"):
+        return path.read_bytes()
+
+    return None
+
+
+def dataset_rows(folder: Path) -> Iterator[tuple[int, int, dict[str, str]]]:
+    """Shard, place in it, and row of every row in the files of `train` or `generations`."""
+    for file in sorted(folder.glob("*.csv")):
+        text = io.StringIO(file.read_text(encoding="utf-8"), newline="")
+        for place, row in enumerate(csv.DictReader(text)):
+            yield int(file.stem), place, row

@@ -1,0 +1,97 @@
+"""The dataset's owner: makes it follow the journal, one commit at a time.
+
+The dataset is a pure function of the journal, so everything here can be stopped anywhere and
+done again: committing twice is committing once.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from storage.dataset.changes import BATCH_CHANGES, open_for_reading, read_pending
+from storage.dataset.layout import SNAPSHOT, concatenated, train_path
+from storage.dataset.planner import plan
+from storage.dataset.repository import Changes, CommitInfo, DataRepository
+from storage.journal.spool import Spool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Committed:
+    """The dataset holds every change up to `upto_seq`. `commit_id` is None when it did before."""
+
+    upto_seq: int
+    commit_id: str | None
+
+
+class Writer:
+    """Reads the journal, writes the repository, and moves image bytes between it and the spool.
+
+    Every method raises a RepositoryError when the dataset cannot be changed; then the writer
+    has to be thrown away together with its repository.
+    """
+
+    def __init__(self, repository: DataRepository, *, journal: Path, spool: Spool) -> None:
+        self._repository = repository
+        self._journal = journal
+        self._spool = spool
+
+    def knows(self, commit_id: str) -> bool:
+        """Whether the dataset's history holds this commit."""
+        return any(commit.id == commit_id for commit in self._repository.log(1_000_000))
+
+    def commit_pending(self, *, after_seq: int, limit: int = BATCH_CHANGES) -> Committed | None:
+        """Commit the changes that follow `after_seq`, or return None if there are none."""
+        with open_for_reading(self._journal) as journal:
+            pending = read_pending(journal, after_seq=after_seq, limit=limit)
+
+        if pending is None:
+            return None
+
+        batch = plan(pending, spool_path=self._spool.path)
+        self._bring_back(batch.leaving)
+        self._repository.apply(batch.changes)
+        commit_id = self._repository.commit(batch.message)
+        # Only now: until the commit landed, the spool's copy is the one that counts.
+        self._spool.discard(batch.arriving)
+
+        return Committed(upto_seq=batch.upto_seq, commit_id=commit_id)
+
+    def snapshot(self) -> str | None:
+        """Write `train.csv` anew from everything in `train/`; None if that changes nothing."""
+        with open_for_reading(self._journal) as journal:
+            (last,) = journal.execute("SELECT max(train_shard) FROM votes").fetchone()
+
+        shards = range(0 if last is None else last + 1)
+        contents = [self._repository.read(train_path(shard)) for shard in shards]
+        found = [content for content in contents if content is not None]
+        self._repository.apply(
+            Changes(
+                files={SNAPSHOT: concatenated(found)} if found else {},
+                images={},
+                removals=() if found else (SNAPSHOT,),
+            )
+        )
+
+        return self._repository.commit(f"snapshot: train.csv from {len(found)} files")
+
+    def log(self, limit: int) -> Sequence[CommitInfo]:
+        """The newest commits, newest first."""
+        return self._repository.log(limit)
+
+    def share(self, path: Path) -> str:
+        """Let another process push what is committed so far; the last commit's id."""
+        return self._repository.share(path)
+
+    def close(self) -> None:
+        """Let go of the repository."""
+        self._repository.close()
+
+    def _bring_back(self, leaving: Mapping[str, str]) -> None:
+        """Put the bytes of images that leave the dataset into the spool, before they leave."""
+        for image_id, path in leaving.items():
+            if self._spool.path(image_id).exists():
+                continue
+
+            content = self._repository.read(path)
+            if content is not None:
+                self._spool.put({image_id: content})

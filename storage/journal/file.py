@@ -1,0 +1,149 @@
+"""The journal's file: owned by one process, opened safely, written in transactions."""
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Self
+
+from storage.errors import JournalFailed, JournalForeign, JournalFull, JournalInUse
+from storage.journal.schema import migrate
+
+# SQLite moves its write-ahead log into the database inside the COMMIT that made it this long, and
+# that vote waits: 100 ms and more. `checkpoint` does it aside, long before (64 MB).
+_LONGEST_LOG_PAGES = 16_384
+_LOG_WORTH_MOVING_BYTES = 4 * 1024 * 1024
+
+
+class JournalFile:
+    """One open journal.
+
+    `connection` may be used by one thread at a time, within `transaction`.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, *, path: Path) -> None:
+        self.connection = connection
+        self._path = path
+
+    @classmethod
+    @contextmanager
+    def open(cls, path: Path) -> Iterator[Self]:
+        """Own the journal at `path`, made if absent, until the block ends.
+
+        Raises JournalInUse, JournalTooNew, JournalForeign, JournalFull or JournalFailed.
+        """
+        with _disk_errors(path), _ownership(path):
+            connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            try:
+                connection.row_factory = sqlite3.Row
+                connection.execute("PRAGMA busy_timeout = 5000")
+                migrate(connection, path=path)
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = FULL")
+                connection.execute("PRAGMA foreign_keys = ON")
+                connection.execute(f"PRAGMA wal_autocheckpoint = {_LONGEST_LOG_PAGES}")
+                yield cls(connection, path=path)
+            finally:
+                connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing, durable when the block has ended without an error."""
+        with _disk_errors(self._path):
+            self.connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self.connection.execute("COMMIT")
+            finally:
+                if self.connection.in_transaction:  # SQLite may have rolled back by itself
+                    self.connection.execute("ROLLBACK")
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """All or nothing inside a transaction: an error leaves the neighbours' work alone."""
+        with _disk_errors(self._path):
+            self.connection.execute("SAVEPOINT operation")
+            try:
+                yield
+            except BaseException:
+                if self.connection.in_transaction:
+                    self.connection.execute("ROLLBACK TO operation")
+                    self.connection.execute("RELEASE operation")
+
+                raise
+
+            self.connection.execute("RELEASE operation")
+
+    @property
+    def in_transaction(self) -> bool:
+        """False after an error that made SQLite give the whole transaction up."""
+        return self.connection.in_transaction
+
+
+def checkpoint(path: Path) -> None:
+    """Move the write-ahead log into the database if it is worth it, while others write on.
+
+    For a thread of its own: it waits for the disk.
+    """
+    log = path.with_name(f"{path.name}-wal")
+    if not log.exists() or log.stat().st_size < _LOG_WORTH_MOVING_BYTES:
+        return
+
+    with _disk_errors(path), closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+
+@contextmanager
+def _ownership(path: Path) -> Iterator[None]:
+    """Hold `<journal>.lock`, which says who has it. The kernel lets go when the process ends."""
+    lock_path = path.with_name(f"{path.name}.lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = os.open(lock_path, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as exc:
+        raise JournalFailed.at(lock_path, reason=str(exc)) from exc
+
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            raise JournalInUse.by(os.pread(lock, 32, 0).decode(), path=path) from exc
+
+        with suppress(OSError):  # on a full disk the lock holds without a name in it
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, str(os.getpid()).encode(), 0)
+
+        yield
+    finally:
+        os.close(lock)
+
+
+@contextmanager
+def _disk_errors(path: Path) -> Iterator[None]:
+    """Translate what SQLite says about the disk and the file."""
+    try:
+        yield
+    except sqlite3.DatabaseError as exc:
+        # Programming mistakes (constraints, SQL) pass as they are.
+        code = getattr(exc, "sqlite_errorcode", 0) & 0xFF
+        if code == sqlite3.SQLITE_FULL:
+            raise JournalFull.at(path) from exc
+
+        if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
+            raise JournalForeign.at(path, found=str(exc)) from exc
+
+        if code in _DISK_CODES:
+            raise JournalFailed.at(path, reason=str(exc)) from exc
+
+        raise
+
+
+_DISK_CODES = (
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_PERM,
+)

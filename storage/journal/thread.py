@@ -1,0 +1,140 @@
+"""The journal's own thread: everything that waits shares the next transaction.
+
+One fsync serves all the votes that arrived while the last one ran, so recording keeps up with
+any number of people. An operation that fails does not fail its neighbours.
+"""
+
+import asyncio
+import queue
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from storage.errors import StoreClosing
+from storage.journal.file import JournalFile
+from storage.journal.queries import Journal
+
+T = TypeVar("T")
+
+# Bounds how long one transaction takes, and so how long a vote can wait for the next.
+_OPERATIONS_A_TRANSACTION = 256
+
+
+class JournalThread:
+    """Opens the journal and runs operations on it, for one event loop."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._loop = asyncio.get_running_loop()
+        self._waiting: queue.SimpleQueue[_Ticket | None] = queue.SimpleQueue()
+        self._opened: asyncio.Future[None] = self._loop.create_future()
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._closing = False
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, path: Path) -> AsyncIterator[Self]:
+        """Own the journal until the block ends; then what waits is finished first.
+
+        Raises what `JournalFile.open` raises.
+        """
+        self = cls(path)
+        thread = threading.Thread(target=self._live, name="oxherd-journal")
+        thread.start()
+        try:
+            await asyncio.shield(self._opened)
+            yield self
+        finally:
+            self._closing = True
+            self._waiting.put(None)
+            await self._ended
+            thread.join()
+
+    async def run(self, operation: Callable[[Journal], T]) -> T:
+        """The operation's result, durable on return.
+
+        Raises what the operation raised, JournalFull or JournalFailed when the transaction it
+        shared did not commit, StoreClosing at the end. Cancelling the caller does not take the
+        operation back.
+        """
+        if self._closing:
+            raise StoreClosing.now()
+
+        done: asyncio.Future[T] = self._loop.create_future()
+        self._waiting.put((operation, done))
+
+        return await done
+
+    def _live(self) -> None:
+        try:
+            with JournalFile.open(self._path) as file:
+                self._tell([(self._opened, None)])
+                while tickets := self._next_tickets():
+                    self._tell(_transact(file, tickets))
+        except Exception as exc:  # noqa: BLE001 - belongs to whoever opened the journal
+            self._tell([(self._opened, _Failure(exc))])
+        finally:
+            self._tell([(self._ended, None)])
+
+    def _next_tickets(self) -> list["_Ticket"]:
+        """Everything that waits, at least one; nothing at the end."""
+        tickets = []
+        ticket = self._waiting.get()
+        while ticket is not None:
+            tickets.append(ticket)
+            if len(tickets) == _OPERATIONS_A_TRANSACTION or self._waiting.empty():
+                return tickets
+
+            ticket = self._waiting.get()
+
+        if tickets:
+            self._waiting.put(None)  # these first, the end next time
+
+        return tickets
+
+    def _tell(self, answers: list["_Answer"]) -> None:
+        self._loop.call_soon_threadsafe(_deliver, answers)
+
+
+_Ticket = tuple[Callable[[Journal], Any], "asyncio.Future[Any]"]
+_Answer = tuple["asyncio.Future[Any]", Any]
+
+
+class _Failure:
+    """An answer that is an error."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
+def _transact(file: JournalFile, tickets: list[_Ticket]) -> list[_Answer]:
+    """What to tell each of the waiting, once it is durable."""
+    try:
+        with file.transaction():
+            return [(done, _attempt(file, operation)) for operation, done in tickets]
+    except Exception as exc:  # noqa: BLE001 - every promise is answered, with the error
+        return [(done, _Failure(exc)) for _, done in tickets]
+
+
+def _attempt(file: JournalFile, operation: Callable[[Journal], Any]) -> Any:
+    try:
+        with file.savepoint():
+            return operation(Journal(file.connection))
+    except Exception as exc:
+        if not file.in_transaction:
+            raise  # SQLite gave the whole transaction up: nobody's work is kept
+
+        return _Failure(exc)
+
+
+def _deliver(answers: list[_Answer]) -> None:
+    for done, answer in answers:
+        if done.done():
+            continue  # its caller was cancelled
+
+        if isinstance(answer, _Failure):
+            done.set_exception(answer.error)
+        else:
+            done.set_result(answer)

@@ -1,0 +1,85 @@
+"""How far the dataset follows the journal, as the journal keeps it."""
+
+import sqlite3
+from dataclasses import dataclass
+from datetime import datetime
+
+from storage.dataset.layout import timestamp
+from storage.journal.rows import moment
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watermark:
+    """How far the dataset follows the journal."""
+
+    committed_seq: int
+    newest_seq: int
+    commits: int
+    commit_id: str | None
+    committed_at: datetime | None
+    snapshot_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """The votes that are not in the dataset yet."""
+
+    votes: int
+    oldest_at: datetime | None
+
+
+class Progress:
+    """The watermark of one open journal. Methods run inside a transaction of the caller's."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def watermark(self) -> Watermark:
+        """How far the dataset follows the journal."""
+        row = self._connection.execute(
+            "SELECT watermark.*, value AS newest_seq FROM watermark, counters WHERE name = 'seq'"
+        ).fetchone()
+
+        return Watermark(
+            committed_seq=row["committed_seq"],
+            newest_seq=row["newest_seq"],
+            commits=row["commits"],
+            commit_id=row["commit_id"],
+            committed_at=moment(row["committed_at"]),
+            snapshot_at=moment(row["snapshot_at"]),
+        )
+
+    def mark_committed(self, seq: int, *, commit_id: str | None, now: datetime) -> None:
+        """Note that the dataset holds every change up to `seq`. A `commit_id` of None keeps the
+        last one: there was nothing to change."""
+        self._connection.execute("UPDATE watermark SET committed_seq = ?", (seq,))
+        if commit_id is not None:
+            self._connection.execute("UPDATE watermark SET committed_at = ?", (timestamp(now),))
+            self._count_commit(commit_id, now=now)
+
+    def mark_snapshot(self, *, commit_id: str | None, now: datetime) -> None:
+        """Note that `train.csv` is as new as the rest."""
+        self._connection.execute("UPDATE watermark SET snapshot_at = ?", (timestamp(now),))
+        if commit_id is not None:
+            self._count_commit(commit_id, now=now)
+
+    def forget_commits(self) -> None:
+        """Let the dataset follow from the very first change again."""
+        self._connection.execute("UPDATE watermark SET committed_seq = 0, commit_id = NULL")
+
+    def _count_commit(self, commit_id: str, *, now: datetime) -> None:
+        self._connection.execute(
+            "UPDATE watermark SET commit_id = ?, commits = commits + 1", (commit_id,)
+        )
+        self._connection.execute(
+            "UPDATE remote SET waiting_since = coalesce(waiting_since, ?)", (timestamp(now),)
+        )
+
+    def backlog(self) -> Backlog:
+        """The votes that are not in the dataset yet."""
+        votes, oldest_at = self._connection.execute(
+            "SELECT count(*), min(voted_at) FROM votes"
+            " WHERE seq > (SELECT committed_seq FROM watermark)"
+        ).fetchone()
+
+        return Backlog(votes=votes, oldest_at=moment(oldest_at))

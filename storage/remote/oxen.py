@@ -1,0 +1,173 @@
+"""The Oxen server, through Oxen's client. One of two files that import oxen.
+
+A push sends what the server does not have, and then moves the branch, which the server only does
+when it has all of it. So one that was ended anywhere leaves the branch as it was, and the next one
+goes on with what is already there.
+"""
+
+import logging
+import os
+import re
+from pathlib import Path
+from typing import Any, Self
+
+import oxen
+from oxen.oxen_py import auth
+
+from storage.dataset.card import is_ours
+from storage.dataset.layout import CARD
+from storage.dataset.oxen import list_finely
+from storage.dataset.oxen_errors import remote_errors, says_absent
+from storage.errors import RemoteAbsent
+from storage.remote.settings import Fetched, RemoteSettings
+
+log = logging.getLogger(__name__)
+
+_REMOTE = "origin"
+_TABLES = ("train", "generations")
+
+# How many commits are sent at a time: each is three requests that wait for their answers.
+_COMMITS_AT_A_TIME = 8
+
+
+class OxenRemote:
+    """One repository on an Oxen server.
+
+    Every method raises a RemoteError, and may take for ever: Oxen's client has no time-out.
+    """
+
+    def __init__(self, settings: RemoteSettings) -> None:
+        self._settings = settings
+
+    @classmethod
+    def open(cls, settings: RemoteSettings, *, config_dir: Path) -> Self:
+        """Tell Oxen's client the token. Asks the server nothing."""
+        config_dir.mkdir(parents=True, exist_ok=True)
+        config_dir.chmod(0o700)
+        os.environ["OXEN_CONFIG_DIR"] = str(config_dir)
+        os.environ["OXEN_NUM_THREADS"] = str(_COMMITS_AT_A_TIME)
+        config = config_dir / "auth_config.toml"
+        config.unlink(missing_ok=True)
+        with remote_errors(settings, doing="writing its configuration"):
+            if settings.token:
+                before = os.umask(0o077)
+                auth.config_auth(settings.host, settings.token, str(config))
+                config.chmod(0o600)
+                os.umask(before)
+
+        return cls(settings)
+
+    def push(self, path: Path, *, branch: str) -> None:
+        """Bring the server's branch to what the repository at `path` shows, made if absent.
+
+        Raises RemoteMoved when the branch has something that the repository has not.
+        """
+        with remote_errors(self._settings, doing="pushing", branch=branch):
+            repo = oxen.Repo(str(path))
+            if not repo.branch_exists(branch):
+                repo.checkout(branch, create=True)
+
+            try:
+                repo.set_remote(_REMOTE, self._settings.url)  # asks the server for the repository
+            except ValueError as exc:
+                if not says_absent(exc):
+                    raise
+
+                self._create()
+                repo.set_remote(_REMOTE, self._settings.url)
+
+            repo.push(_REMOTE, branch)
+
+    def has_branch(self, branch: str) -> bool:
+        """Whether the server has a branch of this name."""
+        with remote_errors(self._settings, doing="looking for a branch"):
+            return bool(self._remote().branch_exists(branch))
+
+    def look(self, *, branch: str) -> str:
+        """Ask the server; a phrase that says what was found."""
+        with remote_errors(self._settings, doing="looking at it"):
+            remote = self._remote()
+            if not remote.exists():
+                if not self._settings.create:
+                    raise RemoteAbsent.at(self._settings.url)
+
+                return "answers; the repository is made, private, with the first push"
+
+            if not remote.branch_exists(branch):
+                return f"answers; the branch {branch} is made with the first push"
+
+            return f"answers; the branch {branch} is at {remote.get_branch(branch).commit_id[:12]}"
+
+    def fetch(self, path: Path, *, branch: str) -> Fetched | None:
+        """Make `path` a repository that continues the server's branch: its history, its tables and
+        its card, and the bytes of no image. The newest branch with a date is the one that counts.
+
+        None when there is no such branch, or oxherd did not make it.
+        """
+        with remote_errors(self._settings, doing="fetching"):
+            remote = self._remote()
+            found = self._newest(remote, branch) if remote.exists() else None
+            if found is None:
+                return None
+
+            path.mkdir(parents=True)
+            history = self._fetch_history(path, branch=found)
+            for name in (CARD, *_TABLES):
+                if remote.file_exists(name, history[0]):
+                    remote.download(name, str(path), revision=history[0])
+
+            card = path / CARD
+            if not card.exists() or not is_ours(card.read_text(encoding="utf-8")):
+                log.warning("oxherd did not make the branch %s of %s", found, self._settings.url)
+                return None
+
+        return Fetched(branch=found, commit_id=history[0], commits=len(history))
+
+    def close(self) -> None:
+        """Nothing is open between two calls."""
+
+    def _remote(self) -> Any:
+        """Oxen's object for the repository. Making it asks the server."""
+        here = self._settings
+
+        return oxen.RemoteRepo(f"{here.namespace}/{here.name}", here.host, scheme=here.scheme)
+
+    def _newest(self, remote: Any, branch: str) -> str | None:
+        names: set[str] = {found.name for found in remote.branches()}
+        # `main-2026-05-04-10` is newer than `main-2026-05-04-9`, and both than `main-2026-05-04`.
+        dated = [
+            (match[1], int(match[2] or 0), name)
+            for name in names
+            if (match := re.fullmatch(rf"{re.escape(branch)}-(\d{{4}}-\d\d-\d\d)(?:-(\d+))?", name))
+        ]
+        if dated:
+            return max(dated)[2]
+
+        return branch if branch in names else None
+
+    def _fetch_history(self, path: Path, *, branch: str) -> list[str]:
+        """The whole history and tree, which are small; the ids of its commits, newest first.
+
+        A repository that Oxen cloned in part (with `filters`) loses the rest when something is
+        committed to it (0.65.1). One in `remote_mode` has the whole tree, and no file; without
+        that mode it is then an ordinary one.
+        """
+        repo = oxen.Repo(str(path))
+        repo.init()
+        list_finely(path)
+        config = path / ".oxen" / "config.toml"
+        plain = config.read_text(encoding="utf-8")
+        repo.set_remote(_REMOTE, self._settings.url)
+        config.write_text(
+            "remote_mode = true\n" + config.read_text(encoding="utf-8"), encoding="utf-8"
+        )
+        oxen.Repo(str(path)).pull(_REMOTE, branch)
+        config.write_text(plain, encoding="utf-8")
+
+        return [commit.id for commit in oxen.Repo(str(path)).log()]
+
+    def _create(self) -> None:
+        if not self._settings.create:
+            raise RemoteAbsent.at(self._settings.url)
+
+        self._remote().create(empty=True, is_public=False)

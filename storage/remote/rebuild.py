@@ -1,0 +1,203 @@
+"""From a dataset that another host made to a journal that continues it.
+
+The dataset is a function of the journal; this is its inverse, as far as there is one. What the
+dataset does not say (who asked, in which channel, votes that were undone) is not known any more.
+"""
+
+import json
+import sqlite3
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from storage.dataset.layout import SHOWN, ShardSizes, timestamp, unguarded
+from storage.dataset.reader import dataset_rows, made_by
+from storage.remote.settings import Fetched
+from storage.vote import SetState, Withheld
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adopted:
+    """What was found: how much, and how new it is."""
+
+    votes: int
+    images: int
+    shown: int
+    newest_vote_at: str | None
+
+
+def adopt(
+    connection: sqlite3.Connection,
+    dataset: Path,
+    *,
+    journal_id: str,
+    fetched: Fetched,
+    shard_sizes: ShardSizes,
+    now: datetime,
+) -> Adopted:
+    """Fill an empty journal from the `train` and `generations` files below `dataset`.
+
+    The bytes of no image are expected there: those with a vote are `elsewhere`, the others count as
+    removed. Runs inside a transaction of the caller's.
+    """
+    shown = list(dataset_rows(dataset / "generations"))
+    votes = list(dataset_rows(dataset / "train"))
+    paths = {row["image_id"]: row["path"] for _, _, row in votes}
+
+    _add_sets(connection, [row for _, _, row in shown])
+    seq = 0
+    for shard, place, row in shown:
+        seq += 1
+        path = paths.get(row["image_id"])
+        score, withheld = _safety(row)
+        connection.execute(
+            "INSERT INTO images (image_id, set_id, slot, seed, sha256, size_bytes, made_at,"
+            " image_shard, shown_row, shown_shard, seq, removed_at, elsewhere, unsafe_score,"
+            " withheld) VALUES (?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, 1, ?, ?)",
+            (
+                row["image_id"],
+                row["set_id"],
+                int(row["slot"]),
+                int(row["seed"]),
+                row["sha256"],
+                row["shown_at"],
+                None if path is None else _image_shard(path),
+                shard * shard_sizes.shown_rows + place,
+                shard,
+                seq,
+                timestamp(now) if path is None and withheld is None else None,
+                score,
+                withheld,
+            ),
+        )
+
+    for shard, place, row in votes:
+        seq += 1
+        connection.execute(
+            "INSERT INTO votes VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                row["image_id"],
+                int(row["voter_id"]),
+                row["rating"],
+                row["voted_at"],
+                shard * shard_sizes.train_rows + place,
+                shard,
+                seq,
+            ),
+        )
+
+    # Images of this host get folders of their own: those of the other are not all here.
+    image_shards = 1 + max(map(_image_shard, paths.values()), default=-1)
+    _set_counters(
+        connection,
+        seq=seq,
+        train_row=1 + max((s * shard_sizes.train_rows + p for s, p, _ in votes), default=-1),
+        shown_row=1 + max((s * shard_sizes.shown_rows + p for s, p, _ in shown), default=-1),
+        image=image_shards * shard_sizes.images,
+    )
+    connection.execute(
+        "UPDATE watermark SET journal_id = ?, committed_seq = ?, commits = ?, commit_id = ?,"
+        " committed_at = ?",
+        (journal_id, seq, fetched.commits, fetched.commit_id, timestamp(now)),
+    )
+
+    return Adopted(
+        votes=len(votes),
+        images=len(paths),
+        shown=len(shown),
+        newest_vote_at=max((row["voted_at"] for _, _, row in votes), default=None),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lost:
+    """What is neither on the remote nor on this host."""
+
+    votes: int
+    images: int
+
+
+def recover(
+    connection: sqlite3.Connection,
+    dataset: Path,
+    *,
+    spooled: Sequence[str],
+    fetched: Fetched,
+    now: datetime,
+) -> Lost:
+    """Let a journal whose dataset is gone go on from the one that was fetched.
+
+    Images that the fetched one has are `elsewhere`. Votes on images that neither it nor the spool
+    has are dropped, and those images count as removed. Everything else follows from the start.
+    Runs inside a transaction of the caller's.
+    """
+    there = {row["image_id"] for _, _, row in dataset_rows(dataset / "train")}
+    connection.execute(
+        "UPDATE images SET elsewhere = 1 WHERE image_id IN (SELECT value FROM json_each(?))",
+        (json.dumps(sorted(there)),),
+    )
+    known = json.dumps(sorted(there.union(spooled)))
+    votes = connection.execute(
+        "UPDATE votes SET rating = NULL WHERE rating IS NOT NULL"
+        " AND image_id NOT IN (SELECT value FROM json_each(?))",
+        (known,),
+    ).rowcount
+    images = connection.execute(
+        "UPDATE images SET removed_at = ? WHERE removed_at IS NULL AND withheld IS NULL"
+        " AND image_id NOT IN (SELECT value FROM json_each(?))",
+        (timestamp(now), known),
+    ).rowcount
+    connection.execute(
+        "UPDATE watermark SET committed_seq = 0, commits = ?, commit_id = ?",
+        (fetched.commits, fetched.commit_id),
+    )
+
+    return Lost(votes=votes, images=images)
+
+
+def _add_sets(connection: sqlite3.Connection, shown: Sequence[Mapping[str, str]]) -> None:
+    by_set: defaultdict[str, list[Mapping[str, str]]] = defaultdict(list)
+    for row in shown:
+        by_set[row["set_id"]].append(row)
+
+    for set_id, rows in by_set.items():
+        first = rows[0]
+        connection.execute(
+            "INSERT INTO sets (set_id, state, requester_id, guild_id, request_channel_id,"
+            " interaction_id, prompt, negative_prompt, seeds, steps, guidance_scale, width_px,"
+            " height_px, channel_id, provenance, created_at, posted_at)"
+            " VALUES (?, ?, 0, NULL, 0, 0, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?)",
+            (
+                set_id,
+                SetState.POSTED,
+                unguarded(first["prompt"]),
+                unguarded(first["negative_prompt"]),
+                json.dumps([int(row["seed"]) for row in rows]),
+                int(first["steps"]),
+                float(first["guidance_scale"]),
+                int(first["width_px"]),
+                int(first["height_px"]),
+                json.dumps(made_by(first), sort_keys=True),
+                first["shown_at"],
+                first["shown_at"],
+            ),
+        )
+
+
+def _safety(row: Mapping[str, str]) -> tuple[float | None, Withheld | None]:
+    """Score, and who withheld the image; files of before journal version 4 say neither."""
+    score, withheld = row.get("unsafe_score"), row.get("withheld", SHOWN)
+
+    return float(score) if score else None, None if withheld == SHOWN else Withheld(withheld)
+
+
+def _set_counters(connection: sqlite3.Connection, **values: int) -> None:
+    for name, value in values.items():
+        connection.execute("UPDATE counters SET value = ? WHERE name = ?", (value, name))
+
+
+def _image_shard(path: str) -> int:
+    """The number of the folder in `images/002/00042/<image_id>.png`."""
+    return int(Path(path).parent.name)

@@ -1,0 +1,290 @@
+"""Kills the whole program at random moments under load, and holds the dataset to what was said.
+
+    python -m tests.chaos.kill_nine --kills 200 --seed 1
+
+Members ask for images and press buttons while the bot alone, the whole process tree, the writer or
+a worker gets SIGKILL; then the program starts again on the same folder. After every few kills, and
+at the end, it is stopped with SIGTERM and the dataset is read by a stranger: every vote that was
+acknowledged is there once with its last rating, and nothing else is. Prints JSON; exit status 1 if
+anything was wrong.
+"""
+
+import argparse
+import asyncio
+import json
+import random
+import signal
+import sqlite3
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from storage.folder import DataFolder
+from tests.support.discord import whole_program
+from tests.support.discord.crowd import Crowd
+from tests.support.discord.stub import DiscordStub
+from tests.support.discord.whole_program import WholeProgram
+from tests.support.storage import kept_dataset
+from tests.support.storage.vote_ledger import Ledger
+
+# The whole tree as often as the bot alone: power cuts and the out-of-memory killer.
+TARGETS = ("bot", "tree", "bot", "tree", "writer", "worker")
+ORPHANS_END_WITHIN_S = 20.0
+EXPLAINED_WITHIN_S = 15.0
+
+
+class Chaos:
+    """One run; `report` has what happened."""
+
+    def __init__(
+        self,
+        stub: DiscordStub,
+        data: Path,
+        *,
+        seed: int,
+        settings: Mapping[str, str] = whole_program.QUICK,
+        targets: Sequence[str] = TARGETS,
+    ) -> None:
+        self._stub = stub
+        self._data = data
+        self._settings = settings
+        self._targets = targets
+        self._random = random.Random(seed)
+        self.ledger = Ledger()
+        self.problems: list[str] = []
+        self.kills: Counter[str] = Counter()
+        self.checks = 0
+        self.commits = 0
+        self.rows = 0
+        self.shown = 0
+        self.left_waiting = 0
+        self._interrupted: set[str] = set()
+
+    async def run(self, *, kills: int, check_every: int, most_s: float) -> None:
+        """Kill so many times; each start lives at most *most_s* seconds once it is up."""
+        await self._start()
+        for number in range(1, kills + 1):
+            await self._kill_once(most_s=most_s)
+            if number % check_every == 0:
+                await self._stop_and_check()
+                await self._start()
+
+    async def finish(self) -> None:
+        """With nobody at work any more: interrupted requests are explained, then the last check.
+
+        A request that was shown and not journalled when the kill came cannot be: it is counted.
+        """
+        await self._connected()
+        for _ in range(int(EXPLAINED_WITHIN_S / 0.1)):
+            if not (waiting := self._left_waiting()):
+                break
+
+            await asyncio.sleep(0.1)
+
+        self.left_waiting = len(waiting)
+        await self._stop_and_check()
+
+    async def _start(self) -> None:
+        self._interrupted = _unfinished(self._data)
+        self._program = await WholeProgram.start(self._stub, self._data, settings=self._settings)
+
+    async def _connected(self) -> None:
+        try:
+            await self._program.connected(self._stub)
+        except RuntimeError as exc:
+            self.problems.append(str(exc))
+
+    async def _kill_once(self, *, most_s: float) -> None:
+        """Kill something, and have the program running again."""
+        target = self._random.choice(self._targets)
+        await self._moment_to_kill(target, most_s=most_s)
+        if self._program.process.returncode is not None:
+            self.problems.append(f"it ended by itself:\n{self._program.log_end()}")
+            await self._start()
+            return
+
+        family = whole_program.family(self._data)
+        victims = [process for process in family if whole_program.role(process) == target]
+        if target not in ("bot", "tree") and victims:
+            self._kill(target, victims)
+            return
+
+        # Where there is no such process at the moment, the bot dies instead: a kill is a kill.
+        target = "tree" if target == "tree" else "bot"
+        bot = psutil.Process(self._program.process.pid)
+        self._kill(target, family if target == "tree" else [bot])
+        await self._program.process.wait()
+        if self._random.random() < 0.3:
+            await self._orphans_end()
+
+        await self._start()
+
+    async def _moment_to_kill(self, target: str, *, most_s: float) -> None:
+        # Of the bot and the tree, two in ten die while they start.
+        if target not in ("bot", "tree") or self._random.random() < 0.8:
+            await self._connected()
+
+        await asyncio.sleep(self._random.uniform(0, most_s))
+
+    def _kill(self, target: str, victims: list[psutil.Process]) -> None:
+        self.kills[target] += 1
+        _kill(victims)
+
+    async def _stop_and_check(self) -> None:
+        """Stop it, and read what it kept."""
+        await self._stop()
+        kept = await asyncio.to_thread(kept_dataset.read, self._data / "dataset")
+        wrong, self.commits = await kept_dataset.ask_oxen(self._data / "dataset")
+        self.checks += 1
+        self.rows, self.shown = len(kept.ratings), len(kept.shown)
+        self.problems += [*kept.problems, *wrong, *self.ledger.compare(kept.ratings)]
+        self.problems += self._posted_and_kept(kept.shown)
+
+    async def _stop(self) -> None:
+        """As a supervisor would, once it has taken up what the last kill interrupted: images that
+        were posted just before may have no row until then."""
+        await self._connected()
+        for _ in range(int(EXPLAINED_WITHIN_S / 0.1)):
+            if not self._interrupted & _unfinished(self._data):
+                break
+
+            await asyncio.sleep(0.1)
+
+        try:
+            status = await self._program.stop()
+        except TimeoutError:
+            self.problems.append(f"it did not stop:\n{self._program.log_end()}")
+            _kill(whole_program.family(self._data))
+            await self._program.process.wait()
+        else:
+            if status != 0:
+                self.problems.append(f"exit status {status} on SIGTERM:\n{self._program.log_end()}")
+
+        await self._orphans_end()
+        # Answers that were on their way have arrived; nobody can press while it is down.
+        await asyncio.sleep(0.2)
+
+    def _left_waiting(self) -> list[int]:
+        """Messages that still offer to cancel what nobody is making."""
+        return [
+            message.id
+            for message in self._stub.messages.values()
+            if any(":cancel:" in custom_id for custom_id in message.buttons)
+        ]
+
+    def _posted_and_kept(self, shown: Mapping[str, str]) -> list[str]:
+        """What members saw is what `generations` says, byte for byte, and all of it."""
+        return [
+            f"{name} was posted, and generations says {shown.get(name.removesuffix('.png'))}"
+            for name, digest in self._stub.sha256.items()
+            if shown.get(name.removesuffix(".png")) != digest
+        ]
+
+    async def _orphans_end(self) -> None:
+        left = await whole_program.gone(self._data, within_s=ORPHANS_END_WITHIN_S)
+        if left:
+            self.problems.append(f"processes outlived the bot: {left}")
+            await whole_program.sweep(self._data)
+
+    def report(self) -> dict[str, Any]:
+        """What was done, and what was wrong."""
+        problems = [*self.problems, *self.ledger.problems]
+
+        return {
+            "kills": dict(self.kills),
+            "checks": self.checks,
+            "commits": self.commits,
+            "rows": self.rows,
+            "images_shown": self.shown,
+            "requests_left_waiting": self.left_waiting,
+            "votes": dict(self.ledger.counts),
+            "problems": problems[:50],
+            "problem_count": len(problems),
+        }
+
+
+async def chaos(data: Path, *, kills: int, seed: int, check_every: int, most_s: float) -> Any:
+    """The report of one run on a folder, which must not exist yet."""
+    started = time.monotonic()
+    async with DiscordStub.open() as stub:
+        run = Chaos(stub, data, seed=seed)
+        try:
+            async with Crowd.at_work(
+                stub,
+                run.ledger,
+                randomness=random.Random(seed),
+                voters=30,
+                askers=3,
+                pause_s=0.5,
+            ) as crowd:
+                await run.run(kills=kills, check_every=check_every, most_s=most_s)
+
+            await run.finish()
+        finally:
+            await whole_program.sweep(data)
+
+        return {
+            "seed": seed,
+            **run.report(),
+            "members": dict(crowd.counts),
+            "unknown_requests": stub.unknown,
+            "seconds": round(time.monotonic() - started, 1),
+        }
+
+
+def _unfinished(data: Path) -> set[str]:
+    """The sets that wait or are drawn, as the journal says."""
+    path = DataFolder(data).journal
+    if not path.exists():
+        return set()
+
+    with closing(sqlite3.connect(path)) as journal:
+        try:
+            found = journal.execute("SELECT set_id FROM sets WHERE state IN ('waiting', 'running')")
+        except sqlite3.OperationalError:  # it was killed while it made the journal
+            return set()
+
+        return {set_id for (set_id,) in found}
+
+
+def _kill(victims: list[psutil.Process]) -> None:
+    for process in victims:
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(signal.SIGKILL)
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, prog="python -m tests.chaos.kill_nine")
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--check-every", type=int, default=20)
+    parser.add_argument("--most-s", type=float, default=3.0, help="longest life between kills")
+    parser.add_argument("--data", type=Path, help="keep the folder here")
+    options = parser.parse_args()
+
+    with tempfile.TemporaryDirectory(prefix="kill-nine-") as folder:
+        report = asyncio.run(
+            chaos(
+                options.data or Path(folder) / "data",
+                kills=options.kills,
+                seed=options.seed,
+                check_every=options.check_every,
+                most_s=options.most_s,
+            )
+        )
+
+    sys.stdout.write(json.dumps(report, indent=2) + "\n")
+
+    return 1 if report["problem_count"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,130 @@
+"""Members who ask for images and vote on them, as fast as they may, through kills and restarts."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Self
+
+from bot.chat.custom_ids import NotOurs, UndoId, VoteId
+from storage.vote import Rating
+from tests.support.discord.channel import Disconnected
+from tests.support.discord.payloads import Message
+from tests.support.discord.stub import DiscordStub
+from tests.support.storage.vote_ledger import Ledger
+
+FIRST_MEMBER = 2_000_000_000_000_000_000
+UNANSWERED_AFTER_S = 20.0
+
+
+class Crowd:
+    """Voters and askers on one stub; the ledger has what each was told."""
+
+    def __init__(self, stub: DiscordStub, ledger: Ledger, randomness: random.Random) -> None:
+        self._stub = stub
+        self._ledger = ledger
+        self._random = randomness
+        self._undo: dict[tuple[str, int], Message] = {}
+        self.counts: Counter[str] = Counter()
+
+    @classmethod
+    @asynccontextmanager
+    async def at_work(
+        cls,
+        stub: DiscordStub,
+        ledger: Ledger,
+        *,
+        randomness: random.Random,
+        voters: int,
+        askers: int,
+        pause_s: float,
+    ) -> AsyncIterator[Self]:
+        """All of them busy while the context lasts."""
+        crowd = cls(stub, ledger, randomness)
+        async with asyncio.TaskGroup() as tasks:
+            busy = [
+                tasks.create_task(crowd._vote_for_ever(FIRST_MEMBER + n, pause_s))
+                for n in range(voters)
+            ]
+            busy += [
+                tasks.create_task(crowd._ask_for_ever(FIRST_MEMBER + n, pause_s))
+                for n in range(askers)
+            ]
+            try:
+                yield crowd
+            finally:
+                for task in busy:
+                    task.cancel()
+
+    async def _vote_for_ever(self, member: int, pause_s: float) -> None:
+        while True:
+            await asyncio.sleep(self._random.uniform(0, 2 * pause_s))
+            await self._stub.connected.wait()
+            if self._stub.messages:
+                await self._vote(member)
+
+    async def _ask_for_ever(self, member: int, pause_s: float) -> None:
+        while True:
+            await asyncio.sleep(self._random.uniform(0, 10 * pause_s))
+            await self._stub.connected.wait()
+            try:
+                request = await self._stub.command(member, "imagine", prompt=f"=a fox, {member}")
+                self.counts["asked"] += 1
+                async with asyncio.timeout(UNANSWERED_AFTER_S):
+                    await request.posted
+            except Disconnected:
+                self.counts["asked, then killed"] += 1
+            except TimeoutError:
+                self.counts["asked, never posted"] += 1
+            else:
+                self.counts["posted"] += 1
+
+    async def _vote(self, member: int) -> None:
+        messages = list(self._stub.messages.values())
+        recent = messages[-40:] if self._random.random() < 0.9 else messages
+        message = self._random.choice(recent)
+        ids = [vote for vote in map(_vote_id, message.buttons) if vote is not None]
+        if not ids:
+            return
+
+        pressed = self._random.choice(ids)
+        key = (pressed.image_id, member)
+        reply = self._undo.get(key)
+        if reply is not None and self._random.random() < 0.3:
+            await self._press(key, None, reply, str(UndoId(pressed.image_id)), _slot(ids, pressed))
+        else:
+            await self._press(key, pressed.rating, message, str(pressed), _slot(ids, pressed))
+
+    async def _press(
+        self, key: tuple[str, int], rating: Rating | None, on: Message, custom_id: str, slot: int
+    ) -> None:
+        before = self._ledger.press(key, rating)
+        try:
+            press = await self._stub.press(key[1], on, custom_id)
+            async with asyncio.timeout(UNANSWERED_AFTER_S):
+                reply = await press.answered
+        except Disconnected:
+            self.counts["votes in flight at a kill"] += 1
+            return
+        except TimeoutError:
+            self._ledger.problems.append(f"{key}: {custom_id} was never answered")
+            return
+
+        self._ledger.answer(key, rating, reply.content, slot=slot, before=before)
+        if reply.buttons:
+            self._undo[key] = reply
+        else:
+            self._undo.pop(key, None)
+
+
+def _vote_id(custom_id: str) -> VoteId | None:
+    try:
+        return VoteId.parse(custom_id)
+    except NotOurs:
+        return None
+
+
+def _slot(ids: list[VoteId], pressed: VoteId) -> int:
+    """Images are numbered from 1 in the order of their buttons; each has two."""
+    return ids.index(pressed) // 2 + 1

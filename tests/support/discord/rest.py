@@ -1,0 +1,209 @@
+"""The REST side of the stand-in for Discord: the requests that oxherd makes, and no others."""
+
+import json
+import time
+
+from aiohttp import web
+
+from tests.support.discord import payloads as payloads
+from tests.support.discord.channel import DiscordWorld, Interaction
+from tests.support.discord.payloads import Message, Payload
+
+ACKNOWLEDGE_WITHIN_S = 3.0
+BASE = "/api/v10"
+
+MESSAGE, DEFERRED_MESSAGE, DEFERRED_UPDATE, UPDATE = 4, 5, 6, 7
+
+
+class DiscordRest:
+    """Request handlers over one world."""
+
+    def __init__(self, world: DiscordWorld) -> None:
+        self._world = world
+
+    def routes(self) -> list[web.RouteDef]:
+        """What it answers; the last one catches the rest."""
+        return [
+            web.get(f"{BASE}/users/@me", self._me),
+            web.get(f"{BASE}/oauth2/applications/@me", self._me),
+            web.get(f"{BASE}/gateway/bot", self._find_gateway),
+            web.put(f"{BASE}/applications/{{application}}/commands", self._register),
+            web.post(f"{BASE}/interactions/{{id}}/{{token}}/callback", self._callback),
+            web.get(f"{BASE}/webhooks/{{app}}/{{token}}/messages/{{id}}", self._reread),
+            web.patch(f"{BASE}/webhooks/{{app}}/{{token}}/messages/{{id}}", self._edit),
+            web.post(f"{BASE}/webhooks/{{app}}/{{token}}", self._follow_up),
+            web.post(f"{BASE}/channels/{{channel}}/messages", self._post),
+            web.patch(f"{BASE}/channels/{{channel}}/messages/{{id}}", self._edit_posted),
+            web.route("*", "/{path:.*}", self._unknown),
+        ]
+
+    async def _me(self, request: web.Request) -> web.Response:
+        if request.headers.get("Authorization") != f"Bot {payloads.TOKEN}":
+            return _refused(401, 0, "401: Unauthorized")
+
+        if request.path.endswith("/users/@me"):
+            return _answer(payloads.user(payloads.APPLICATION_ID, bot=True))
+
+        return _answer(payloads.application())
+
+    async def _find_gateway(self, request: web.Request) -> web.Response:
+        limit = {"total": 1000, "remaining": 1000, "reset_after": 0, "max_concurrency": 1}
+        url = f"ws://{request.host}/gateway/"
+
+        return _answer({"url": url, "shards": 1, "session_start_limit": limit})
+
+    async def _register(self, request: web.Request) -> web.Response:
+        self._world.commands = await request.json()
+        common = {
+            "application_id": str(payloads.APPLICATION_ID),
+            "version": "1",
+            "default_member_permissions": None,
+        }
+
+        return _answer(
+            [
+                {"id": str(payloads.COMMAND_ID + number), **common, **command}
+                for number, command in enumerate(self._world.commands)
+            ]
+        )
+
+    async def _callback(self, request: web.Request) -> web.Response:
+        body, files = await _read(request)
+        now = time.monotonic()
+        interaction = self._world.interactions.get(request.match_info["token"])
+        if interaction is None or now - interaction.sent_at > ACKNOWLEDGE_WITHIN_S:
+            self._world.late += 1
+            return _refused(404, 10062, "Unknown interaction")
+
+        if interaction.acknowledged.done():
+            return _refused(400, 40060, "Interaction has already been acknowledged.")
+
+        interaction.acknowledged.set_result(now)
+        kind = body["type"]
+        message = self._respond(interaction, kind, body.get("data") or {}, files)
+        interaction.original = message
+        readable = message is not None and kind in (MESSAGE, UPDATE)
+        if message is not None and readable:
+            self._world.tell(interaction, message)
+
+        return _answer(
+            {
+                "interaction": {
+                    "id": str(interaction.id),
+                    "type": 2 if interaction.source is None else 3,
+                    "response_message_id": None if message is None else str(message.id),
+                    "response_message_loading": kind == DEFERRED_MESSAGE,
+                    "response_message_ephemeral": bool(
+                        message is not None and message.flags & payloads.EPHEMERAL
+                    ),
+                },
+                **(
+                    {"resource": {"type": kind, "message": message.payload()}}
+                    if message is not None and readable
+                    else {}
+                ),
+            }
+        )
+
+    def _respond(
+        self, interaction: Interaction, kind: int, data: Payload, files: dict[str, bytes]
+    ) -> Message | None:
+        if kind in (MESSAGE, DEFERRED_MESSAGE):
+            return self._world.new_message(data, files)
+
+        if kind == UPDATE and interaction.source is not None:
+            self._world.change(interaction.source, data, files)
+
+        return interaction.source
+
+    async def _reread(self, request: web.Request) -> web.Response:
+        message = self._found(request)
+
+        return _no_message() if message is None else _answer(message.payload())
+
+    async def _edit(self, request: web.Request) -> web.Response:
+        body, files = await _read(request)
+        message = self._found(request)
+        if message is None:
+            return _no_message()
+
+        self._world.change(message, body, files)
+        self._world.tell(self._world.interactions[request.match_info["token"]], message)
+
+        return _answer(message.payload())
+
+    async def _follow_up(self, request: web.Request) -> web.Response:
+        body, files = await _read(request)
+        interaction = self._world.interactions.get(request.match_info["token"])
+        if interaction is None or not interaction.acknowledged.done():
+            return _refused(404, 10015, "Unknown Webhook")
+
+        message = self._world.new_message(body, files)
+        interaction.followups[message.id] = message
+        self._world.tell(interaction, message)
+
+        return _answer(message.payload())
+
+    async def _post(self, request: web.Request) -> web.Response:
+        body, files = await _read(request)
+
+        return _answer(self._world.new_message(body, files).payload())
+
+    async def _edit_posted(self, request: web.Request) -> web.Response:
+        body, files = await _read(request)
+        message = self._world.messages.get(int(request.match_info["id"]))
+        if message is None:
+            return _no_message()
+
+        self._world.change(message, body, files)
+
+        return _answer(message.payload())
+
+    async def _unknown(self, request: web.Request) -> web.Response:
+        self._world.unknown.append(f"{request.method} {request.path}")
+
+        return _refused(404, 0, "404: Not Found")
+
+    def _found(self, request: web.Request) -> Message | None:
+        interaction = self._world.interactions.get(request.match_info["token"])
+        if interaction is None:
+            return None
+
+        if request.match_info["id"] == "@original":
+            return interaction.original
+
+        return interaction.followups.get(int(request.match_info["id"]))
+
+
+async def _read(request: web.Request) -> tuple[Payload, dict[str, bytes]]:
+    """The JSON body and the files; split by hand, for benchmarks send megabytes through here."""
+    body = await request.read()
+    if request.content_type != "multipart/form-data":
+        return json.loads(body), {}
+
+    given: Payload = {}
+    files: dict[str, bytes] = {}
+    boundary = request.headers["Content-Type"].partition("boundary=")[2].strip('"')
+    for part in body.split(b"--" + boundary.encode())[1:-1]:
+        head, _, content = part.removeprefix(b"\r\n").partition(b"\r\n\r\n")
+        name = head.partition(b'name="')[2].partition(b'"')[0].decode()
+        if name == "payload_json":
+            given = json.loads(content)
+        else:
+            files[name] = content.removesuffix(b"\r\n")
+
+    return given, files
+
+
+def _answer(payload: Payload | list[Payload], *, status: int = 200) -> web.Response:
+    body = json.dumps(payload).encode()
+
+    return web.Response(status=status, body=body, content_type="application/json")
+
+
+def _refused(status: int, code: int, text: str) -> web.Response:
+    return _answer({"code": code, "message": text}, status=status)
+
+
+def _no_message() -> web.Response:
+    return _refused(404, 10008, "Unknown Message")

@@ -1,0 +1,295 @@
+"""A simulated Discord with the real bot in it: discord.py, SQLite, worker and writer are real.
+
+Tests act as members would (ask, press, look) and look at the dataset on disk. Entered inside the
+test itself, because simcord's clock belongs to the task that runs the test.
+"""
+
+import asyncio
+import csv
+import os
+import signal
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import discord
+import discord.ext.commands  # simcord would import it while the loop runs
+import simcord
+from simcord import InteractionResult, interactions
+from simcord.backend import serializers
+from simcord.enums import ComponentType, InteractionType
+from simcord.results import ResponseMessage
+
+from bot.app import Parts, following, opened
+from bot.chat.client import OxherdClient
+from bot.chat.custom_ids import SetId, UndoId, VoteId
+from bot.settings import Settings
+from generation.queue.device import WorkerState
+from storage.vote import Rating
+
+PATIENCE_S = 60.0
+
+
+def quick_settings(data: Path, **changes: Any) -> Settings:
+    """A bot that draws at once, with small pictures."""
+    return Settings.model_validate(
+        {
+            "data": data,
+            "backend": "placeholder",
+            "devices": "cpu",
+            "placeholder_step_seconds": 0,
+            "default_steps": 2,
+            "sizes": "64x64,128x64",
+            "shutdown_grace_s": 0,
+            **changes,
+        }
+    )
+
+
+class World:
+    """One server, one channel, and two members, alice and bob, to begin with."""
+
+    def __init__(self, env: simcord.Env, settings: Settings) -> None:
+        self.env = env
+        self.settings = settings
+        self.guild = env.create_guild("oxherd's test server")
+        self.channel = self.guild.create_text_channel("labelling")
+        self.alice = self.member("alice")
+        self.bob = self.member("bob")
+        self.parts: Parts
+        self.client: OxherdClient
+        self._life = AsyncExitStack()
+
+    def member(self, name: str) -> Any:
+        """Somebody new in the server."""
+        return self.guild.add_member(self.env.create_user(name))
+
+    async def begin(self) -> None:
+        """Start the bot on the world's folder."""
+        self.parts = await self._life.enter_async_context(opened(self.settings))
+        self.client = OxherdClient(
+            self.settings, store=self.parts.store, studio=self.parts.studio, shard_count=1
+        )
+        await self._life.enter_async_context(following(self.parts.studio))
+        await self.env.restart_bot(self.client)
+        await self.client.tree.sync()
+        await self.until(lambda: self.worker_state() is WorkerState.IDLE)
+
+    def worker_state(self) -> WorkerState:
+        """What the one worker does."""
+        return self.parts.executor.status().workers[0].state
+
+    def kill_worker(self) -> None:
+        """What a driver's crash or a lack of memory does."""
+        pid = self.parts.executor.status().workers[0].pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+
+    async def end(self) -> None:
+        """Stop the bot at once, whatever it was doing; Discord and the folder stay."""
+        await self._life.aclose()
+
+    async def restart(self) -> None:
+        """What a moderator does: stop, start. Messages and buttons are Discord's and stay."""
+        await self.end()
+        await self.begin()
+
+    async def ask(self, member: Any, prompt: str, **options: Any) -> InteractionResult:
+        """/imagine, and nothing more: the answer that comes at once."""
+        result: InteractionResult = await member.slash(
+            self.channel, "imagine", prompt=prompt, **options
+        )
+
+        return result
+
+    async def imagine(self, member: Any, prompt: str, **options: Any) -> discord.Message:
+        """/imagine, and the message with the images."""
+        await self.ask(member, prompt, **options)
+        await self.posted()
+
+        return self.last_message()
+
+    async def posted(self) -> None:
+        """Wait until no request is followed any more."""
+        async with asyncio.timeout(PATIENCE_S):
+            await self.parts.studio.finish()
+
+    def last_message(self) -> discord.Message:
+        """The newest message in the channel."""
+        message = self.channel.last_message
+        assert message is not None
+
+        return message
+
+    async def vote(
+        self, member: Any, message: discord.Message, slot: int, rating: Rating
+    ) -> InteractionResult:
+        """Press 👍 or 👎 under an image."""
+        custom_id = vote_ids(message)[slot, rating]
+        result: InteractionResult = await member.click(message, custom_id=custom_id)
+
+        return result
+
+    async def press(
+        self, member: Any, message: discord.Message, custom_id: str
+    ) -> InteractionResult:
+        """One press as Discord delivers it, whether or not the message has such a button."""
+        [result] = await self.press_all([(member, message, custom_id)])
+
+        return result
+
+    async def press_all(
+        self, presses: Sequence[tuple[Any, discord.Message, str]]
+    ) -> list[InteractionResult]:
+        """Presses that arrive at the same moment; actors would take turns."""
+        records = []
+        for member, message, custom_id in presses:
+            stored = self.env.backend.get_message(message.channel.id, message.id)
+            record, payload = interactions.base_payload(
+                self.env.backend,
+                type=InteractionType.MESSAGE_COMPONENT,
+                channel_id=message.channel.id,
+                guild_id=self.guild.id,
+                user_id=member.id,
+                data={"custom_id": custom_id, "component_type": ComponentType.BUTTON},
+            )
+            payload["message"] = dict(serializers.message_payload(self.env.backend, stored))
+            record.source_message_id = stored.id
+            self.env.backend.emit("INTERACTION_CREATE", payload)
+            records.append(record)
+            await asyncio.sleep(0)  # the gateway delivers one event at a time too
+
+        await self.env.settle()
+
+        return [InteractionResult(self.env, record) for record in records]
+
+    async def hide_channel(self) -> None:
+        """Take the channel out of the bot's sight, as Discord does when a permission goes."""
+        backend = self.env.backend
+        channel = backend.get_channel(self.channel.id)
+        backend.emit("CHANNEL_DELETE", dict(serializers.channel_payload(backend, channel)))
+        await self.env.settle()
+
+    async def committed(self) -> None:
+        """Wait until everything that was recorded is in the dataset."""
+        await self.parts.store.settle(PATIENCE_S)
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait for something that the bot does by itself."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not condition():  # noqa: ASYNC110 - the simulated Discord has no events
+                await asyncio.sleep(0.01)
+
+    def rows(self) -> list[dict[str, str]]:
+        """The dataset's votes, as a trainer would read them."""
+        return dataset_rows(self.settings.data, "train")
+
+    def generations(self) -> list[dict[str, str]]:
+        """The dataset's images, voted on or not."""
+        return dataset_rows(self.settings.data, "generations")
+
+    def ratings(self) -> dict[tuple[str, str], str]:
+        """The dataset's votes by image and voter. Two rows for one key are a failure."""
+        rows = self.rows()
+        found = {(row["image_id"], row["voter_id"]): row["rating"] for row in rows}
+        assert len(found) == len(rows), "a vote stands twice in the dataset"
+
+        return found
+
+
+def dataset_rows(data: Path, kind: str) -> list[dict[str, str]]:
+    """All rows of train/ or generations/, in order."""
+    rows = []
+    for path in sorted((data / "dataset" / kind).glob("*.csv")):
+        with path.open(newline="", encoding="utf-8") as stream:
+            rows += list(csv.DictReader(stream))
+
+    return rows
+
+
+def buttons(message: Any) -> list[str]:
+    """Custom ids of all buttons of a message, in reading order."""
+    found: list[str] = []
+
+    def walk(component: Any) -> None:
+        custom_id = getattr(component, "custom_id", None)
+        if custom_id:
+            found.append(custom_id)
+
+        for child in getattr(component, "children", []) or []:
+            walk(child)
+
+    for component in message.components:
+        walk(component)
+
+    return found
+
+
+def vote_ids(message: discord.Message) -> dict[tuple[int, Rating], str]:
+    """The vote buttons by slot and rating, read off the message as a person would."""
+    votes = [
+        VoteId.parse(custom) for custom in buttons(message) if VoteId.PATTERN.fullmatch(custom)
+    ]
+    order = list(dict.fromkeys(vote.image_id for vote in votes))
+
+    return {(order.index(vote.image_id) + 1, vote.rating): str(vote) for vote in votes}
+
+
+def set_button(message: discord.Message, action: str) -> str:
+    """The custom id of Again, Details or Cancel."""
+    return next(
+        custom
+        for custom in buttons(message)
+        if SetId.PATTERN.fullmatch(custom) and SetId.parse(custom).action == action
+    )
+
+
+def image_ids(message: discord.Message) -> list[str]:
+    """The images' ids in slot order."""
+    ids = vote_ids(message)
+
+    return [VoteId.parse(ids[slot, Rating.GOOD]).image_id for slot, r in ids if r is Rating.GOOD]
+
+
+def undo_id(image_id: str) -> str:
+    """The custom id of the Undo button under a private answer."""
+    return str(UndoId(image_id))
+
+
+def seen(result: InteractionResult) -> ResponseMessage:
+    """The answer to an interaction, as it is now."""
+    assert result.response is not None
+
+    return result.response
+
+
+def text_of(message: Any) -> str:
+    """Everything a person can read in a message."""
+    found: list[str] = [message.content]
+
+    def walk(component: Any) -> None:
+        if isinstance(getattr(component, "content", None), str):
+            found.append(component.content)
+
+        for child in getattr(component, "children", []) or []:
+            walk(child)
+
+    for component in message.components:
+        walk(component)
+
+    return "\n".join(part for part in found if part)
+
+
+@asynccontextmanager
+async def world(data: Path, **changes: Any) -> AsyncIterator[World]:
+    """A world with the bot running in it. Errors that the bot let through fail the test."""
+    nobody = discord.AutoShardedClient(intents=discord.Intents(guilds=True), shard_count=1)
+    async with simcord.run(nobody, settle_timeout=PATIENCE_S) as env:
+        with env.time_context():
+            made = World(env, quick_settings(data, **changes))
+            await made.begin()
+            try:
+                yield made
+            finally:
+                await made.end()

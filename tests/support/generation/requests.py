@@ -1,0 +1,76 @@
+"""Requests, and what tests wait for, when they generate."""
+
+import asyncio
+from collections.abc import Callable
+
+from generation.queue.device import WorkerState, WorkerStatus
+from generation.queue.executor import Executor
+from generation.queue.job import Job, JobProgress
+from generation.request import ImageRequest
+
+
+def a_request(
+    prompt: str = "step",
+    *,
+    seeds: tuple[int, ...] = (1, 2, 3, 4),
+    steps: int = 3,
+    side_px: int = 512,
+    model: str = "",
+) -> ImageRequest:
+    return ImageRequest(
+        prompt=prompt, seeds=seeds, steps=steps, width_px=side_px, height_px=side_px, model=model
+    )
+
+
+class Onlooker:
+    """A watcher that notes the steps, and cancels once there are so many.
+
+    With `wants_preview` it asks for a preview after each step, and keeps them.
+    """
+
+    def __init__(self, *, cancel_after: int | None = None, wants_preview: bool = False) -> None:
+        self.steps: list[tuple[int, int]] = []
+        self.previews: list[bytes] = []
+        self.wants_preview = wants_preview
+        self._cancel_after = cancel_after
+
+    @property
+    def cancelled(self) -> bool:
+        return len(self.steps) == self._cancel_after
+
+    def step_done(self, step: int, steps: int) -> None:
+        self.steps.append((step, steps))
+
+    def preview(self, draw: Callable[[], bytes]) -> None:
+        self.previews.append(draw())
+
+
+async def progress_when(job: Job, holds: Callable[[JobProgress], bool]) -> JobProgress:
+    """The first progress of which it holds."""
+    progress = job.progress
+    while not holds(progress):
+        assert not progress.state.is_final, progress
+        progress = await job.wait_change(since=progress)
+
+    return progress
+
+
+async def stepping(job: Job) -> JobProgress:
+    """The progress once the job has made a step."""
+    return await progress_when(job, lambda progress: progress.step > 0)
+
+
+async def worker_when(executor: Executor, state: WorkerState) -> WorkerStatus:
+    """The first worker's status once it is in that state."""
+    while (status := executor.status().workers[0]).state is not state:  # noqa: ASYNC110 - as below
+        await asyncio.sleep(0.01)  # nobody announces a worker's state: people wait for jobs
+
+    return status
+
+
+def pid_of(executor: Executor) -> int:
+    """The process id of the first worker, which lives."""
+    pid = executor.status().workers[0].pid
+    assert pid is not None
+
+    return pid

@@ -1,0 +1,181 @@
+"""A backend that does what the prompt says, for tests of everything around a backend.
+
+It runs in real worker processes. Where a test must say "now", it does so by making a file.
+"""
+
+import ctypes
+import hashlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from generation.errors import BackendUnavailable, Cancelled, OutOfMemory
+from generation.request import GeneratedImage, ImageRequest, Made, Provenance
+from generation.worker.backend import BackendSpec, Finding, Watcher
+
+ENDLESS = 1_000_000
+_LOOK_S = 0.002
+
+
+_LOADED: list[str] = []
+"""The models that this process holds."""
+
+
+def scripted(
+    folder: Path, *, model: str = "script", load: str = "at once", room: int = 9, claim: int = 9
+) -> BackendSpec:
+    """Loads as told: "at once", "refuse", "die", "hang", "after FILE" in the folder, or "when FILE"
+    is there. There is room for so many models, and it claims that there is for `claim`.
+    """
+    return BackendSpec(
+        kind="tests.support.generation.scripted_backend:ScriptedBackend",
+        model=model,
+        options={"folder": str(folder), "load": load, "room": room, "claim": claim},
+    )
+
+
+class ScriptedBackend:
+    """Reads its lines from the prompt's first word:
+
+    step      makes its steps and its images
+    until F   makes steps until the file F exists
+    hang      takes no step and no notice
+    seize     the same, and lets no other thread run
+    die       dies of SIGKILL after a step
+    die-once  the same, unless it did before
+    raise     raises; `memory` raises OutOfMemory, and `crowded` does beside other models
+    spoil     takes its time for its steps, and raises when it is to draw a preview
+    """
+
+    def __init__(self, spec: BackendSpec, *, device: str) -> None:
+        self._folder = Path(str(spec.options["folder"]))
+        self._load = str(spec.options["load"])
+        self._device = device
+        self._model = spec.model
+        self._room, self._claim = int(spec.options["room"]), int(spec.options["claim"])
+
+    def check(self) -> Sequence[Finding]:
+        if self._load == "refuse":
+            raise RuntimeError("looked and fell over")
+
+        if self._load == "hang":
+            threading.Event().wait()
+
+        if self._load == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        return [Finding(subject="model", ok=True, detail="scripted")]
+
+    def fits(self) -> bool:
+        return len(_LOADED) < self._claim
+
+    def unload(self) -> None:
+        if self._model in _LOADED:
+            _LOADED.remove(self._model)
+            self._note(f"-{self._model}")
+
+    def load(self) -> Provenance:
+        self._note(f"+{self._model}")
+        if len(_LOADED) >= self._room:
+            raise OutOfMemory("by the script")
+
+        match self._load.split():
+            case ["refuse"]:
+                raise BackendUnavailable("The script says that there is no model.")
+            case ["raise"]:
+                raise ZeroDivisionError("by the script")
+            case ["die"]:
+                os.kill(os.getpid(), signal.SIGKILL)
+            case ["hang"]:
+                threading.Event().wait()
+            case ["after", name]:
+                if not (self._folder / name).exists():
+                    raise BackendUnavailable(f"The file {name} is not there.")
+            case ["when", name]:
+                while not (self._folder / name).exists():
+                    time.sleep(_LOOK_S)
+
+        _LOADED.append(self._model)
+
+        return self._provenance()
+
+    def _provenance(self) -> Provenance:
+        return Provenance(
+            backend="scripted",
+            model=self._model,
+            revision="1",
+            scheduler="none",
+            device=self._device,
+            dtype="uint8",
+            versions={"script": "1"},
+        )
+
+    def between_requests(self) -> str:
+        return ""
+
+    def generate(self, request: ImageRequest, watcher: Watcher) -> Made:
+        with (self._folder / "log").open("a", encoding="utf-8") as log:
+            log.write(f"{request.prompt}\n")
+
+        line, *words = request.prompt.split()
+        steps = ENDLESS if line == "until" else request.steps
+        for step in range(1, steps + 1):
+            if watcher.cancelled:
+                raise Cancelled
+
+            if line == "until":
+                time.sleep(_LOOK_S)  # a model's step takes its time too
+                if (self._folder / words[0]).exists():
+                    break
+
+            if line == "hang":
+                threading.Event().wait()
+
+            if line == "seize":
+                watcher.step_done(step, steps)
+                ctypes.PyDLL(None).sleep(3600)  # a PyDLL's functions keep the GIL
+
+            if line == "spoil":
+                time.sleep(request.guidance_scale)
+
+            watcher.step_done(step, steps)
+            self._perhaps_fail(line)
+            if watcher.wants_preview:
+                (self._folder / "drawn").touch()
+                watcher.preview(self._spoil)
+
+        images = tuple(
+            GeneratedImage(
+                png=str(seed).encode(),
+                seed=seed,
+                sha256=hashlib.sha256(str(seed).encode()).hexdigest(),
+            )
+            for seed in request.seeds
+        )
+
+        return Made(images=images, provenance=self._provenance())
+
+    def _spoil(self) -> bytes:
+        raise ZeroDivisionError("by the script")
+
+    def _note(self, line: str) -> None:
+        with (self._folder / "models").open("a", encoding="utf-8") as notes:
+            notes.write(f"{line}\n")
+
+    def _perhaps_fail(self, line: str) -> None:
+        died_before = self._folder / "died"
+        match line:
+            case "die":
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "die-once" if not died_before.exists():
+                died_before.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "raise":
+                raise ZeroDivisionError("by the script")
+            case "memory":
+                raise OutOfMemory("by the script")
+            case "crowded" if len(_LOADED) > 1:
+                raise OutOfMemory("by the script")

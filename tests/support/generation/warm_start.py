@@ -1,0 +1,56 @@
+"""Backends that compile, and what they make."""
+
+import io
+from pathlib import Path
+
+from PIL import Image, ImageChops
+
+from generation.diffusion.backend import DiffusersBackend
+from generation.request import Made
+from generation.worker.backend import BackendSpec
+from tests.support.generation.requests import Onlooker, a_request
+
+COMPILES_WITHIN_S = 900.0
+SIDE_PX = 16
+
+
+def spec_of(model: Path, folder: Path, compile: str = "on", **options: str) -> BackendSpec:
+    return BackendSpec(
+        kind="diffusers",
+        model=str(model),
+        options={
+            "compile": compile,
+            "compiled_folder": str(folder),
+            "compiled_size": f"{SIDE_PX}x{SIDE_PX}",
+            **options,
+        },
+    )
+
+
+def opened(model: Path, folder: Path, compile: str = "on", device: str = "cpu") -> DiffusersBackend:
+    backend = DiffusersBackend(spec_of(model, folder, compile), device=device)
+    backend.load()
+
+    return backend
+
+
+def make(backend: DiffusersBackend, *, seeds: tuple[int, ...] = (1, 2, 3, 4)) -> Made:
+    request = a_request("a fox", seeds=seeds, steps=4, side_px=SIDE_PX)
+
+    return backend.generate(request, Onlooker())
+
+
+def largest_difference(one: Made, other: Made) -> int:
+    pairs = zip(one.images, other.images, strict=True)
+
+    return max(
+        max(ImageChops.difference(opened_png(a.png), opened_png(b.png)).tobytes()) for a, b in pairs
+    )
+
+
+def opened_png(png: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(png))
+
+
+def engine_of(made: Made) -> str:
+    return made.provenance.versions["engine"]
