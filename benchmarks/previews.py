@@ -23,9 +23,9 @@ from generation.diffusion.denoising import Denoiser
 from generation.diffusion.engine import Stage
 from generation.diffusion.latent_preview import LatentColours, LatentPreviews
 from generation.preview_picture import one_picture
-from generation.queue.estimates import Stopwatch
 from generation.request import ImageRequest
 from generation.worker.preview_budget import PreviewBudget
+from generation.worker.stopwatch import Stopwatch
 
 CELL_PX = 128
 COLUMNS = 6

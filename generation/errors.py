@@ -93,3 +93,13 @@ class OutOfMemory(RequestFailed):
 
 class WorkerFailed(RequestFailed):
     pass
+
+
+def root_cause(exc: BaseException) -> str:
+    """The first line of the message of the error at the start of the `from` chain."""
+    while exc.__cause__ is not None:
+        exc = exc.__cause__
+
+    text = str(exc).strip()
+
+    return text.splitlines()[0] if text else type(exc).__name__

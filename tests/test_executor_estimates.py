@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.chat.texts import duration
-from generation.queue.estimates import Lane, Pace, Stopwatch, Waiting, line_s
+from generation.queue.estimates import Lane, Pace, Waiting, line_s
 from generation.request import ImageRequest
+from generation.worker.stopwatch import Stopwatch
 from tests.support.generation.requests import a_request
 
 FOUR = a_request(steps=50)

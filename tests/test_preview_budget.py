@@ -6,8 +6,8 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from generation.queue.estimates import Stopwatch
 from generation.worker.preview_budget import EVERY_S, SHARE, WORTH_WHILE_S, PreviewBudget
+from generation.worker.stopwatch import Stopwatch
 
 
 def previews_of(

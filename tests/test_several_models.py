@@ -15,9 +15,10 @@ from generation.errors import (
     OutOfMemory,
 )
 from generation.queue.device import WorkerState
-from generation.queue.estimates import Pace, Stopwatch
+from generation.queue.estimates import Pace
 from generation.queue.executor import Executor, ExecutorLimits
 from generation.request import Limits, Provenance
+from generation.worker.stopwatch import Stopwatch
 from tests.support.generation.requests import a_request, progress_when, worker_when
 from tests.support.generation.scripted_backend import scripted
 

@@ -32,11 +32,10 @@ from generation.diffusion.model_files import (
     count_weights,
     local_folder,
     not_found,
-    root_cause,
 )
 from generation.diffusion.pipeline_engine import PipelineEngine
 from generation.diffusion.prompt_length import characters_read
-from generation.errors import BackendUnavailable, Cancelled, OutOfMemory
+from generation.errors import BackendUnavailable, Cancelled, OutOfMemory, root_cause
 from generation.request import (
     NEGATIVE_PROMPT_READ,
     PROMPT_READ,

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import torch
 
-from generation.diffusion.model_files import root_cause
-from generation.errors import OutOfMemory
+from generation.errors import OutOfMemory, root_cause
 
 _NO_MEMORY = ("can't allocate memory", "out of memory", "STATUS_ALLOC_FAILED")
 """How torch says it of the CPU's memory, of a driver's or Apple's, and how NVIDIA's libraries do,

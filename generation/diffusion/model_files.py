@@ -11,7 +11,7 @@ from pathlib import Path
 from huggingface_hub import HfApi, try_to_load_from_cache
 
 from generation.diffusion.engine import OWN, choose_engine
-from generation.errors import BackendUnavailable
+from generation.errors import BackendUnavailable, root_cause
 from generation.worker.backend import Finding
 
 log = logging.getLogger(__name__)
@@ -186,13 +186,3 @@ def not_found(model: str, exc: BaseException) -> str:
         f"could not be fetched: {root_cause(exc)}. Check its name and the network, or name a "
         "folder that holds a model."
     )
-
-
-def root_cause(exc: BaseException) -> str:
-    """The first line of what the first error in the chain said."""
-    while exc.__cause__ is not None:
-        exc = exc.__cause__
-
-    text = str(exc).strip()
-
-    return text.splitlines()[0] if text else type(exc).__name__

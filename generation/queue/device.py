@@ -16,7 +16,7 @@ from generation.errors import (
     OutOfMemory,
     RequestFailed,
 )
-from generation.queue.estimates import Pace, Stopwatch
+from generation.queue.estimates import Pace
 from generation.queue.job import Job, JobState
 from generation.queue.limits import ExecutorLimits
 from generation.queue.worker_process import WorkerProcess
@@ -38,6 +38,7 @@ from generation.worker.messages import (
     StepDone,
     Stopped,
 )
+from generation.worker.stopwatch import Stopwatch
 
 log = logging.getLogger(__name__)
 

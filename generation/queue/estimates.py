@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from generation.request import ImageRequest
+from generation.worker.stopwatch import Stopwatch
 
 _AFTER_IN_STEPS = 2.0
 """What comes after the steps, in steps, until a request was finished. Between 0 and 5 with the
@@ -22,38 +23,6 @@ _FEWEST_LEFT_TO_GUESS = 10
 
 _OTHER_PACE = 1.15
 """Steps so many times as slow or as quick as before are not noise."""
-
-
-@dataclass(slots=True)
-class Stopwatch:
-    """The times of one run: when it started, and its first and latest steps.
-
-    started_at, first_at, latest_at: seconds on any clock that does not go back.
-    """
-
-    started_at: float
-    first_at: float | None = None
-    latest_at: float | None = None
-    first_step: int = 0
-    step: int = 0
-    steps: int = 0
-
-    def lap(self, step: int, steps: int, *, now: float) -> None:
-        """So many steps are done. A new sum of steps is a new beginning: they are other steps."""
-        if self.first_at is None or steps != self.steps:
-            self.first_at, self.first_step = now, step
-
-        self.latest_at, self.step, self.steps = now, step, steps
-
-    def step_s(self) -> float | None:
-        """Seconds from one step to the next; None until two are done.
-
-        The first does not count: it takes longer, often by much.
-        """
-        if self.first_at is None or self.latest_at is None or self.step == self.first_step:
-            return None
-
-        return (self.latest_at - self.first_at) / (self.step - self.first_step)
 
 
 class _Shape(NamedTuple):

@@ -14,8 +14,7 @@ import transformers
 from huggingface_hub import HfApi, snapshot_download, try_to_load_from_cache
 from PIL import Image
 
-from generation.diffusion.model_files import root_cause
-from generation.errors import BackendUnavailable
+from generation.errors import BackendUnavailable, root_cause
 from generation.safety.screen import SafetySpec
 
 # Labels that published classifiers give to what a server may not want to show.

@@ -15,7 +15,6 @@ from multiprocessing.connection import Connection
 from typing import TypeAlias, assert_never
 
 from generation.errors import BackendUnavailable, Cancelled, NotChecked, OutOfMemory
-from generation.queue.estimates import Stopwatch
 from generation.request import Made, Preview
 from generation.safety.screen import Screen
 from generation.worker.backend import Backend, BackendSpec
@@ -38,6 +37,7 @@ from generation.worker.messages import (
     ToWorker,
 )
 from generation.worker.preview_budget import PreviewBudget
+from generation.worker.stopwatch import Stopwatch
 
 log = logging.getLogger(__name__)
 

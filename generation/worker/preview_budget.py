@@ -2,7 +2,7 @@
 
 import math
 
-from generation.queue.estimates import Stopwatch
+from generation.worker.stopwatch import Stopwatch
 
 EVERY_S = 2.0
 """Discord's messages are edited no more often, so that more would not be seen."""
