@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check chaos chaos-remote remote oxen-server soak bench lock wheel format clean
+.PHONY: demo test check chaos chaos-remote remote oxen-server soak bench docs lock wheel format clean
 
 # The demo's model needs torch, which is large; ARGS=--placeholder does without both.
 demo: $(if $(findstring --placeholder,$(ARGS)),.venv/.demo,.venv/.demo .venv/.gpu) ## set everything up and open the demo in the browser
@@ -41,6 +41,9 @@ bench: .venv/.dev ## the benchmarks, one after another, JSON on standard output
 
 wheel: .venv/.dev ## build the wheel and try it in an environment of its own
 	sh scripts/try-wheel
+
+docs: .venv/.dev ## write docs/files.md and docs/settings.md anew from the code
+	$(BIN)/python -m docs.generate
 
 lock: .venv/.dev ## choose versions anew
 	sh scripts/lock

@@ -32,7 +32,7 @@ app = typer.Typer(
     Turns a Discord server into a labelling team for image models: `/imagine` makes four images,
     members press 👍 or 👎, and each vote becomes a commit in a versioned Oxen dataset.
 
-    Settings come from the environment or `.env`, each named `OXHERD_…`; the README lists them.
+    Settings come from the environment or `.env`; docs/settings.md lists the variables.
     Try `oxherd demo` first: it needs no token, no GPU and no network.
     """,
     epilog="Exit status: 0 done or stopped as asked · 1 failed, or not well · 2 wrong usage · "

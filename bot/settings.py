@@ -71,7 +71,7 @@ Sizes = Annotated[tuple[Size, ...], BeforeValidator(_split), Field(min_length=1,
 
 
 class Settings(BaseModel):
-    """The program's settings: read once, then passed on. The README's table is made from this."""
+    """The program's settings: read once, then passed on. docs/settings.md is made from this."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
