@@ -290,15 +290,15 @@ def test_a_word_that_is_not_known_is_refused(model: Path, tmp_path: Path) -> Non
 
 def test_the_compiler_ends_with_the_worker_that_started_it(tmp_path: Path) -> None:
     script = (
-        "import sys, pathlib\n"
-        "from generation import compiling\n"
-        "compiler.PROCESS = ('import sys, time; from generation.diffusion.compile.compiler import "
-        "die_with_the_parent; die_with_the_parent(); print(1, flush=True); time.sleep(600)')\n"
+        "import pathlib, sys\n"
+        "from generation.diffusion.compile import compiler\n"
+        "compiler.PROCESS = ('import time; from generation.worker.parent import die_with_parent; "
+        "die_with_parent(); print(1, flush=True); time.sleep(600)')\n"
         "folder = pathlib.Path(sys.argv[1])\n"
-        "compiler = compiler.start([], folder)\n"
+        "process = compiler.start([], folder)\n"
         "while not compiler.log_of(folder).read_text():\n"
         "    pass\n"
-        "print(compiler.pid)\n"
+        "print(process.pid)\n"
     )
     root = Path(__file__).parents[1]
 

@@ -1,11 +1,8 @@
 """The process side: owns one device, serves one job at a time, and never outlives its parent."""
 
-import ctypes
 import logging
 import os
 import queue
-import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -36,12 +33,11 @@ from generation.worker.messages import (
     Stopped,
     ToWorker,
 )
+from generation.worker.parent import die_with_parent
 from generation.worker.preview_budget import PreviewBudget
 from generation.worker.stopwatch import Stopwatch
 
 log = logging.getLogger(__name__)
-
-_PR_SET_PDEATHSIG = 1  # from <sys/prctl.h>
 
 _BETWEEN_S = 1.0
 """How often a backend that has nothing to make is asked what it does between requests."""
@@ -58,7 +54,7 @@ def serve(models: Mapping[str, BackendSpec], device: str, pipe: Pipe) -> None:
     This thread is the only one that touches a backend or writes to the pipe; a second one
     reads the pipe, so that a cancellation arrives while a picture is being made.
     """
-    die_with_the_parent()
+    die_with_parent()
     if device in ("cpu", "auto"):
         os.nice(10)  # whoever presses a button comes before a picture that takes minutes anyway
 
@@ -219,12 +215,3 @@ def _backend(shelf: ModelShelf, job: Generate, pipe: Pipe) -> Backend:
 
 def _summary(exc: BaseException) -> str:
     return f"{type(exc).__name__}: {exc}"
-
-
-def die_with_the_parent() -> None:
-    """Have the kernel kill this process when its parent is gone, even while the GIL is held.
-
-    Linux only. Elsewhere the pipe's end does it, as soon as Python runs again.
-    """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

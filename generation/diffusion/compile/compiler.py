@@ -24,7 +24,7 @@ from typing import Any
 import diffusers
 import torch
 
-from generation.worker.main import die_with_the_parent
+from generation.worker.parent import die_with_parent
 
 # Not `-m`: run as a program, this module would be another one than that of the pickled classes.
 PROCESS = "from generation.diffusion.compile.compiler import main; main()"
@@ -228,7 +228,7 @@ def _use_caches(folder: Path) -> None:
 
 def main() -> None:
     """The process: compile what the order says, one part after another."""
-    die_with_the_parent()
+    die_with_parent()
     os.nice(10)  # whoever waits for a picture comes first
     order = Path(sys.argv[1])
     parts, folder = pickle.loads(order.read_bytes())
