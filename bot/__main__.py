@@ -20,7 +20,8 @@ from rich.console import Console
 
 from bot import log
 from bot.cli import render
-from bot.cli.control import ControlFailed, NotRunning, ask
+from bot.cli.control import ask
+from bot.errors import CannotConnect, CannotDemo, CannotReplay, ControlFailed, NotRunning
 from bot.settings import Settings, SettingsError, load
 
 app = typer.Typer(
@@ -173,7 +174,7 @@ def snapshot(env_file: EnvFile = DEFAULT_ENV_FILE) -> None:
         try:
             commit = asyncio.run(ask(settings.data, "snapshot"))
         except NotRunning:
-            from bot.app import repository_settings
+            from bot.configuration import repository_settings
             from storage import offline
 
             _require_dataset(settings)
@@ -195,8 +196,8 @@ def show_log(
         try:
             commits = asyncio.run(ask(settings.data, "log", limit=limit))
         except NotRunning:
-            from bot.app import repository_settings
             from bot.cli.status import plain
+            from bot.configuration import repository_settings
             from storage import offline
 
             _require_dataset(settings)
@@ -229,7 +230,6 @@ def replay(
     with _sentences():
         settings = _settings(env_file)
         log.configure("error")
-        from bot.cli.replay import CannotReplay
         from bot.cli.replay import replay as replayed
 
         try:
@@ -276,8 +276,6 @@ def _settings(env_file: Path) -> Settings:
 
 
 def _write(path: Path, content: bytes) -> None:
-    from bot.cli.replay import CannotReplay
-
     try:
         path.write_bytes(content)
     except OSError as exc:
@@ -314,9 +312,6 @@ def _sentences() -> Iterator[None]:
 
 def _known(error: Exception) -> Exit | None:
     """The exit status for an error of ours; imported late, when it has been imported anyway."""
-    from bot.app import CannotConnect
-    from bot.cli.replay import CannotReplay
-    from bot.demo.run import CannotDemo
     from storage.errors import RemoteUnavailable, StorageError
 
     if isinstance(error, CannotConnect | RemoteUnavailable):

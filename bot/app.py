@@ -9,9 +9,8 @@ import logging
 import signal
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 
 import aiohttp
 import discord
@@ -20,19 +19,18 @@ from bot.chat import moderators
 from bot.chat.client import OxherdClient
 from bot.chat.requests import Studio
 from bot.cli import control, status
-from bot.prompts.blocked_words import BlockedWords
+from bot.configuration import (
+    backend_spec,
+    blocked_words,
+    more_specs,
+    remote,
+    repository_settings,
+    request_limits,
+)
+from bot.errors import CannotConnect
 from bot.settings import Settings, SettingsError
 from generation.queue.executor import Executor
 from generation.queue.limits import ExecutorLimits
-from generation.request import Limits
-from generation.safety.screen import SafetySpec
-from generation.worker.backend import BackendSpec
-from storage.dataset.card import CardFacts
-from storage.dataset.writer_process import RepositorySettings
-from storage.folder import DataFolder
-from storage.remote.pusher import Remote
-from storage.remote.pusher_process import PusherProcess
-from storage.remote.settings import RemoteSettings
 from storage.store import VoteStore
 
 log = logging.getLogger(__name__)
@@ -40,10 +38,6 @@ log = logging.getLogger(__name__)
 
 # What the last uploads and answers may take once the images are made.
 POSTING_S = 10.0
-
-
-class CannotConnect(Exception):
-    """Discord could not be reached; trying again later may help."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +70,7 @@ async def run(settings: Settings) -> None:
                 await _connected_until(stop, client, token)
                 await wind_down(parts, settings)
                 await client.hang_up()
-                await _within(POSTING_S, client.in_hand.finished())
+                await _within(POSTING_S, client.context.in_hand.finished())
 
 
 @asynccontextmanager
@@ -130,106 +124,6 @@ async def wind_down(parts: Parts, settings: Settings) -> None:
     await _within(POSTING_S, parts.studio.finish())
 
 
-def backend_spec(settings: Settings) -> BackendSpec:
-    """What the worker processes open."""
-    folder = DataFolder(settings.data.resolve())
-    options: dict[str, str | float] = (
-        {"seconds_per_step": settings.placeholder_step_seconds}
-        if settings.backend == "placeholder"
-        else {
-            "offload": "model" if settings.offload else "none",
-            "preview_factors": str(folder.preview_factors),
-            "model_hashes": str(folder.model_hashes),
-            "compile": settings.compile,
-            "compiled_folder": str(folder.compiled),
-            "compiled_size": settings.sizes[0],
-        }
-    )
-    shows_what_may_be_withheld = settings.preview == "auto" and settings.safety_model is not None
-    options["preview"] = "never" if shows_what_may_be_withheld else settings.preview
-
-    return BackendSpec(
-        kind=settings.backend,
-        model=settings.model,
-        revision=settings.revision,
-        dtype=settings.dtype,
-        options=options,
-        safety=_safety(settings),
-    )
-
-
-def _safety(settings: Settings) -> SafetySpec | None:
-    if settings.safety_model is None:
-        return None
-
-    return SafetySpec(
-        model=settings.safety_model,
-        revision=settings.safety_revision,
-        labels=settings.safety_labels,
-        threshold=settings.safety_threshold,
-    )
-
-
-def more_specs(settings: Settings) -> dict[str, BackendSpec]:
-    """The models beside the default, by the names that members choose."""
-    default = backend_spec(settings)
-
-    return {
-        offered.name: replace(default, model=offered.model, revision=offered.revision)
-        for offered in settings.offered_models[1:]
-    }
-
-
-def blocked_words(settings: Settings) -> BlockedWords:
-    """What prompts may not have; nothing where no list is set. Raises SettingsError."""
-    if settings.blocked_words is None:
-        return BlockedWords()
-
-    return BlockedWords.read(settings.blocked_words.expanduser())
-
-
-def request_limits(settings: Settings) -> Limits:
-    """What one request may ask for."""
-    return Limits(
-        max_prompt_chars=settings.max_prompt_chars,
-        max_steps=settings.max_steps,
-        max_guidance=settings.max_guidance,
-        sizes_px=tuple(_pixels(size) for size in settings.sizes),
-        models=tuple(offered.name for offered in settings.offered_models[1:]),
-    )
-
-
-def repository_settings(settings: Settings) -> RepositorySettings:
-    """What the writer process opens, or creates."""
-    return RepositorySettings(
-        user_name=settings.commit_name,
-        user_email=settings.commit_email,
-        card=CardFacts(licence=settings.dataset_licence),
-    )
-
-
-def remote(settings: Settings, *, timeout_s: float | None = None) -> Remote | None:
-    """Where the dataset is pushed to, if anywhere. A call to it gets `timeout_s`, or as set."""
-    if settings.remote is None:
-        return None
-
-    token = settings.remote_token
-    where = RemoteSettings.at(
-        settings.remote,
-        branch=settings.remote_branch,
-        token="" if token is None else token.get_secret_value().strip(),
-        create=settings.remote_create,
-    )
-    start = partial(
-        PusherProcess.start,
-        DataFolder(settings.data),
-        where,
-        timeout_s=settings.push_timeout_s if timeout_s is None else timeout_s,
-    )
-
-    return Remote(settings=where, start=start)
-
-
 async def _within(seconds: float, people_answered: Awaitable[None]) -> None:
     try:
         async with asyncio.timeout(seconds):
@@ -271,9 +165,3 @@ def stopped_by_signals(stop: asyncio.Event) -> Iterator[None]:
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
-
-
-def _pixels(size: str) -> tuple[int, int]:
-    width, height = size.split("x")
-
-    return int(width), int(height)

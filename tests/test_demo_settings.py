@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.demo.run import CannotDemo, demo_settings, run_demo
+from bot.demo.run import demo_settings, run_demo
+from bot.errors import CannotDemo
 from generation.emoji import GUIDANCE, MODEL, STEPS
 
 

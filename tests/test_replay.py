@@ -19,8 +19,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from bot.cli.replay import CannotReplay, Replayed, replay, request_of, spec_of
+from bot.cli.replay import Replayed, replay, request_of, spec_of
 from bot.demo.run import demo_settings
+from bot.errors import CannotReplay
 from bot.settings import Settings
 from generation.diffusion.backend import DiffusersBackend
 from generation.worker.backend import BackendSpec

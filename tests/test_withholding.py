@@ -13,9 +13,9 @@ from typing import Any
 import discord
 import pytest
 
-from bot.app import backend_spec
 from bot.chat import messages, texts
 from bot.cli.replay import replay
+from bot.configuration import backend_spec
 from generation.errors import NotChecked
 from generation.placeholder import PlaceholderBackend
 from generation.queue.executor import Executor

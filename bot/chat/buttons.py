@@ -1,18 +1,16 @@
 """The buttons. Each is made anew from its custom id by whichever process is running."""
 
 import re
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import discord
 from discord import ui
 
 from bot.chat import texts
+from bot.chat.context import Context
 from bot.chat.custom_ids import SetId, UndoId, VoteId
 from bot.chat.responses import answered, in_time, replace_private, say_privately
 from storage.vote import Rating
-
-if TYPE_CHECKING:
-    from bot.chat.client import OxherdClient
 
 # What a request's own buttons show: label, emoji, style.
 SET_BUTTONS = {
@@ -47,10 +45,11 @@ class VoteButton(ui.DynamicItem[ui.Button[Any]], template=VoteId.PATTERN):
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
         """Record the vote, and only then say so."""
-        client: OxherdClient = interaction.client
+        context: Context = interaction.client.context
         async with answered(interaction):
             outcome = await in_time(
-                interaction, client.store.vote(self.image_id, interaction.user.id, self.rating)
+                interaction,
+                context.store.vote(self.image_id, interaction.user.id, self.rating),
             )
             await say_privately(
                 interaction,
@@ -75,11 +74,11 @@ class UndoButton(ui.DynamicItem[ui.Button[Any]], template=UndoId.PATTERN):
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
         """Remove the vote, and only then say so."""
-        client: OxherdClient = interaction.client
+        context: Context = interaction.client.context
         async with answered(interaction):
             outcome = await in_time(
                 interaction,
-                client.store.vote(self.image_id, interaction.user.id, None),
+                context.store.vote(self.image_id, interaction.user.id, None),
                 new_message=False,
             )
             await replace_private(interaction, texts.outcome_sentence(outcome))
@@ -107,15 +106,10 @@ class SetButton(ui.DynamicItem[ui.Button[Any]], template=SetId.PATTERN):
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
         """Do what the label says."""
-        client: OxherdClient = interaction.client
+        context: Context = interaction.client.context
+        actions = {"again": context.again, "details": context.details, "cancel": context.cancel}
         async with answered(interaction):
-            match self.action:
-                case "again":
-                    await client.studio.again(interaction, self.set_id)
-                case "cancel":
-                    await client.studio.cancel(interaction, self.set_id)
-                case _:
-                    await client.studio.details(interaction, self.set_id)
+            await actions[self.action](interaction, self.set_id)
 
 
 def undo_view(image_id: str) -> ui.View:

@@ -9,17 +9,18 @@ from discord import app_commands
 
 from bot.chat import custom_ids, texts
 from bot.chat.buttons import SetButton, UndoButton, VoteButton
+from bot.chat.context import Context, ContextClient, Interaction
 from bot.chat.imagine import imagine_command
 from bot.chat.recovery import resume
 from bot.chat.requests import Studio
-from bot.chat.responses import InHand, say_privately
+from bot.chat.responses import say_privately
 from bot.settings import Settings
 from storage.store import VoteStore
 
 log = logging.getLogger(__name__)
 
 
-class OxherdClient(discord.AutoShardedClient):
+class OxherdClient(ContextClient):
     """Real discord.py, with nothing privileged and no memory of messages.
 
     It does not register its commands: `oxherd sync-commands` does.
@@ -41,9 +42,13 @@ class OxherdClient(discord.AutoShardedClient):
             member_cache_flags=discord.MemberCacheFlags.none(),
             shard_count=shard_count,
         )
-        self.store = store
-        self.studio = studio
-        self.in_hand = InHand()
+        self.context = Context(
+            store=store,
+            imagine=studio.imagine,
+            again=studio.again,
+            details=studio.details,
+            cancel=studio.cancel,
+        )
         self.tree = app_commands.CommandTree(self)
         self.tree.add_command(imagine_command(settings))
         self.tree.error(self._command_failed)
@@ -75,9 +80,9 @@ class OxherdClient(discord.AutoShardedClient):
             gc.collect()
             gc.freeze()
             gc.set_threshold(700, 5, 3)
-            await resume(self, self.store)
+            await resume(self, self.context.store)
 
-    async def on_interaction(self, interaction: discord.Interaction[Any]) -> None:
+    async def on_interaction(self, interaction: Interaction) -> None:
         """Answer a press that no button class will: an unknown id, or one not on its message."""
         if interaction.type is not discord.InteractionType.component:
             return
@@ -97,7 +102,7 @@ class OxherdClient(discord.AutoShardedClient):
         log.exception("while handling %s", event_method)
 
     async def _command_failed(
-        self, interaction: discord.Interaction[Any], error: app_commands.AppCommandError
+        self, interaction: Interaction, error: app_commands.AppCommandError
     ) -> None:
         if isinstance(error, app_commands.TransformerError):
             await say_privately(interaction, texts.bad_option(str(error.value)))

@@ -2,18 +2,15 @@
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import discord
 from discord import app_commands
 
 from bot.chat.asking import Ask
+from bot.chat.context import Interaction
 from bot.chat.responses import answered
 from bot.settings import Settings
 from generation.request import MAX_SEED
-
-if TYPE_CHECKING:
-    from bot.chat.client import OxherdClient
 
 
 def imagine_command(settings: Settings) -> app_commands.Command[Any, ..., None]:
@@ -42,7 +39,7 @@ def imagine_command(settings: Settings) -> app_commands.Command[Any, ..., None]:
     )
 
     async def imagine(
-        interaction: discord.Interaction[Any],
+        interaction: Interaction,
         prompt: prompt_text,
         negative_prompt: prompt_text = "",
         seed: seed_number | None = None,
@@ -52,9 +49,8 @@ def imagine_command(settings: Settings) -> app_commands.Command[Any, ..., None]:
         model: str | None = None,
     ) -> None:
         width, height = (size or settings.sizes[0]).split("x")
-        client: OxherdClient = interaction.client
         async with answered(interaction):
-            await client.studio.imagine(
+            await interaction.client.context.imagine(
                 interaction,
                 Ask(
                     prompt=prompt,

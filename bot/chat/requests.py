@@ -13,6 +13,7 @@ from discord import ui
 
 from bot.chat import texts, views
 from bot.chat.asking import Ask, again, new_images, new_set, provenance
+from bot.chat.context import Interaction
 from bot.chat.messages import InteractionPlace, MessageDeleted
 from bot.chat.responses import NOT_TAKEN, answered, in_time, say_privately, tolerated
 from bot.prompts.blocked_words import BlockedWords
@@ -78,11 +79,11 @@ class Studio:
         """Wait until no request is being followed."""
         await self._idle.wait()
 
-    async def imagine(self, interaction: discord.Interaction[Any], ask: Ask) -> None:
+    async def imagine(self, interaction: Interaction, ask: Ask) -> None:
         """Queue what was asked, say so, and follow it. Raises GenerationError, said nothing."""
         await self._begin(interaction, ask.request(new_seed=self._new_seed()))
 
-    async def again(self, interaction: discord.Interaction[Any], set_id: str) -> None:
+    async def again(self, interaction: Interaction, set_id: str) -> None:
         """The same request with new seeds, for whoever pressed the button."""
         stored = await self._store.find_set(set_id)
         if stored is None:
@@ -91,14 +92,14 @@ class Studio:
 
         await self._begin(interaction, again(stored, new_seed=self._new_seed()))
 
-    async def details(self, interaction: discord.Interaction[Any], set_id: str) -> None:
+    async def details(self, interaction: Interaction, set_id: str) -> None:
         """Tell the presser what the images were made from."""
         stored = await in_time(interaction, self._store.find_set(set_id))
         await say_privately(
             interaction, texts.UNKNOWN_SET if stored is None else texts.details(stored)
         )
 
-    async def cancel(self, interaction: discord.Interaction[Any], set_id: str) -> None:
+    async def cancel(self, interaction: Interaction, set_id: str) -> None:
         """Stop a request that waits or runs, if the presser asked for it."""
         job = self._jobs.get(set_id)
         if job is None:
@@ -110,9 +111,7 @@ class Studio:
             with tolerated(interaction, doing="acknowledging a cancel"):
                 await interaction.response.defer()
 
-    async def _explain_missing_job(
-        self, interaction: discord.Interaction[Any], set_id: str
-    ) -> None:
+    async def _explain_missing_job(self, interaction: Interaction, set_id: str) -> None:
         if await self._store.find_set(set_id) is not None:
             await say_privately(interaction, texts.NOT_RUNNING)
             return
@@ -121,7 +120,7 @@ class Studio:
         with tolerated(interaction, doing="explaining a lost request"):
             await interaction.response.edit_message(view=views.forgotten())
 
-    async def _begin(self, interaction: discord.Interaction[Any], request: ImageRequest) -> None:
+    async def _begin(self, interaction: Interaction, request: ImageRequest) -> None:
         if not interaction.app_permissions.attach_files:
             await say_privately(interaction, texts.NO_ATTACHMENTS)
             return
@@ -153,7 +152,7 @@ class Studio:
 
     async def _follow(
         self,
-        interaction: discord.Interaction[Any],
+        interaction: Interaction,
         set_id: str,
         job: Job,
         place: InteractionPlace,
@@ -167,7 +166,7 @@ class Studio:
 
     async def _make_and_post(
         self,
-        interaction: discord.Interaction[Any],
+        interaction: Interaction,
         set_id: str,
         job: Job,
         place: InteractionPlace,
@@ -209,7 +208,7 @@ class Studio:
 
     async def _post(
         self,
-        interaction: discord.Interaction[Any],
+        interaction: Interaction,
         set_id: str,
         request: ImageRequest,
         images: Sequence[NewImage],
@@ -269,9 +268,7 @@ class Studio:
             self._idle.set()
 
 
-async def _give_back(
-    interaction: discord.Interaction[Any], word: str, request: ImageRequest
-) -> None:
+async def _give_back(interaction: Interaction, word: str, request: ImageRequest) -> None:
     """Say which word is not allowed, with all that was typed, so that nobody types it again."""
     text = texts.blocked(word, request)
     if len(text) <= MESSAGE_CHARS:

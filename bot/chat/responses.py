@@ -8,18 +8,16 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TypeVar
 
 import aiohttp
 import discord
 from discord import ui
 
 from bot.chat import texts
+from bot.chat.context import Interaction
 from generation.errors import GenerationError
 from storage.errors import StorageError
-
-if TYPE_CHECKING:
-    from bot.chat.client import OxherdClient
 
 log = logging.getLogger(__name__)
 
@@ -34,31 +32,7 @@ NOT_TAKEN = (discord.HTTPException, aiohttp.ClientError, OSError)
 NO_MENTIONS = discord.AllowedMentions.none()
 
 
-class InHand:
-    """How many people are being answered at the moment; a stop waits for them."""
-
-    def __init__(self) -> None:
-        self._count = 0
-        self._none = asyncio.Event()
-        self._none.set()
-
-    def __enter__(self) -> None:
-        self._count += 1
-        self._none.clear()
-
-    def __exit__(self, *_: object) -> None:
-        self._count -= 1
-        if self._count == 0:
-            self._none.set()
-
-    async def finished(self) -> None:
-        """Wait until nobody waits for an answer."""
-        await self._none.wait()
-
-
-async def in_time(
-    interaction: discord.Interaction[Any], work: Awaitable[T], *, new_message: bool = True
-) -> T:
+async def in_time(interaction: Interaction, work: Awaitable[T], *, new_message: bool = True) -> T:
     """The work's result; while it is slow, the interaction is acknowledged without an answer.
 
     With *new_message* the answer to come is a private message, else an edit of the message whose
@@ -74,11 +48,10 @@ async def in_time(
 
 
 @asynccontextmanager
-async def answered(interaction: discord.Interaction[Any]) -> AsyncIterator[None]:
+async def answered(interaction: Interaction) -> AsyncIterator[None]:
     """Whatever goes wrong inside, the person gets a sentence and the log gets the cause."""
     reference = str(interaction.id)
-    client: OxherdClient = interaction.client
-    with client.in_hand:
+    with interaction.client.context.in_hand:
         try:
             yield
         except (GenerationError, StorageError) as exc:
@@ -90,7 +63,7 @@ async def answered(interaction: discord.Interaction[Any]) -> AsyncIterator[None]
 
 
 async def say_privately(
-    interaction: discord.Interaction[Any],
+    interaction: Interaction,
     text: str,
     *,
     view: ui.View | None = None,
@@ -114,7 +87,7 @@ async def say_privately(
         view.stop()
 
 
-async def replace_private(interaction: discord.Interaction[Any], text: str) -> None:
+async def replace_private(interaction: Interaction, text: str) -> None:
     """Put the text in place of the private message whose button was pressed."""
     with tolerated(interaction, doing="editing the answer"):
         if interaction.response.is_done():
@@ -128,7 +101,7 @@ async def replace_private(interaction: discord.Interaction[Any], text: str) -> N
 
 
 @contextmanager
-def tolerated(interaction: discord.Interaction[Any], *, doing: str) -> Iterator[None]:
+def tolerated(interaction: Interaction, *, doing: str) -> Iterator[None]:
     """Log what Discord refuses about an interaction, or that it cannot be reached, and go on."""
     try:
         yield

@@ -12,6 +12,8 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from bot.errors import ControlFailed, NotRunning
+
 log = logging.getLogger(__name__)
 
 SOCKET = "control.sock"
@@ -19,14 +21,6 @@ LINE_LIMIT = 2**20
 ANSWER_WITHIN_S = 90.0
 
 Handler = Callable[[Mapping[str, Any]], Awaitable[Any]]
-
-
-class NotRunning(Exception):
-    """No bot runs on this folder."""
-
-
-class ControlFailed(Exception):
-    """The bot could not do it; the message is its sentence."""
 
 
 @asynccontextmanager

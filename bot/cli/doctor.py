@@ -3,7 +3,13 @@
 import shutil
 from collections.abc import Callable, Iterator
 
-from bot.app import backend_spec, blocked_words, more_specs, remote, repository_settings
+from bot.configuration import (
+    backend_spec,
+    blocked_words,
+    more_specs,
+    remote,
+    repository_settings,
+)
 from bot.plurals import count
 from bot.settings import Settings, SettingsError
 from generation.worker.backend import Finding

@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 
 from bot.chat.asking import IMAGES_PER_REQUEST, provenance
 from bot.cli.comparison import Difference, PixelDifference, differences, pixel_difference
+from bot.errors import CannotReplay
 from bot.settings import Settings
 from generation import emoji
 from generation.errors import GenerationError, OutOfMemory
@@ -25,10 +26,6 @@ from storage.errors import RecordError
 from storage.folder import DataFolder
 
 _DAY_S = 86_400.0
-
-
-class CannotReplay(Exception):
-    """The image could not be made again, so nothing was compared; the message says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,8 +3,8 @@
 import aiohttp
 import discord
 
-from bot.app import CannotConnect
 from bot.chat.imagine import imagine_command
+from bot.errors import CannotConnect
 from bot.settings import Settings, SettingsError
 
 

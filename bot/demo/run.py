@@ -21,6 +21,7 @@ from bot.app import following, opened, stopped_by_signals, wind_down
 from bot.chat.client import OxherdClient
 from bot.cli import control, status
 from bot.demo.page import LivePage
+from bot.errors import CannotDemo
 from bot.settings import Settings
 from generation import emoji
 
@@ -34,10 +35,6 @@ try "a strawberry" or "a flag of France".
 2. When the four images are there, press 👍 or 👎 under them. Only you see the answer, \
 at the end of the channel.
 3. Be somebody else with the member menu, and vote again."""
-
-
-class CannotDemo(Exception):
-    """The demo cannot start; the message says what to do."""
 
 
 def demo_settings(data: Path, *, placeholder: bool = False) -> Settings:

@@ -12,7 +12,8 @@ from typing import Any, Self
 
 import psutil
 
-from bot.cli.control import ControlFailed, NotRunning, ask
+from bot.cli.control import ask
+from bot.errors import ControlFailed, NotRunning
 from tests.support.discord.payloads import TOKEN
 from tests.support.discord.stub import DiscordStub
 

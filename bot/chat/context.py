@@ -1,0 +1,57 @@
+"""What the handlers of an interaction can reach: the store, the requests, who is being answered."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import discord
+
+from bot.chat.asking import Ask
+from storage.store import VoteStore
+
+
+class InHand:
+    """How many people are being answered at the moment; a stop waits for them."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._none = asyncio.Event()
+        self._none.set()
+
+    def __enter__(self) -> None:
+        self._count += 1
+        self._none.clear()
+
+    def __exit__(self, *_: object) -> None:
+        self._count -= 1
+        if self._count == 0:
+            self._none.set()
+
+    async def finished(self) -> None:
+        """Wait until nobody waits for an answer."""
+        await self._none.wait()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What the command and the buttons work with.
+
+    A request's message has buttons, and those buttons start, explain and cancel requests. The
+    buttons therefore get the four actions as callables and do not import `bot.chat.requests`.
+    """
+
+    store: VoteStore
+    imagine: Callable[["Interaction", Ask], Awaitable[None]]
+    again: Callable[["Interaction", str], Awaitable[None]]
+    details: Callable[["Interaction", str], Awaitable[None]]
+    cancel: Callable[["Interaction", str], Awaitable[None]]
+    in_hand: InHand = field(default_factory=InHand)
+
+
+class ContextClient(discord.AutoShardedClient):
+    """A Discord client whose interactions lead to the context: `interaction.client.context`."""
+
+    context: Context
+
+
+Interaction = discord.Interaction[ContextClient]
