@@ -24,12 +24,13 @@ from aiohttp import web
 
 from benchmarks.support.facts import run
 from benchmarks.support.pictures import noise_png
-from storage.dataset.layout import TRAIN_COLUMNS, ShardSizes, csv_file, image_path, train_path
-from storage.dataset.oxen_errors import remote_errors
+from storage.dataset.layout import TRAIN_COLUMNS, csv_file, image_path, train_path
 from storage.dataset.repository import Changes
 from storage.errors import RemoteRefused, RemoteUnavailable, StorageError
+from storage.journal.shards import ShardSizes
 from storage.processes.child import ChildProcess, Failure
 from storage.processes.thread import OneThread
+from storage.remote.oxen_errors import remote_errors
 from storage.remote.settings import RemoteSettings
 from tests.support.remote.faulty_proxy import Fault, FaultyProxy, passed
 from tests.support.remote.oxen_server import OxenServer

@@ -28,9 +28,9 @@ class DataFolder:
         return self.root / "preview-factors"
 
     @property
-    def taken(self) -> Path:
+    def fetched(self) -> Path:
         """A dataset that was fetched from the remote, until the journal knows it."""
-        return self.root / "dataset.taken"
+        return self.root / "dataset.fetched"
 
     @property
     def model_hashes(self) -> Path:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from storage.remote.settings import RemoteMark
+from storage.journal.remote_watermark import RemoteWatermark
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -11,7 +11,7 @@ class RemoteStatus:
     """How far the remote follows. `last_error` is None again once a push succeeded."""
 
     url: str
-    mark: RemoteMark
+    mark: RemoteWatermark
     last_error: str | None
 
 

@@ -240,7 +240,7 @@ class VoteStore:
             lambda journal: (
                 journal.progress.watermark(),
                 journal.progress.backlog(),
-                journal.remote.mark(),
+                journal.remote.watermark(),
                 shutil.disk_usage(self._folder.root).free,
             )
         )
@@ -326,9 +326,12 @@ async def _taking_over(
 ) -> AsyncIterator[None]:
     """Before there is a dataset: if the remote has one, this host continues it."""
     if remote is None:
-        await journal.run(lambda opened: opened.remote.forget())
+        await journal.run(lambda opened: opened.remote.clear())
     else:
-        await journal.run(lambda opened: opened.remote.follow(remote.settings, now=now()))
+        where = remote.settings
+        await journal.run(
+            lambda opened: opened.remote.set(where.url, branch=where.branch, now=now())
+        )
         await take_over(remote, folder=folder, journal=journal, now=now)
 
     yield

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from storage.dataset.layout import (
     SHOWN_COLUMNS,
     TRAIN_COLUMNS,
-    ShardSizes,
     concatenated,
     csv_file,
     guarded,
@@ -22,6 +21,7 @@ from storage.dataset.layout import (
 from storage.dataset.oxen import OxenRepository, OxenSettings
 from storage.folder import DataFolder
 from storage.journal.queries import Journal
+from storage.journal.shards import ShardSizes
 from storage.vote import Rating
 from tests.support.storage.data import NOON, PROVENANCE, a_set, four_images
 from tests.support.storage.desk import Desk

@@ -86,8 +86,8 @@ async def test_a_full_disk_is_said_and_recording_goes_on_when_there_is_space(
 
     def limit_pages(journal: Journal, *, more: int) -> None:
         # The database's own limit makes SQLite say what it says on a full disk.
-        (pages,) = journal._connection.execute("PRAGMA page_count").fetchone()
-        journal._connection.execute(f"PRAGMA max_page_count = {pages + more}")
+        (pages,) = journal.connection.execute("PRAGMA page_count").fetchone()
+        journal.connection.execute(f"PRAGMA max_page_count = {pages + more}")
 
     await thread.run(lambda journal: limit_pages(journal, more=0))
     attempts = await asyncio.gather(

@@ -12,10 +12,11 @@ from storage.dataset.inline_writer import InlineWriter
 from storage.dataset.memory import MemoryRepository
 from storage.errors import RemoteMoved, RemoteUnavailable
 from storage.folder import DataFolder
+from storage.journal.remote_watermark import RemoteWatermark
 from storage.journal.spool import Spool
 from storage.journal.thread import JournalThread
 from storage.remote.pusher import Pauses, Pusher, Remote
-from storage.remote.settings import Fetched, RemoteMark, RemoteSettings
+from storage.remote.settings import Fetched, RemoteSettings
 from storage.vote import Rating
 from tests.support.storage.data import NOON, PROVENANCE, Clock, a_set, four_images
 
@@ -87,15 +88,15 @@ class Bench:
         )
         await self.committer.settled()
 
-    async def pushed(self) -> RemoteMark:
+    async def pushed(self) -> RemoteWatermark:
         """Everything is on the remote; what the journal says then."""
         async with asyncio.timeout(PATIENCE_S):
             await self.pusher.settled()
 
         return await self.mark()
 
-    async def mark(self) -> RemoteMark:
-        mark = await self.journal.run(lambda journal: journal.remote.mark())
+    async def mark(self) -> RemoteWatermark:
+        mark = await self.journal.run(lambda journal: journal.remote.watermark())
         assert mark is not None
 
         return mark
@@ -104,7 +105,9 @@ class Bench:
 @asynccontextmanager
 async def following(journal: JournalThread, settings: RemoteSettings) -> AsyncIterator[None]:
     """The remote is this one."""
-    await journal.run(lambda opened: opened.remote.follow(settings, now=NOON))
+    await journal.run(
+        lambda opened: opened.remote.set(settings.url, branch=settings.branch, now=NOON)
+    )
     yield
 
 

@@ -8,7 +8,6 @@ from typing import TypeVar
 import pytest
 from aiohttp import web
 
-from storage.dataset.oxen_errors import remote_errors
 from storage.errors import (
     RemoteAbsent,
     RemoteDenied,
@@ -20,6 +19,7 @@ from storage.errors import (
 )
 from storage.folder import DataFolder
 from storage.processes.thread import OneThread
+from storage.remote.oxen_errors import remote_errors
 from storage.remote.pusher_process import PusherProcess
 from storage.remote.settings import RemoteSettings
 from tests.support.remote.faulty_proxy import (

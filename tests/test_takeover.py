@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storage.dataset.changes import open_for_reading
-from storage.dataset.layout import ShardSizes
 from storage.dataset.memory import MemoryRepository
 from storage.folder import DataFolder
-from storage.remote.rebuild import Adopted
+from storage.journal.shards import ShardSizes
+from storage.remote.rebuild import Adopted, adopt
 from storage.remote.settings import Fetched
 from storage.vote import Rating, VoteKind
 from tests.support.storage.data import NOON, dataset, png_of
@@ -60,7 +60,7 @@ def taken_over(root: Path, files: Mapping[str, bytes], desk: Desk) -> Adopted:
             target.write_bytes(content)
 
     return desk.note(
-        lambda journal: journal.adopt(root, journal_id="abcd", fetched=FETCHED, now=NOON)
+        lambda journal: adopt(journal, root, journal_id="abcd", fetched=FETCHED, now=NOON)
     )
 
 

@@ -9,11 +9,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from storage.dataset.layout import ShardSizes, concatenated
+from storage.dataset.layout import concatenated
 from storage.dataset.memory import MemoryRepository
 from storage.dataset.oxen import OxenRepository, OxenSettings
 from storage.dataset.repository import DataRepository
 from storage.folder import DataFolder
+from storage.journal.shards import ShardSizes
 from storage.vote import Rating, VoteKind
 from tests.support.storage.data import NOON, dataset, files_below, png_of
 from tests.support.storage.desk import Desk, Station

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from storage.dataset.layout import ShardSizes
 from storage.dataset.memory import MemoryRepository
 from storage.errors import RepositoryRejected
 from storage.folder import DataFolder
+from storage.journal.shards import ShardSizes
 from storage.vote import Rating
 from tests.support.storage.data import dataset
 from tests.support.storage.desk import Desk, Station

@@ -195,6 +195,6 @@ if __name__ == "__main__":
 
 
 def _current_votes(journal: Journal) -> dict[tuple[str, int], Rating]:
-    rows = journal._connection.execute("SELECT * FROM votes WHERE rating IS NOT NULL")
+    rows = journal.connection.execute("SELECT * FROM votes WHERE rating IS NOT NULL")
 
     return {(row["image_id"], row["voter_id"]): Rating(row["rating"]) for row in rows}

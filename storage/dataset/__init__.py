@@ -1,4 +1,4 @@
-"""The versioned dataset: what is in it, and the writer process that makes it follow the journal.
+"""The versioned dataset: what its files hold, and the writer process that commits to it.
 
-`remote` and the store import it; it imports `journal` and `processes`.
+`remote`, the store and `bot` import it; it imports `journal`, `processes` and plain values.
 """

@@ -5,22 +5,6 @@ rows changed, and no file or folder grows without bound.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ShardSizes:
-    """How much goes into one file or folder.
-
-    Settled by measuring bytes and milliseconds a commit at 1,000 and at 20,000 votes. The
-    journal keeps the shard that each row was given, so these may change and nothing moves.
-    """
-
-    train_rows: int = 128
-    shown_rows: int = 64
-    images: int = 256
-
 
 _FOLDERS_A_FOLDER = 16
 
@@ -111,11 +95,6 @@ def guarded(text: str) -> str:
 def unguarded(cell: str) -> str:
     """The text that `guarded` was given."""
     return cell.removeprefix("'")
-
-
-def timestamp(moment: datetime) -> str:
-    """UTC with microseconds, always the same width: `2026-01-31T09:30:00.000000Z`."""
-    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def csv_file(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> bytes:

@@ -8,13 +8,12 @@ import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
 
-from storage.dataset.layout import ShardSizes, timestamp
+from storage.clock import timestamp
+from storage.journal.remote_watermark import RemoteProgress
 from storage.journal.rows import stored_image, stored_set
+from storage.journal.shards import ShardSizes
 from storage.journal.watermark import Progress
-from storage.remote.rebuild import Adopted, Lost, adopt, recover
-from storage.remote.settings import Fetched, RemoteProgress
 from storage.vote import (
     NewImage,
     NewSet,
@@ -35,45 +34,28 @@ class Journal:
     def __init__(
         self, connection: sqlite3.Connection, *, shard_sizes: ShardSizes = SHARD_SIZES
     ) -> None:
-        self._connection = connection
-        self._shard_sizes = shard_sizes
+        self.connection = connection
+        self.shard_sizes = shard_sizes
         self.progress = Progress(connection)
         self.remote = RemoteProgress(connection)
 
-    # Another host's dataset
+    # Which journal this is
 
     def is_empty(self) -> bool:
-        """Whether nothing was ever asked for."""
-        return self._connection.execute("SELECT 1 FROM sets").fetchone() is None
+        """Whether it has no request."""
+        return self.connection.execute("SELECT 1 FROM sets").fetchone() is None
 
     def id(self) -> str:
-        """What the card of its dataset says of it."""
-        (journal_id,) = self._connection.execute("SELECT journal_id FROM watermark").fetchone()
+        """The id that the dataset's card names."""
+        (journal_id,) = self.connection.execute("SELECT journal_id FROM watermark").fetchone()
 
         return str(journal_id)
-
-    def adopt(self, dataset: Path, *, journal_id: str, fetched: Fetched, now: datetime) -> Adopted:
-        """Continue the dataset that was fetched. Only for an empty journal."""
-        return adopt(
-            self._connection,
-            dataset,
-            journal_id=journal_id,
-            fetched=fetched,
-            shard_sizes=self._shard_sizes,
-            now=now,
-        )
-
-    def recover(
-        self, dataset: Path, *, spooled: Sequence[str], fetched: Fetched, now: datetime
-    ) -> Lost:
-        """Go on from the dataset that was fetched: this journal's own is gone."""
-        return recover(self._connection, dataset, spooled=spooled, fetched=fetched, now=now)
 
     # Requests and their images
 
     def add_request(self, request: NewSet, *, now: datetime) -> None:
         """Note a request before anything is done for it. Its state is `waiting`."""
-        self._connection.execute(
+        self.connection.execute(
             "INSERT INTO sets (set_id, state, requester_id, guild_id, request_channel_id,"
             " interaction_id, prompt, negative_prompt, seeds, steps, guidance_scale, width_px,"
             " height_px, model, channel_id, created_at)"
@@ -100,11 +82,11 @@ class Journal:
 
     def set_state(self, set_id: str, state: SetState) -> None:
         """Note where the request is."""
-        self._connection.execute("UPDATE sets SET state = ? WHERE set_id = ?", (state, set_id))
+        self.connection.execute("UPDATE sets SET state = ? WHERE set_id = ?", (state, set_id))
 
     def note_message(self, set_id: str, *, channel_id: int, message_id: int) -> None:
         """Note which message shows the set."""
-        self._connection.execute(
+        self.connection.execute(
             "UPDATE sets SET channel_id = ?, message_id = ? WHERE set_id = ?",
             (channel_id, message_id, set_id),
         )
@@ -118,11 +100,11 @@ class Journal:
         now: datetime,
     ) -> None:
         """Note images; the bytes of those that are not withheld are already in the spool."""
-        self._connection.execute(
+        self.connection.execute(
             "UPDATE sets SET provenance = ? WHERE set_id = ?",
             (json.dumps(dict(provenance), sort_keys=True), set_id),
         )
-        self._connection.executemany(
+        self.connection.executemany(
             "INSERT INTO images (image_id, set_id, slot, seed, sha256, size_bytes, made_at,"
             " unsafe_score, withheld) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
@@ -143,24 +125,24 @@ class Journal:
 
     def mark_posted(self, set_id: str, *, message_id: int, now: datetime) -> None:
         """Note that people see the set: its images get their `generations` rows."""
-        self._connection.execute(
+        self.connection.execute(
             "UPDATE sets SET message_id = ? WHERE set_id = ?", (message_id, set_id)
         )
         self._show(set_id, now=now)
 
     def _show(self, set_id: str, *, now: datetime) -> None:
-        self._connection.execute(
+        self.connection.execute(
             "UPDATE sets SET state = ?, posted_at = coalesce(posted_at, ?) WHERE set_id = ?",
             (SetState.POSTED, timestamp(now), set_id),
         )
-        unseen = self._connection.execute(
+        unseen = self.connection.execute(
             "SELECT image_id FROM images WHERE set_id = ? AND seq IS NULL ORDER BY slot", (set_id,)
         ).fetchall()
         for (image_id,) in unseen:
             row = self._next("shown_row") - 1
-            self._connection.execute(
+            self.connection.execute(
                 "UPDATE images SET shown_row = ?, shown_shard = ?, seq = ? WHERE image_id = ?",
-                (row, row // self._shard_sizes.shown_rows, self._next("seq"), image_id),
+                (row, row // self.shard_sizes.shown_rows, self._next("seq"), image_id),
             )
 
     # Votes
@@ -169,7 +151,7 @@ class Journal:
         self, image_id: str, voter_id: int, rating: Rating | None, *, now: datetime
     ) -> VoteOutcome:
         """Make `rating` the state of (image, voter); None takes the vote back."""
-        image = self._connection.execute(
+        image = self.connection.execute(
             "SELECT set_id, slot, image_shard, seq, removed_at, elsewhere, withheld FROM images"
             " WHERE image_id = ?",
             (image_id,),
@@ -193,7 +175,7 @@ class Journal:
         if image["removed_at"] is not None:
             return outcome(VoteKind.REMOVED_IMAGE)
 
-        known = self._connection.execute(
+        known = self.connection.execute(
             "SELECT rating FROM votes WHERE image_id = ? AND voter_id = ?", (image_id, voter_id)
         ).fetchone()
         previous = Rating(known["rating"]) if known and known["rating"] else None
@@ -205,14 +187,14 @@ class Journal:
             self._show(image["set_id"], now=now)
 
         if image["image_shard"] is None:
-            shard = (self._next("image") - 1) // self._shard_sizes.images
-            self._connection.execute(
+            shard = (self._next("image") - 1) // self.shard_sizes.images
+            self.connection.execute(
                 "UPDATE images SET image_shard = ? WHERE image_id = ?", (shard, image_id)
             )
 
         if known is None:
             row = self._next("train_row") - 1
-            self._connection.execute(
+            self.connection.execute(
                 "INSERT INTO votes VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (
                     image_id,
@@ -220,12 +202,12 @@ class Journal:
                     rating,
                     timestamp(now),
                     row,
-                    row // self._shard_sizes.train_rows,
+                    row // self.shard_sizes.train_rows,
                     self._next("seq"),
                 ),
             )
         else:
-            self._connection.execute(
+            self.connection.execute(
                 "UPDATE votes SET rating = ?, voted_at = ?, seq = ?"
                 " WHERE image_id = ? AND voter_id = ?",
                 (rating, timestamp(now), self._next("seq"), image_id, voter_id),
@@ -241,7 +223,7 @@ class Journal:
 
     def _remove_if_unvoted(self, image_id: str, *, now: datetime) -> None:
         """An image whose bytes are not on this host leaves for good with its last vote."""
-        self._connection.execute(
+        self.connection.execute(
             "UPDATE images SET removed_at = ? WHERE image_id = ? AND NOT EXISTS ("
             "SELECT 1 FROM votes WHERE votes.image_id = images.image_id AND rating IS NOT NULL)",
             (timestamp(now), image_id),
@@ -251,11 +233,11 @@ class Journal:
 
     def find_set(self, set_id: str) -> StoredSet | None:
         """The set with its images, or None."""
-        row = self._connection.execute("SELECT * FROM sets WHERE set_id = ?", (set_id,)).fetchone()
+        row = self.connection.execute("SELECT * FROM sets WHERE set_id = ?", (set_id,)).fetchone()
         if row is None:
             return None
 
-        images = self._connection.execute(
+        images = self.connection.execute(
             "SELECT * FROM images WHERE set_id = ? ORDER BY slot", (set_id,)
         ).fetchall()
 
@@ -263,7 +245,7 @@ class Journal:
 
     def find_image(self, image_id: str) -> StoredImage | None:
         """The image, or None."""
-        row = self._connection.execute(
+        row = self.connection.execute(
             "SELECT * FROM images WHERE image_id = ?", (image_id,)
         ).fetchone()
 
@@ -271,7 +253,7 @@ class Journal:
 
     def unfinished_sets(self) -> list[StoredSet]:
         """Sets that are waiting or running, oldest first."""
-        rows = self._connection.execute(
+        rows = self.connection.execute(
             "SELECT set_id FROM sets WHERE state IN ('waiting', 'running') ORDER BY created_at"
         ).fetchall()
         found = (self.find_set(set_id) for (set_id,) in rows)
@@ -286,7 +268,7 @@ class Journal:
 
         An image with any change that the dataset has not followed yet is left for later.
         """
-        rows = self._connection.execute(
+        rows = self.connection.execute(
             """
             SELECT image_id FROM images
             WHERE removed_at IS NULL AND withheld IS NULL AND made_at < :before AND NOT EXISTS (
@@ -298,7 +280,7 @@ class Journal:
             {"before": timestamp(before), "limit": limit},
         ).fetchall()
         dropped = [image_id for (image_id,) in rows]
-        self._connection.executemany(
+        self.connection.executemany(
             "UPDATE images SET removed_at = ? WHERE image_id = ?",
             [(timestamp(now), image_id) for image_id in dropped],
         )
@@ -307,7 +289,7 @@ class Journal:
 
     def unwanted(self, image_ids: Sequence[str]) -> list[str]:
         """Those of `image_ids` that the journal does not know, or knows as removed or withheld."""
-        rows = self._connection.execute(
+        rows = self.connection.execute(
             "SELECT value FROM json_each(?) WHERE value NOT IN"
             " (SELECT image_id FROM images WHERE removed_at IS NULL AND withheld IS NULL)",
             (json.dumps(image_ids),),
@@ -316,7 +298,7 @@ class Journal:
         return [image_id for (image_id,) in rows]
 
     def _next(self, counter: str) -> int:
-        (value,) = self._connection.execute(
+        (value,) = self.connection.execute(
             "UPDATE counters SET value = value + 1 WHERE name = ? RETURNING value", (counter,)
         ).fetchone()
 

@@ -5,12 +5,8 @@ import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
 
+from storage.clock import moment
 from storage.vote import NewSet, SetState, StoredImage, StoredSet, Withheld
-
-
-def moment(text: str | None) -> datetime | None:
-    """A time as the journal writes it."""
-    return None if text is None else datetime.fromisoformat(text)
 
 
 def stored_image(row: sqlite3.Row) -> StoredImage:

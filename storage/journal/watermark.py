@@ -4,8 +4,7 @@ import sqlite3
 from dataclasses import dataclass
 from datetime import datetime
 
-from storage.dataset.layout import timestamp
-from storage.journal.rows import moment
+from storage.clock import moment, timestamp
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Work that must not block the event loop: a process that can be killed, and a thread.
+"""Blocking work off the event loop: on a thread, or in a process that can be killed.
 
-Everything in `storage` may import it; it imports only the errors of `storage`.
+The rooms above it in `storage` import it; it imports only plain values.
 """

@@ -1,4 +1,4 @@
-"""The Oxen server: pushing to it, and continuing a dataset that is there.
+"""The Oxen server: pushing the dataset to it, and continuing a dataset that is there.
 
-Only the store imports it; it imports `dataset`, `journal` and `processes`.
+The store, `offline` and `bot` import it; it imports the rooms below it.
 """

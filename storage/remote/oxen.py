@@ -17,8 +17,8 @@ from oxen.oxen_py import auth
 from storage.dataset.card import is_ours
 from storage.dataset.layout import CARD
 from storage.dataset.oxen import list_finely
-from storage.dataset.oxen_errors import remote_errors, says_absent
 from storage.errors import RemoteAbsent
+from storage.remote.oxen_errors import remote_errors, says_absent
 from storage.remote.settings import Fetched, RemoteSettings
 
 log = logging.getLogger(__name__)

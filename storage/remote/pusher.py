@@ -14,9 +14,10 @@ from typing import Protocol, Self
 
 from storage.dataset.committer import Committer, Share
 from storage.errors import RemoteMoved, RemoteUnavailable, StorageError
+from storage.journal.remote_watermark import RemoteWatermark
 from storage.journal.thread import JournalThread
 from storage.processes.thread import OneThread
-from storage.remote.settings import Fetched, RemoteMark, RemoteSettings
+from storage.remote.settings import Fetched, RemoteSettings
 from storage.status import RemoteStatus
 
 log = logging.getLogger(__name__)
@@ -129,7 +130,7 @@ class Pusher:
                 await thread.idle()
                 await self._discard()
 
-    def status(self, mark: RemoteMark) -> RemoteStatus:
+    def status(self, mark: RemoteWatermark) -> RemoteStatus:
         """How it is, with what the journal says of it."""
         return RemoteStatus(
             url=self._settings.url,
@@ -219,7 +220,7 @@ class Pusher:
         except RemoteMoved as exc:
             other = await self._thread.run(self._free_branch)
             log.warning("%s Votes are pushed to the branch %s from now on.", exc, other)
-            await self._journal.run(lambda journal: journal.remote.push_to(other))
+            await self._journal.run(lambda journal: journal.remote.switch_branch(other))
             await self._thread.run(lambda: self._started().push(path, branch=other))
 
         await self._journal.run(
@@ -258,8 +259,8 @@ class Pusher:
 
         return longest_s * (0.5 + 0.5 * self._jitter())
 
-    async def _mark(self) -> RemoteMark:
-        mark = await self._journal.run(lambda journal: journal.remote.mark())
+    async def _mark(self) -> RemoteWatermark:
+        mark = await self._journal.run(lambda journal: journal.remote.watermark())
         assert mark is not None, "`open` has made it"
 
         return mark

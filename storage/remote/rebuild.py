@@ -1,7 +1,7 @@
-"""From a dataset that another host made to a journal that continues it.
+"""Makes a journal continue a dataset that was fetched from the remote.
 
 The dataset is a function of the journal; this is its inverse, as far as there is one. What the
-dataset does not say (who asked, in which channel, votes that were undone) is not known any more.
+dataset does not say (who asked, in which channel, votes that were undone) stays unknown.
 """
 
 import json
@@ -12,15 +12,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from storage.dataset.layout import SHOWN, ShardSizes, timestamp, unguarded
+from storage.clock import timestamp
+from storage.dataset.layout import SHOWN, unguarded
 from storage.dataset.reader import dataset_rows, made_by
+from storage.journal.queries import Journal
 from storage.remote.settings import Fetched
 from storage.vote import SetState, Withheld
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adopted:
-    """What was found: how much, and how new it is."""
+    """How much the fetched dataset holds. newest_vote_at: as `timestamp` writes it."""
 
     votes: int
     images: int
@@ -29,19 +31,14 @@ class Adopted:
 
 
 def adopt(
-    connection: sqlite3.Connection,
-    dataset: Path,
-    *,
-    journal_id: str,
-    fetched: Fetched,
-    shard_sizes: ShardSizes,
-    now: datetime,
+    journal: Journal, dataset: Path, *, journal_id: str, fetched: Fetched, now: datetime
 ) -> Adopted:
     """Fill an empty journal from the `train` and `generations` files below `dataset`.
 
-    The bytes of no image are expected there: those with a vote are `elsewhere`, the others count as
-    removed. Runs inside a transaction of the caller's.
+    No image bytes are expected there: images with a vote become `elsewhere` (only the remote has
+    the bytes), the others removed. Runs inside a transaction of the caller's.
     """
+    connection, shard_sizes = journal.connection, journal.shard_sizes
     shown = list(dataset_rows(dataset / "generations"))
     votes = list(dataset_rows(dataset / "train"))
     paths = {row["image_id"]: row["path"] for _, _, row in votes}
@@ -88,7 +85,7 @@ def adopt(
             ),
         )
 
-    # Images of this host get folders of their own: those of the other are not all here.
+    # Images of this host get folders of their own: the other host's folders are not complete here.
     image_shards = 1 + max(map(_image_shard, paths.values()), default=-1)
     _set_counters(
         connection,
@@ -102,6 +99,8 @@ def adopt(
         " committed_at = ?",
         (journal_id, seq, fetched.commits, fetched.commit_id, timestamp(now)),
     )
+
+    _mark_taken_over(journal, fetched, now=now)
 
     return Adopted(
         votes=len(votes),
@@ -120,19 +119,20 @@ class Lost:
 
 
 def recover(
-    connection: sqlite3.Connection,
+    journal: Journal,
     dataset: Path,
     *,
     spooled: Sequence[str],
     fetched: Fetched,
     now: datetime,
 ) -> Lost:
-    """Let a journal whose dataset is gone go on from the one that was fetched.
+    """Make a journal whose dataset is gone continue the fetched one, which it wrote earlier.
 
-    Images that the fetched one has are `elsewhere`. Votes on images that neither it nor the spool
-    has are dropped, and those images count as removed. Everything else follows from the start.
+    Images in the fetched dataset become `elsewhere`. Images that neither it nor the spool holds are
+    removed, with their votes. All other changes are committed again from the first one.
     Runs inside a transaction of the caller's.
     """
+    connection = journal.connection
     there = {row["image_id"] for _, _, row in dataset_rows(dataset / "train")}
     connection.execute(
         "UPDATE images SET elsewhere = 1 WHERE image_id IN (SELECT value FROM json_each(?))",
@@ -154,7 +154,15 @@ def recover(
         (fetched.commits, fetched.commit_id),
     )
 
+    _mark_taken_over(journal, fetched, now=now)
+
     return Lost(votes=votes, images=images)
+
+
+def _mark_taken_over(journal: Journal, fetched: Fetched, *, now: datetime) -> None:
+    journal.remote.mark_taken_over(
+        fetched.branch, commits=fetched.commits, commit_id=fetched.commit_id, now=now
+    )
 
 
 def _add_sets(connection: sqlite3.Connection, shown: Sequence[Mapping[str, str]]) -> None:

@@ -1,20 +1,19 @@
-"""A host without a dataset continues the one that the remote has."""
+"""A host without a dataset continues the one on the remote."""
 
 import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
 from storage.dataset.card import journal_of
 from storage.dataset.layout import CARD
 from storage.folder import DataFolder
-from storage.journal.queries import Journal
 from storage.journal.spool import Spool
 from storage.journal.thread import JournalThread
 from storage.processes.thread import OneThread
 from storage.remote.pusher import Remote
-from storage.remote.rebuild import Adopted, Lost
+from storage.remote.rebuild import adopt, recover
 from storage.remote.settings import Fetched
 
 log = logging.getLogger(__name__)
@@ -27,37 +26,40 @@ async def take_over(
     journal: JournalThread,
     now: Callable[[], datetime],
 ) -> None:
-    """Where this host has no dataset, continue the remote's, if it has one.
+    """If this host has no dataset and the remote has one, fetch that and continue it.
 
-    Raises a RemoteError when it cannot be asked: starting anew beside votes that exist would be
-    wrong. Killed anywhere, it goes on or begins again at the next start.
+    Raises a RemoteError when the remote cannot be asked: a new dataset beside existing votes would
+    be wrong. After a kill at any point, the next start finishes this or begins again.
     """
     if folder.dataset.exists():
         return
 
     async with OneThread.open("oxherd-takeover") as thread:
-        fetched = await thread.run(lambda: _fetch(remote, folder.taken))
+        fetched = await thread.run(lambda: _fetch(remote, folder.fetched))
         if fetched is None:
             return
 
-        theirs = journal_of((folder.taken / CARD).read_text(encoding="utf-8"))
-        assert theirs is not None, "`fetch` has looked"
+        theirs = journal_of((folder.fetched / CARD).read_text(encoding="utf-8"))
+        assert theirs is not None, "`fetch` has checked the card"
         empty, ours = await journal.run(lambda opened: (opened.is_empty(), opened.id()))
         if empty:
-            await _adopt(folder.taken, fetched, journal_id=theirs, journal=journal, now=now)
+            await _adopt(folder.fetched, fetched, journal_id=theirs, journal=journal, now=now)
         elif theirs == ours:
             spooled = await thread.run(Spool(folder.spool).ids)
-            await _recover(folder.taken, fetched, spooled=spooled, journal=journal, now=now)
+            await _recover(folder.fetched, fetched, spooled=spooled, journal=journal, now=now)
         else:
-            log.warning("%s follows another journal; it is left alone", remote.settings.url)
-            await thread.run(lambda: shutil.rmtree(folder.taken))
+            log.warning(
+                "the dataset at %s belongs to a different journal and is not used",
+                remote.settings.url,
+            )
+            await thread.run(lambda: shutil.rmtree(folder.fetched))
             return
 
-        folder.taken.rename(folder.dataset)
+        folder.fetched.rename(folder.dataset)
 
 
 def _fetch(remote: Remote, path: Path) -> Fetched | None:
-    """Fetch it whole, or leave nothing."""
+    """Fetch the dataset as a whole, or leave nothing."""
     shutil.rmtree(path, ignore_errors=True)
     fetched = None
     process = remote.start()
@@ -79,20 +81,16 @@ async def _adopt(
     journal: JournalThread,
     now: Callable[[], datetime],
 ) -> None:
-    def adopt(opened: Journal) -> Adopted:
-        found = opened.adopt(path, journal_id=journal_id, fetched=fetched, now=now())
-        opened.remote.mark_taken_over(fetched, now=now())
-
-        return found
-
-    found = await journal.run(adopt)
+    found = await journal.run(
+        lambda opened: adopt(opened, path, journal_id=journal_id, fetched=fetched, now=now())
+    )
     log.warning(
-        "this host had no votes of its own and goes on from the remote's branch %s: %d votes on %d "
-        "images, the newest of %s; what another host recorded later and did not push is lost",
+        "this host had no votes and continues the remote's branch %s: %d votes on %d images, the "
+        "newest vote from %s; votes that the other host had not pushed are lost",
         fetched.branch,
         found.votes,
         found.images,
-        found.newest_vote_at or "no time at all",
+        found.newest_vote_at or "(none)",
     )
 
 
@@ -100,20 +98,16 @@ async def _recover(
     path: Path,
     fetched: Fetched,
     *,
-    spooled: Sequence[str],
+    spooled: list[str],
     journal: JournalThread,
     now: Callable[[], datetime],
 ) -> None:
-    def recover(opened: Journal) -> Lost:
-        lost = opened.recover(path, spooled=spooled, fetched=fetched, now=now())
-        opened.remote.mark_taken_over(fetched, now=now())
-
-        return lost
-
-    lost = await journal.run(recover)
+    lost = await journal.run(
+        lambda opened: recover(opened, path, spooled=spooled, fetched=fetched, now=now())
+    )
     log.warning(
-        "the dataset was gone and was fetched from the remote's branch %s; %d votes that had not "
-        "been pushed are lost with their images (%d images are gone)",
+        "the dataset was missing and was fetched from the remote's branch %s; %d votes that had "
+        "not been pushed are lost, and %d images with them",
         fetched.branch,
         lost.votes,
         lost.images,

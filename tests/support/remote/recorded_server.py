@@ -18,7 +18,7 @@ from aiohttp import web
 
 from tests.support.remote.faulty_proxy import Exchange, as_json
 
-RECORDINGS = Path(__file__).parent / "recordings"
+RECORDINGS = Path(__file__).parents[2] / "recordings"
 EXCHANGES = RECORDINGS / "exchanges.json"
 DATASET = RECORDINGS / "dataset.tar.gz"
 HOST = "oxen.example.org"  # in the recordings, instead of the proxy's

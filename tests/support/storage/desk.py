@@ -10,12 +10,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Self, TypeVar
 
-from storage.dataset.layout import ShardSizes
 from storage.dataset.repository import Changes, CommitInfo, DataRepository
 from storage.dataset.writer import Committed, Writer
 from storage.folder import DataFolder
 from storage.journal.file import JournalFile
 from storage.journal.queries import SHARD_SIZES, Journal
+from storage.journal.shards import ShardSizes
 from storage.journal.spool import Spool
 from storage.vote import Rating, VoteOutcome
 from tests.support.storage.data import NOON, PROVENANCE, a_set, four_images

@@ -1,0 +1,116 @@
+"""How much of the dataset the remote holds, as the journal keeps it.
+
+Every change up to `pushed_seq` is on the remote, in that state or a later one.
+"""
+
+import sqlite3
+from dataclasses import dataclass
+from datetime import datetime
+
+from storage.clock import moment, timestamp
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteWatermark:
+    """How much of the local dataset the remote holds.
+
+    branch: the one that is pushed to. moved: whether it differs from the one that was set, because
+    somebody else changed that. waiting_since: the time of the oldest commit that is not pushed.
+    alarmed_at: when the moderators were told that the remote is behind, None when it is not.
+    told_branch: the branch that the moderators know of.
+    """
+
+    branch: str
+    moved: bool
+    commit_id: str | None
+    pushed_at: datetime | None
+    commits_waiting: int
+    votes_waiting: int
+    waiting_since: datetime | None
+    alarmed_at: datetime | None
+    told_branch: str
+
+
+class RemoteProgress:
+    """The remote's row of one open journal. Methods run inside a transaction of the caller's."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def set(self, url: str, *, branch: str, now: datetime) -> None:
+        """Note which remote there is. For a different one than before, nothing is pushed yet."""
+        known = self._connection.execute(
+            "SELECT 1 FROM remote WHERE url = ? AND branch = ?", (url, branch)
+        ).fetchone()
+        if known:
+            return
+
+        self._connection.execute(
+            "INSERT OR REPLACE INTO remote SELECT 1, ?, ?, ?, 0, 0, NULL, NULL,"
+            " CASE WHEN commits > 0 THEN ? END, NULL, ? FROM watermark",
+            (url, branch, branch, timestamp(now), branch),
+        )
+
+    def clear(self) -> None:
+        """Note that there is no remote."""
+        self._connection.execute("DELETE FROM remote")
+
+    def watermark(self) -> RemoteWatermark | None:
+        """How much the remote holds; None when there is no remote."""
+        row = self._connection.execute(
+            "SELECT remote.*, watermark.commits - remote.commits AS commits_waiting"
+            " FROM remote, watermark"
+        ).fetchone()
+        if row is None:
+            return None
+
+        (votes,) = self._connection.execute(
+            "SELECT count(*) FROM votes WHERE seq > ?", (row["pushed_seq"],)
+        ).fetchone()
+
+        return RemoteWatermark(
+            branch=row["pushed_to"],
+            moved=row["pushed_to"] != row["branch"],
+            commit_id=row["commit_id"],
+            pushed_at=moment(row["pushed_at"]),
+            commits_waiting=max(row["commits_waiting"], 0),
+            votes_waiting=votes,
+            waiting_since=moment(row["waiting_since"]),
+            alarmed_at=moment(row["alarmed_at"]),
+            told_branch=row["told_branch"],
+        )
+
+    def mark_pushed(
+        self, seq: int, *, commits: int, commit_id: str, shared_at: datetime, now: datetime
+    ) -> None:
+        """Note that the remote holds what was committed at `shared_at`."""
+        self._connection.execute(
+            "UPDATE remote SET pushed_seq = ?, commits = ?, commit_id = ?, pushed_at = ?,"
+            " waiting_since = CASE WHEN ? < (SELECT commits FROM watermark) THEN ? END",
+            (seq, commits, commit_id, timestamp(now), commits, timestamp(shared_at)),
+        )
+
+    def mark_taken_over(self, branch: str, *, commits: int, commit_id: str, now: datetime) -> None:
+        """Note that the dataset was fetched from this branch of the remote."""
+        self._connection.execute(
+            "UPDATE remote SET pushed_to = ?, pushed_seq = (SELECT committed_seq FROM watermark),"
+            " commits = ?, commit_id = ?, pushed_at = ?, waiting_since = NULL",
+            (branch, commits, commit_id, timestamp(now)),
+        )
+
+    def switch_branch(self, branch: str) -> None:
+        """Note that a new branch is pushed to from now on. It holds nothing yet."""
+        self._connection.execute(
+            "UPDATE remote SET pushed_to = ?, pushed_seq = 0, commits = 0, commit_id = NULL",
+            (branch,),
+        )
+
+    def mark_told(self, branch: str) -> None:
+        """Note that the moderators know which branch is pushed to."""
+        self._connection.execute("UPDATE remote SET told_branch = ?", (branch,))
+
+    def mark_alarmed(self, at: datetime | None) -> None:
+        """Note when the moderators were told that the remote is behind; None: it caught up."""
+        self._connection.execute(
+            "UPDATE remote SET alarmed_at = ?", (None if at is None else timestamp(at),)
+        )
