@@ -21,7 +21,7 @@ from bot.chat.texts import duration
 from generation.queue.executor import Executor
 from generation.queue.job import Job, JobProgress, JobState
 from generation.queue.limits import ExecutorLimits
-from generation.request import ImageRequest, Limits
+from generation.request import ImageRequest, Limits, Size
 from generation.worker.backend import BackendSpec
 
 HONEST = 0.2
@@ -40,14 +40,13 @@ class Told:
 
 async def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Everybody asks at once, so that most wait in line."""
-    width, height = map(int, options.size.split("x"))
     requests = [
-        ImageRequest(prompt="a fox", seeds=seeds, steps=steps, width_px=width, height_px=height)
+        ImageRequest(prompt="a fox", seeds=seeds, steps=steps, size=options.size)
         for _ in range(options.rounds)
         for seeds, steps in (((1, 2, 3, 4), options.steps), ((1,), options.steps // 2))
     ]
     limits = ExecutorLimits(max_waiting=len(requests), load_s=600)
-    allowed = Limits(sizes_px=((width, height),))
+    allowed = Limits(sizes=(options.size,))
     async with Executor.open(_spec(options), limits=limits, request_limits=allowed) as executor:
         await asyncio.wait_for(_loaded(executor), timeout=600)
         jobs = [executor.submit(request, owner=n) for n, request in enumerate(requests)]
@@ -143,7 +142,7 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--model", default="", help="a folder or a name; else the placeholder")
     parser.add_argument("--step-seconds", type=float, default=0.2, help="the placeholder's")
     parser.add_argument("--steps", type=int, default=40)
-    parser.add_argument("--size", default="512x512")
+    parser.add_argument("--size", type=Size.parse, default=Size(512, 512))
     parser.add_argument("--rounds", type=int, default=4, help="requests of each shape")
 
     return parser.parse_args(arguments)

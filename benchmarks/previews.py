@@ -23,7 +23,7 @@ from generation.diffusion.denoising import Denoiser
 from generation.diffusion.engine import Stage
 from generation.diffusion.latent_preview import LatentColours, LatentPreviews
 from generation.preview_picture import one_picture
-from generation.request import ImageRequest
+from generation.request import ImageRequest, Size
 from generation.worker.preview_budget import PreviewBudget
 from generation.worker.stopwatch import Stopwatch
 
@@ -135,15 +135,12 @@ def _slow(engine: Denoiser, colours: LatentColours, options: argparse.Namespace)
 
 
 def _request(options: argparse.Namespace, prompt: str, steps: int | None = None) -> ImageRequest:
-    width, height = map(int, options.size.split("x"))
-
     return ImageRequest(
         prompt=prompt,
         seeds=tuple(options.seeds),
         steps=steps or options.steps,
         guidance_scale=options.guidance,
-        width_px=width,
-        height_px=height,
+        size=options.size,
     )
 
 
@@ -178,7 +175,7 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, prog="python -m benchmarks.previews")
     parser.add_argument("model", help="a folder, or a name on the hub")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--size", default="512x512")
+    parser.add_argument("--size", type=Size.parse, default=Size(512, 512))
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--slow-steps", type=int, default=100)
     parser.add_argument("--guidance", type=float, default=7.5)

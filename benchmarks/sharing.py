@@ -25,7 +25,7 @@ from diffusers import StableDiffusionPipeline
 from benchmarks.support.facts import run
 from benchmarks.support.random_model import TOY_SIDE_PX, saved_model
 from generation.diffusion.denoising import Denoiser
-from generation.request import ImageRequest
+from generation.request import ImageRequest, Size
 
 STEPS, FEW_STEPS = 50, 8
 BUSY = 0.8
@@ -148,8 +148,7 @@ class RealTask:
                 prompt="a fox",
                 seeds=seeds,
                 steps=asked.steps,
-                width_px=TOY_SIDE_PX,
-                height_px=TOY_SIDE_PX,
+                size=Size(TOY_SIDE_PX, TOY_SIDE_PX),
             )
         )
 

@@ -31,7 +31,7 @@ def backend_spec(settings: Settings) -> BackendSpec:
             "model_hashes": str(folder.model_hashes),
             "compile": settings.compile,
             "compiled_folder": str(folder.compiled),
-            "compiled_size": settings.sizes[0],
+            "compiled_size": str(settings.sizes[0]),
         }
     )
     shows_what_may_be_withheld = settings.preview == "auto" and settings.safety_model is not None
@@ -83,7 +83,7 @@ def request_limits(settings: Settings) -> Limits:
         max_prompt_chars=settings.max_prompt_chars,
         max_steps=settings.max_steps,
         max_guidance=settings.max_guidance,
-        sizes_px=tuple(_pixels(size) for size in settings.sizes),
+        sizes=settings.sizes,
         models=tuple(offered.name for offered in settings.offered_models[1:]),
     )
 
@@ -117,9 +117,3 @@ def remote(settings: Settings, *, timeout_s: float | None = None) -> Remote | No
     )
 
     return Remote(settings=where, start=start)
-
-
-def _pixels(size: str) -> tuple[int, int]:
-    width, height = size.split("x")
-
-    return int(width), int(height)

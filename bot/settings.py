@@ -23,6 +23,7 @@ from pydantic import (
 )
 
 from bot.offered_models import OfferedModel, offered_models
+from generation.request import Size
 from storage.remote.settings import RemoteSettings
 
 PREFIX = "OXHERD_"
@@ -38,25 +39,26 @@ class SettingsError(Exception):
     """The settings cannot be used; the message says which and what to do."""
 
 
-def _split(value: object) -> object:
-    """``"a, b"`` as ``("a", "b")``; anything else as it is."""
-    if isinstance(value, str):
-        return tuple(part.strip() for part in value.split(",") if part.strip())
-
-    return value
+def _split(text: str) -> tuple[str, ...]:
+    """``"a, b"`` as ``("a", "b")``."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def _size(text: str) -> str:
-    match = re.fullmatch(r"(\d{2,4})x(\d{2,4})", text)
-    if match is None:
-        raise ValueError(f"{text!r} is not a size like 512x768")
+def _names(value: object) -> object:
+    return _split(value) if isinstance(value, str) else value
 
-    width, height = int(match[1]), int(match[2])
-    if width % 8 or height % 8 or not (64 <= width <= 1536 and 64 <= height <= 1536):
+
+def _sizes(value: object) -> object:
+    """``"512x512, 64x128"`` as sizes; anything else as it is."""
+    return tuple(map(Size.parse, _split(value))) if isinstance(value, str) else value
+
+
+def _size(size: Size) -> Size:
+    if any(side % 8 or not 64 <= side <= 1536 for side in (size.width_px, size.height_px)):
         # Four larger PNG files may exceed the 25 MiB that Discord takes in a request.
-        raise ValueError(f"{text!r}: each side must be a multiple of 8 between 64 and 1536 pixels")
+        raise ValueError(f"'{size}': each side must be a multiple of 8 between 64 and 1536 pixels")
 
-    return f"{width}x{height}"
+    return size
 
 
 def _remote(text: str) -> str:
@@ -64,10 +66,13 @@ def _remote(text: str) -> str:
     return RemoteSettings.at(text, branch="main", token="", create=False).url
 
 
-Names = Annotated[tuple[str, ...], BeforeValidator(_split), Field(min_length=1)]
-Size = Annotated[str, AfterValidator(_size)]
-Models = Annotated[tuple[str, ...], BeforeValidator(_split), Field(max_length=24)]
-Sizes = Annotated[tuple[Size, ...], BeforeValidator(_split), Field(min_length=1, max_length=25)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_names), Field(min_length=1)]
+Models = Annotated[tuple[str, ...], BeforeValidator(_names), Field(max_length=24)]
+Sizes = Annotated[
+    tuple[Annotated[Size, AfterValidator(_size)], ...],
+    BeforeValidator(_sizes),
+    Field(min_length=1, max_length=25),
+]
 
 
 class Settings(BaseModel):
@@ -130,7 +135,7 @@ class Settings(BaseModel):
     safety_revision: str | None = Field(
         None, description="the classifier's revision: branch, tag or commit"
     )
-    safety_labels: Annotated[tuple[str, ...], BeforeValidator(_split)] = Field(
+    safety_labels: Annotated[tuple[str, ...], BeforeValidator(_names)] = Field(
         (), description="which of the classifier's labels are unsafe, if their names do not say so"
     )
     safety_threshold: float = Field(
@@ -143,7 +148,7 @@ class Settings(BaseModel):
     default_guidance: float = Field(7.5, ge=0, description="guidance scale unless the member says")
     max_guidance: float = Field(20.0, ge=0, le=100, description="highest guidance scale")
     sizes: Sizes = Field(
-        ("512x512", "512x768", "768x512"),
+        (Size(512, 512), Size(512, 768), Size(768, 512)),
         description="sizes that members may choose, width x height in pixels; the first is default",
     )
 

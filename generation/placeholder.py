@@ -90,7 +90,7 @@ class PlaceholderBackend:
 
 def draw(request: ImageRequest, seed: int) -> Image.Image:
     """A sky, a sun, hills, and a card that says what this is."""
-    picture = _landscape(request, seed, (request.width_px, request.height_px))
+    picture = _landscape(request, seed, (request.size.width_px, request.size.height_px))
     _add_card(picture, request.prompt)
 
     return picture
@@ -98,7 +98,7 @@ def draw(request: ImageRequest, seed: int) -> Image.Image:
 
 def sketch(request: ImageRequest, done: float) -> bytes:
     """The drawings as a preview shows them, small, and the sharper the more is done, 0 to 1."""
-    size = (request.width_px // _SMALLER, request.height_px // _SMALLER)
+    size = (request.size.width_px // _SMALLER, request.size.height_px // _SMALLER)
     blur = ImageFilter.GaussianBlur((1 - done) * max(size) / 6)
 
     return one_picture([_landscape(request, seed, size).filter(blur) for seed in request.seeds])

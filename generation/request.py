@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Self
 
 from generation.errors import InvalidRequest
 
@@ -14,11 +15,37 @@ MAX_SEED = 2**32 - 1
 PROMPT_READ, NEGATIVE_PROMPT_READ = "prompt_read", "negative_prompt_read"
 """Keys of `Provenance.versions`: how many characters the model read of a prompt that it cut."""
 
+_SIZE = re.compile(r"([0-9]{1,5})x([0-9]{1,5})")
+
 # CLIP's tokenizer lower-cases, then reads these as the end of the prompt wherever they stand.
 _TOKENIZER_COMMANDS = re.compile(r"<\|(?:start|end)oftext\|>", re.IGNORECASE)
 
 # Directional overrides can make a prompt quoted on the operator's screen read backwards.
 _OVERRIDES = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How large a picture is, in pixels; written `512x768`, the width first."""
+
+    width_px: int
+    height_px: int
+
+    def __str__(self) -> str:
+        return f"{self.width_px}x{self.height_px}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read what `str` writes. Raises ValueError."""
+        match = _SIZE.fullmatch(text)
+        if match is None:
+            raise ValueError(f"{text!r} is not a size like 512x768")
+
+        return cls(int(match[1]), int(match[2]))
+
+    @property
+    def pixels(self) -> int:
+        return self.width_px * self.height_px
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +57,7 @@ class ImageRequest:
     seeds: tuple[int, ...]
     steps: int = 50
     guidance_scale: float = 7.5
-    width_px: int = 512
-    height_px: int = 512
+    size: Size = Size(512, 512)
     model: str = ""
     """One of those that are offered by name; empty is the default."""
 
@@ -107,7 +133,7 @@ class Limits:
     max_steps: int = 100
     min_guidance: float = 0.0
     max_guidance: float = 20.0
-    sizes_px: tuple[tuple[int, int], ...] = ((512, 512), (768, 512), (512, 768))
+    sizes: tuple[Size, ...] = (Size(512, 512), Size(768, 512), Size(512, 768))
     max_images: int = 4
     models: tuple[str, ...] = ()
     """Names of models beside the default."""
@@ -140,8 +166,7 @@ def _problems(request: ImageRequest, limits: Limits) -> list[InvalidRequest]:
     length = f"{{}} to {limits.max_prompt_chars} characters"
     steps = f"{limits.min_steps} to {limits.max_steps}"
     guidance = f"{limits.min_guidance:g} to {limits.max_guidance:g}"
-    sizes = ", ".join(f"{width}x{height}" for width, height in limits.sizes_px)
-    size = (request.width_px, request.height_px)
+    sizes = ", ".join(map(str, limits.sizes))
     rules: list[tuple[bool, str, object, str]] = [
         (
             1 <= len(request.prompt) <= limits.max_prompt_chars,
@@ -175,7 +200,7 @@ def _problems(request: ImageRequest, limits: Limits) -> list[InvalidRequest]:
             request.guidance_scale,
             guidance,
         ),
-        (size in limits.sizes_px, "size", "{}x{}".format(*size), sizes),
+        (request.size in limits.sizes, "size", str(request.size), sizes),
         (request.model in ("", *limits.models), "model", request.model, ", ".join(limits.models)),
     ]
 

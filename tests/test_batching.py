@@ -17,6 +17,7 @@ from generation.diffusion.engine import Engine, Picture, Stage
 from generation.diffusion.memory import memory_errors
 from generation.diffusion.pipeline_engine import PipelineEngine
 from generation.errors import OutOfMemory
+from generation.request import Size
 from tests.support.generation.requests import a_request
 from tests.support.generation.small_memory import let_fit
 from tests.support.generation.tiny_model import SIDE_PX, tiny_stable_diffusion
@@ -120,10 +121,10 @@ def test_larger_pictures_fit_no_better_and_smaller_ones_are_tried(
     batching = Batching()
     batching.make(own_engine, REQUEST, ignore)
 
-    _, larger = batching.make(own_engine, replace(REQUEST, width_px=96), ignore)
+    _, larger = batching.make(own_engine, replace(REQUEST, size=Size(96, SIDE_PX)), ignore)
     assert (larger, refused) == (2, [4])
 
-    batching.make(own_engine, replace(REQUEST, width_px=32), ignore)
+    batching.make(own_engine, replace(REQUEST, size=Size(32, SIDE_PX)), ignore)
     assert refused == [4, 4]
 
 

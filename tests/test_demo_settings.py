@@ -7,6 +7,7 @@ import pytest
 from bot.demo.run import demo_settings, run_demo
 from bot.errors import CannotDemo
 from generation.emoji import GUIDANCE, MODEL, STEPS
+from generation.request import Size
 
 
 def test_the_demo_draws_with_the_shipped_model_at_its_best(tmp_path: Path) -> None:
@@ -14,7 +15,7 @@ def test_the_demo_draws_with_the_shipped_model_at_its_best(tmp_path: Path) -> No
 
     assert (settings.backend, settings.model) == ("diffusers", str(MODEL))
     assert (settings.default_steps, settings.default_guidance) == (STEPS, GUIDANCE)
-    assert settings.sizes == ("128x128",)
+    assert settings.sizes == (Size(128, 128),)
 
 
 def test_asked_to_it_draws_without_a_model_at_the_same_size(tmp_path: Path) -> None:

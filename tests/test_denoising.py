@@ -15,7 +15,7 @@ from PIL import Image
 
 from generation.diffusion.denoising import Denoiser
 from generation.diffusion.engine import Picture, Stage
-from generation.request import ImageRequest
+from generation.request import ImageRequest, Size
 from tests.support.generation.requests import a_request
 from tests.support.generation.tiny_model import NOISE, SIDE_PX, tiny_stable_diffusion, tiny_xl
 
@@ -98,8 +98,8 @@ def of_the_pipeline(pipeline: Any, request: ImageRequest) -> list[Image.Image]:
         num_images_per_prompt=len(request.seeds),
         num_inference_steps=request.steps,
         guidance_scale=request.guidance_scale,
-        width=request.width_px,
-        height=request.height_px,
+        width=request.size.width_px,
+        height=request.size.height_px,
         generator=[torch.Generator("cpu").manual_seed(seed) for seed in request.seeds],
     )
     images: list[Image.Image] = made.images
@@ -128,8 +128,8 @@ def test_it_makes_the_pictures_of_the_stock_pipeline(family: Any, scheduler: str
         pytest.param({"negative_prompt": "an owl"}, id="negative prompt"),
         pytest.param({"prompt": "fox " * 60}, id="longer than the encoder takes"),
         pytest.param({"negative_prompt": "owl " * 60}, id="negative too"),
-        pytest.param({"width_px": 96}, id="wide"),
-        pytest.param({"height_px": 96}, id="tall"),
+        pytest.param({"size": Size(96, SIDE_PX)}, id="wide"),
+        pytest.param({"size": Size(SIDE_PX, 96)}, id="tall"),
         pytest.param({"seeds": (7,)}, id="one image"),
         pytest.param({"steps": 1}, id="one step"),
     ],

@@ -17,7 +17,7 @@ from torch import cuda
 from generation.diffusion.backend import DiffusersBackend
 from generation.diffusion.model_files import content_revision
 from generation.errors import BackendUnavailable, Cancelled, OutOfMemory
-from generation.request import GeneratedImage, ImageRequest, Withheld
+from generation.request import GeneratedImage, ImageRequest, Size, Withheld
 from generation.worker.backend import BackendSpec
 from tests.support.generation.requests import Onlooker, a_request
 from tests.support.generation.small_memory import let_fit
@@ -151,7 +151,7 @@ def test_what_is_cancelled_before_it_starts_takes_no_step(backend: DiffusersBack
 def test_what_does_not_fit_is_refused_as_that_and_the_next_is_served(
     backend: DiffusersBackend,
 ) -> None:
-    huge = replace(a_small_request(), width_px=2**24, height_px=2**24)
+    huge = replace(a_small_request(), size=Size(2**24, 2**24))
 
     with pytest.raises(OutOfMemory, match="allocate"):
         make(backend, huge)

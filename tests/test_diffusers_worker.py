@@ -11,14 +11,14 @@ import pytest
 from generation.errors import BackendUnavailable, Cancelled, RequestFailed
 from generation.queue.executor import Executor, ExecutorLimits
 from generation.queue.job import JobState
-from generation.request import Limits
+from generation.request import Limits, Size
 from generation.worker.backend import BackendSpec
 from generation.worker.doctor import check_backend
 from tests.support.generation.requests import a_request, stepping
 from tests.support.generation.scripted_backend import scripted
 
-TWO = Limits(sizes_px=((64, 64),), models=("other",))
-TINY = Limits(sizes_px=((64, 64), (60, 60)), max_steps=10_000)
+TWO = Limits(sizes=(Size(64, 64),), models=("other",))
+TINY = Limits(sizes=(Size(64, 64), Size(60, 60)), max_steps=10_000)
 SAVE = """
 import sys, pathlib
 from tests.support.generation.tiny_model import save_tiny_model

@@ -14,7 +14,7 @@ from PIL import Image
 
 from generation.diffusion.backend import DiffusersBackend
 from generation.emoji import GUIDANCE, MODEL, SIDE_PX, STEPS
-from generation.request import ImageRequest, Made
+from generation.request import ImageRequest, Made, Size
 from generation.worker.backend import BackendSpec
 from tests.support.discord.world import image_ids, seen, set_button, text_of, world
 from tests.support.generation.requests import Onlooker
@@ -43,8 +43,7 @@ def painted(backend: DiffusersBackend, prompt: str, *seeds: int, steps: int = ST
         seeds=seeds,
         steps=steps,
         guidance_scale=GUIDANCE,
-        width_px=SIDE_PX,
-        height_px=SIDE_PX,
+        size=Size(SIDE_PX, SIDE_PX),
     )
 
     return backend.generate(request, Onlooker())

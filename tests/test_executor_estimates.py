@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bot.chat.texts import duration
 from generation.queue.estimates import Lane, Pace, Waiting, line_s
-from generation.request import ImageRequest
+from generation.request import ImageRequest, Size
 from generation.worker.stopwatch import Stopwatch
 from tests.support.generation.requests import a_request
 
@@ -118,7 +118,7 @@ def test_the_steps_that_a_scheduler_adds_are_counted() -> None:
     [
         pytest.param(replace(FOUR, steps=100), 0.3 + 10.0 + 2.0, id="twice the steps"),
         pytest.param(replace(FOUR, seeds=(1, 2)), 0.3 + 2.5 + 1.0, id="half the images"),
-        pytest.param(replace(FOUR, width_px=1024), 0.3 + 10.0 + 4.0, id="twice the pixels"),
+        pytest.param(replace(FOUR, size=Size(1024, 512)), 0.3 + 10.0 + 4.0, id="twice the pixels"),
         pytest.param(replace(FOUR, guidance_scale=1.0), 0.3 + 2.5 + 2.0, id="no guidance"),
     ],
 )

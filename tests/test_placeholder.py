@@ -10,7 +10,7 @@ from PIL import Image, ImageChops, ImageStat
 from generation import placeholder
 from generation.errors import Cancelled
 from generation.placeholder import PlaceholderBackend
-from generation.request import GeneratedImage, ImageRequest
+from generation.request import GeneratedImage, ImageRequest, Size
 from generation.worker.backend import BackendSpec
 from tests.support.generation.requests import Onlooker, a_request
 
@@ -52,7 +52,7 @@ def test_the_hash_is_that_of_the_bytes() -> None:
 
 
 def test_the_picture_has_the_size_that_was_asked_for() -> None:
-    (image,) = make(replace(a_request(seeds=(1,)), width_px=768, height_px=512))
+    (image,) = make(replace(a_request(seeds=(1,)), size=Size(768, 512)))
 
     assert picture(image).size == (768, 512)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from bot.settings import SettingsError, load
+from generation.request import Size
 
 NO_FILE = Path("/nonexistent/.env")
 A_TOKEN = ".".join(["M" * 26, "G" * 6, "x" * 38])
@@ -50,7 +51,7 @@ def test_lists_are_separated_by_commas() -> None:
     settings = load({"OXHERD_DEVICES": "cuda:0, cuda:1", "OXHERD_SIZES": "512x512,64x128"}, NO_FILE)
 
     assert settings.devices == ("cuda:0", "cuda:1")
-    assert settings.sizes == ("512x512", "64x128")
+    assert settings.sizes == (Size(512, 512), Size(64, 128))
 
 
 def test_an_unknown_setting_is_named_with_the_nearest_known_one() -> None:

@@ -26,7 +26,7 @@ from PIL import Image
 
 from generation.diffusion.backend import DiffusersBackend
 from generation.emoji import GUIDANCE, MODEL, STEPS
-from generation.request import ImageRequest
+from generation.request import ImageRequest, Size
 from generation.worker.backend import BackendSpec
 from training import emoji as source
 from training.codes import fit
@@ -120,8 +120,7 @@ class Painter:
                 seeds=tuple(seeds),
                 steps=STEPS,
                 guidance_scale=GUIDANCE,
-                width_px=source.SIDE_PX,
-                height_px=source.SIDE_PX,
+                size=Size(source.SIDE_PX, source.SIDE_PX),
             ),
             self,
         )

@@ -48,7 +48,7 @@ def run(
         figures = asyncio.run(measure(Path(folder), options))
 
     result = {"benchmark": benchmark, "options": vars(options), "machine": before, **figures}
-    sys.stdout.write(json.dumps(result, indent=2) + "\n")
+    sys.stdout.write(json.dumps(result, indent=2, default=str) + "\n")
 
 
 def spread_ms(seconds: Sequence[float]) -> dict[str, float | int]:

@@ -10,7 +10,7 @@ import diffusers
 import torch
 
 from generation.diffusion.backend import DiffusersBackend
-from generation.request import ImageRequest
+from generation.request import ImageRequest, Size
 from generation.worker.backend import BackendSpec
 
 IMAGES = 4
@@ -60,8 +60,7 @@ class Setting:
             seeds=tuple(range(IMAGES * seed, IMAGES * (seed + 1))),
             steps=self.steps,
             guidance_scale=GUIDANCE,
-            width_px=self.side_px,
-            height_px=self.side_px,
+            size=Size(self.side_px, self.side_px),
         )
 
 

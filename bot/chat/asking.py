@@ -6,7 +6,7 @@ from typing import Any
 
 import discord
 
-from generation.request import MAX_SEED, ImageRequest, Result
+from generation.request import MAX_SEED, ImageRequest, Result, Size
 from storage.vote import NewImage, NewSet, StoredSet, Withheld
 
 IMAGES_PER_REQUEST = 4
@@ -21,8 +21,7 @@ class Ask:
     seed: int | None = None
     steps: int
     guidance_scale: float
-    width_px: int
-    height_px: int
+    size: Size
     model: str = ""
 
     def request(self, *, new_seed: int) -> ImageRequest:
@@ -33,8 +32,7 @@ class Ask:
             seeds=_seeds(new_seed if self.seed is None else self.seed),
             steps=self.steps,
             guidance_scale=self.guidance_scale,
-            width_px=self.width_px,
-            height_px=self.height_px,
+            size=self.size,
             model=self.model,
         )
 
@@ -49,8 +47,7 @@ def again(stored: StoredSet, *, new_seed: int) -> ImageRequest:
         seeds=_seeds(new_seed),
         steps=asked.steps,
         guidance_scale=asked.guidance_scale,
-        width_px=asked.width_px,
-        height_px=asked.height_px,
+        size=Size(asked.width_px, asked.height_px),
         model=asked.model,
     )
 
@@ -68,8 +65,8 @@ def new_set(interaction: discord.Interaction[Any], set_id: str, request: ImageRe
         seeds=request.seeds,
         steps=request.steps,
         guidance_scale=request.guidance_scale,
-        width_px=request.width_px,
-        height_px=request.height_px,
+        width_px=request.size.width_px,
+        height_px=request.size.height_px,
         model=request.model,
     )
 

@@ -1,7 +1,7 @@
 """The slash command /imagine."""
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from discord import app_commands
@@ -10,7 +10,7 @@ from bot.chat.asking import Ask
 from bot.chat.context import Interaction
 from bot.chat.responses import answered
 from bot.settings import Settings
-from generation.request import MAX_SEED
+from generation.request import MAX_SEED, Size
 
 
 def imagine_command(settings: Settings) -> app_commands.Command[Any, ..., None]:
@@ -35,7 +35,8 @@ def imagine_command(settings: Settings) -> app_commands.Command[Any, ..., None]:
         **({"model": f"What makes the images (default {default})"[:100]} if more else {}),
     )
     chosen = app_commands.choices(
-        size=_choices(settings.sizes), **({"model": _choices([default, *more])} if more else {})
+        size=_choices(map(str, settings.sizes)),
+        **({"model": _choices([default, *more])} if more else {}),
     )
 
     async def imagine(
@@ -48,7 +49,6 @@ def imagine_command(settings: Settings) -> app_commands.Command[Any, ..., None]:
         size: str | None = None,
         model: str | None = None,
     ) -> None:
-        width, height = (size or settings.sizes[0]).split("x")
         async with answered(interaction):
             await interaction.client.context.imagine(
                 interaction,
@@ -58,8 +58,7 @@ def imagine_command(settings: Settings) -> app_commands.Command[Any, ..., None]:
                     seed=seed,
                     steps=settings.default_steps if steps is None else steps,
                     guidance_scale=settings.default_guidance if guidance is None else guidance,
-                    width_px=int(width),
-                    height_px=int(height),
+                    size=Size.parse(size) if size else settings.sizes[0],
                     model="" if model is None or model == default else model,
                 ),
             )
@@ -74,7 +73,7 @@ def imagine_command(settings: Settings) -> app_commands.Command[Any, ..., None]:
     return app_commands.guild_only()(made)
 
 
-def _choices(names: Sequence[str]) -> list[app_commands.Choice[str]]:
+def _choices(names: Iterable[str]) -> list[app_commands.Choice[str]]:
     return [app_commands.Choice(name=name, value=name) for name in names]
 
 

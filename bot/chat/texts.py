@@ -170,9 +170,10 @@ def _halves(number: float) -> str:
 def parameters(request: ImageRequest | NewSet) -> str:
     """One line under the prompt."""
     chosen = f" · {quoted(request.model)}" if request.model else ""
+    size = request if isinstance(request, NewSet) else request.size
 
     return (
-        f"{request.width_px}×{request.height_px} · {request.steps} steps · "
+        f"{size.width_px}×{size.height_px} · {request.steps} steps · "
         f"guidance {request.guidance_scale:g}{chosen}"
     )
 

@@ -19,7 +19,7 @@ from generation import emoji
 from generation.errors import GenerationError, OutOfMemory
 from generation.queue.executor import Executor, ExecutorLimits
 from generation.queue.job import JobProgress
-from generation.request import MAX_SEED, ImageRequest, Limits, Result
+from generation.request import MAX_SEED, ImageRequest, Limits, Result, Size
 from generation.worker.backend import BackendSpec
 from storage.dataset.reader import RecordedImage, find_recorded, recorded_bytes
 from storage.errors import RecordError
@@ -135,7 +135,7 @@ def spec_of(recorded: RecordedImage, settings: Settings, *, compiled: Path) -> B
             "threads": _whole_number(made_by.get("threads", "")),
             "compile": _compile(made_by),
             "compiled_folder": str(compiled),
-            "compiled_size": f"{recorded.width_px}x{recorded.height_px}",
+            "compiled_size": str(Size(recorded.width_px, recorded.height_px)),
         },
     )
 
@@ -176,8 +176,7 @@ def request_of(recorded: RecordedImage) -> tuple[ImageRequest, int]:
         seeds=seeds,
         steps=recorded.steps,
         guidance_scale=recorded.guidance_scale,
-        width_px=recorded.width_px,
-        height_px=recorded.height_px,
+        size=Size(recorded.width_px, recorded.height_px),
     )
 
     return request, place
@@ -196,7 +195,7 @@ async def _made(
                 max_prompt_chars=len(request.prompt + request.negative_prompt),
                 max_steps=request.steps,
                 max_guidance=request.guidance_scale,
-                sizes_px=((request.width_px, request.height_px),),
+                sizes=(request.size,),
             ),
         ) as executor:
             job = executor.submit(request, owner=0)

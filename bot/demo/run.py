@@ -24,6 +24,7 @@ from bot.demo.page import LivePage
 from bot.errors import CannotDemo
 from bot.settings import Settings
 from generation import emoji
+from generation.request import Size
 
 if TYPE_CHECKING:
     from simcord import Env
@@ -47,7 +48,7 @@ def demo_settings(data: Path, *, placeholder: bool = False) -> Settings:
         placeholder_step_seconds=0.3,  # slowly enough for its progress to be seen
         default_steps=emoji.STEPS,
         default_guidance=emoji.GUIDANCE,
-        sizes=(f"{emoji.SIDE_PX}x{emoji.SIDE_PX}",),
+        sizes=(Size(emoji.SIDE_PX, emoji.SIDE_PX),),
         shutdown_grace_s=0,
         commit_name="oxherd demo",
     )

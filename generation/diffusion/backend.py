@@ -43,6 +43,7 @@ from generation.request import (
     ImageRequest,
     Made,
     Provenance,
+    Size,
     Withheld,
 )
 from generation.worker.backend import BackendSpec, Finding, Watcher
@@ -278,7 +279,7 @@ class DiffusersBackend:
         self._warm = WarmStart(
             engine,
             self._pipeline,
-            size_px=_pixels(str(self._spec.options["compiled_size"])),
+            size=Size.parse(str(self._spec.options["compiled_size"])),
             folder=Path(str(self._spec.options["compiled_folder"])),
             must_be_faster=self._spec.options["compile"] == "auto",
         )
@@ -423,12 +424,6 @@ def _finished(picture: Picture, seed: int) -> GeneratedImage:
         sha256=hashlib.sha256(png).hexdigest(),
         withheld=Withheld.CHECKER if picture.flagged else None,
     )
-
-
-def _pixels(size: str) -> tuple[int, int]:
-    width, _, height = size.partition("x")
-
-    return int(width), int(height)
 
 
 def _device_name(device: str) -> str:

@@ -44,14 +44,14 @@ class Batching:
                     raise
 
                 log.warning(
-                    "%d images of %d x %d pixels do not fit together, so fewer are made at a time: "
-                    "%s", batch, request.width_px, request.height_px, exc.cause,
+                    "%d images of %s pixels do not fit together, so fewer are made at a time: "
+                    "%s", batch, request.size, exc.cause,
                 )  # fmt: skip
-                self._most[_pixels(request)] = batch - 1
+                self._most[request.size.pixels] = batch - 1
 
     def _size_for(self, request: ImageRequest) -> int:
         images = len(request.seeds)
-        known = [most for pixels, most in self._most.items() if pixels <= _pixels(request)]
+        known = [most for pixels, most in self._most.items() if pixels <= request.size.pixels]
         most = min(known, default=images)
 
         return next(size for size in range(min(most, images), 0, -1) if images % size == 0)
@@ -102,7 +102,3 @@ def _made(engine: Engine, request: ImageRequest, batch: int, steps: _Steps) -> l
         pictures += engine.make(replace(request, seeds=some), steps.count)
 
     return pictures
-
-
-def _pixels(request: ImageRequest) -> int:
-    return request.width_px * request.height_px

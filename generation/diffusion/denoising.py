@@ -132,10 +132,9 @@ class Run:
     """
 
     def __init__(self, engine: Denoiser, request: ImageRequest) -> None:
-        if request.width_px % 8 or request.height_px % 8:
+        if request.size.width_px % 8 or request.size.height_px % 8:
             raise ValueError(
-                "width and height have to be divisible by 8, but are "
-                f"{request.width_px} and {request.height_px}"
+                f"width and height must be divisible by 8, but the size is {request.size}"
             )
 
         self.done = 0
@@ -162,8 +161,8 @@ class Run:
         shape = (
             len(request.seeds),
             engine._pipeline.unet.config.in_channels,
-            request.height_px // factor,
-            request.width_px // factor,
+            request.size.height_px // factor,
+            request.size.width_px // factor,
         )
         noise = randn_tensor(shape, generators, torch.device(engine.device), dtype)
         self.latents = noise * self._scheduler.init_noise_sigma

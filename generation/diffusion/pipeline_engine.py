@@ -68,8 +68,8 @@ class PipelineEngine:
             "num_images_per_prompt": len(request.seeds),
             "num_inference_steps": request.steps,
             "guidance_scale": request.guidance_scale,
-            "width": request.width_px,
-            "height": request.height_px,
+            "width": request.size.width_px,
+            "height": request.size.height_px,
         }
         known = inspect.signature(self._pipeline.__call__).parameters
         if request.negative_prompt and "negative_prompt" not in known:

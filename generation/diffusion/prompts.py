@@ -82,7 +82,7 @@ class TwoEncoders:
             encoded.insert(0, self._unwanted(request))
 
         images = len(request.seeds)
-        size = (request.height_px, request.width_px)
+        size = (request.size.height_px, request.size.width_px)
         dtype = encoded[0][0].dtype
         sizes = torch.tensor([[*size, 0, 0, *size]], dtype=dtype).to(self._device)
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from generation.request import ImageRequest
+from generation.request import ImageRequest, Size
 from generation.worker.stopwatch import Stopwatch
 
 _AFTER_IN_STEPS = 2.0
@@ -30,14 +30,13 @@ class _Shape(NamedTuple):
     fast, and attention grows faster than the picture, so times are kept for each."""
 
     model: str
-    width_px: int
-    height_px: int
+    size: Size
     images: int
     guided: bool
 
     @property
     def pixels(self) -> int:
-        return self.width_px * self.height_px * self.images
+        return self.size.pixels * self.images
 
     @property
     def work(self) -> int:
@@ -159,8 +158,7 @@ def _change(before_s: float, now_s: float) -> float:
 def _shape(request: ImageRequest) -> _Shape:
     return _Shape(
         request.model,
-        request.width_px,
-        request.height_px,
+        request.size,
         len(request.seeds),
         request.guidance_scale > 1,
     )

@@ -23,7 +23,7 @@ from generation.diffusion.compile.compiler import Part
 from generation.diffusion.compile.cuda_graph import GraphedCall
 from generation.diffusion.denoising import Denoiser
 from generation.diffusion.memory import free_bytes
-from generation.request import ImageRequest
+from generation.request import ImageRequest, Size
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +108,7 @@ class WarmStart:
     """One model's way from eager to compiled.
 
     engine and pipeline: the engine, and the loaded pipeline whose parts it calls.
-    size_px: width and height that the compiled version is made for. Requests for four images of
+    size: what the compiled version is made for. Requests for four images of
         this size with guidance use it, and all others the eager one.
     folder: where compiled versions are kept for the next start.
     must_be_faster: what is measured to be slower than eager is not used.
@@ -119,7 +119,7 @@ class WarmStart:
         engine: Denoiser,
         pipeline: Any,
         *,
-        size_px: tuple[int, int],
+        size: Size,
         folder: Path,
         must_be_faster: bool,
     ) -> None:
@@ -129,9 +129,7 @@ class WarmStart:
         """Names the compiled code, once there is some."""
         self._engine = engine
         self._modules = {"unet": pipeline.unet, "decoder": pipeline.vae}
-        self._request = ImageRequest(
-            prompt="", seeds=(0,) * _IMAGES, steps=2, width_px=size_px[0], height_px=size_px[1]
-        )
+        self._request = ImageRequest(prompt="", seeds=(0,) * _IMAGES, steps=2, size=size)
         self._folder = folder
         self._must_be_faster = must_be_faster
         self._calls: Mapping[str, Call] = {}

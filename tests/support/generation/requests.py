@@ -6,7 +6,7 @@ from collections.abc import Callable
 from generation.queue.device import WorkerState, WorkerStatus
 from generation.queue.executor import Executor
 from generation.queue.job import Job, JobProgress
-from generation.request import ImageRequest
+from generation.request import ImageRequest, Size
 
 
 def a_request(
@@ -18,7 +18,7 @@ def a_request(
     model: str = "",
 ) -> ImageRequest:
     return ImageRequest(
-        prompt=prompt, seeds=seeds, steps=steps, width_px=side_px, height_px=side_px, model=model
+        prompt=prompt, seeds=seeds, steps=steps, size=Size(side_px, side_px), model=model
     )
 
 
