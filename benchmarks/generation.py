@@ -35,7 +35,8 @@ from benchmarks.support.device_work import (
 from benchmarks.support.facts import run
 from benchmarks.support.picture_makers import FULL, IMAGES, OURS, Setting, makers_of, opened
 from benchmarks.support.random_model import SIDE_PX, TOY_SIDE_PX, saved_model
-from generation.queue.executor import Executor, ExecutorLimits
+from generation.queue.executor import Executor
+from generation.queue.limits import ExecutorLimits
 from generation.request import Limits, Size
 
 PACKAGES = ("torch", "diffusers", "transformers", "accelerate")

@@ -1,5 +1,5 @@
-"""Makes images in processes of their own, and keeps the people who wait informed.
+"""Makes images in separate processes, and reports their progress.
 
-`Executor` is the door; `request` and `errors` hold the values that cross it. Nothing here knows
-Discord or the dataset, and importing this package imports no model library.
+Callers use `queue.executor`; `request` and `errors` hold the values that pass through it. Nothing
+here knows Discord or the dataset, and importing this package imports no model library.
 """

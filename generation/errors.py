@@ -1,19 +1,18 @@
-"""What can go wrong while making images.
+"""What can go wrong while images are made.
 
 GenerationError
-├── InvalidRequest        one field is outside its limits; asking differently helps
-├── QueueFull             too many people wait; asking later helps
-├── TooManyYours          this person has enough waiting; their own requests must finish first
-├── Closing               the bot is stopping; nothing more is started
-├── BackendUnavailable    no worker can load the model; an operator must look
-├── Cancelled             somebody asked for it
-├── DeadlineExceeded      it ran longer than it may
-└── RequestFailed         the backend refused or broke on this one request
-    ├── NotChecked        the image classifier failed, so nobody is shown what was made
-    ├── OutOfMemory       it does not fit on the device; a smaller one may
-    └── WorkerFailed      the worker died or went silent, twice
+├── InvalidRequest        a field is outside its limits; change the request
+├── QueueFull             too many requests are waiting; try again later
+├── TooManyYours          this person has too many waiting; their own requests must finish first
+├── Closing               the bot is stopping; nothing new is started
+├── BackendUnavailable    the model cannot be loaded; an operator must look
+├── Cancelled             the requester cancelled it
+├── DeadlineExceeded      it ran longer than allowed
+└── RequestFailed         the backend failed on this request, or two workers were lost over it
+    ├── NotChecked        the image classifier failed, so the images are not shown
+    └── OutOfMemory       it does not fit on the device; a smaller request may
 
-The sentences here are for operators. What people read is written in `bot`.
+The messages are for operators. Members read the sentences in `bot.chat.texts`.
 """
 
 
@@ -36,7 +35,7 @@ class InvalidRequest(GenerationError):
 
 class QueueFull(GenerationError):
     def __init__(self, *, waiting: int, limit: int) -> None:
-        super().__init__(f"{waiting} requests are waiting and the limit is {limit}.")
+        super().__init__(f"{waiting} requests are waiting; the limit is {limit}.")
         self.waiting = waiting
         self.limit = limit
 
@@ -53,11 +52,11 @@ class TooManyYours(GenerationError):
 
 class Closing(GenerationError):
     def __init__(self) -> None:
-        super().__init__("The executor is closing and starts nothing more.")
+        super().__init__("The executor is closing; nothing new is started.")
 
 
 class BackendUnavailable(GenerationError):
-    """No worker can serve, for the reason given; loading is tried again from time to time."""
+    """The model cannot be loaded. For the default model, loading is retried."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -65,22 +64,25 @@ class BackendUnavailable(GenerationError):
 
 
 class Cancelled(GenerationError):
-    def __init__(self) -> None:
-        super().__init__("The request was cancelled.")
+    def __str__(self) -> str:
+        return "The request was cancelled."
 
 
 class DeadlineExceeded(GenerationError):
     def __init__(self, *, seconds: float) -> None:
-        super().__init__(f"The request ran longer than the {seconds:g} s that it may.")
+        super().__init__(f"The request ran longer than {seconds:g} s.")
         self.seconds = seconds
 
 
 class RequestFailed(GenerationError):
-    """The backend could not serve this request; `cause` is for the operator, not for people."""
+    """The request could not be served. `cause` is for the operator."""
 
     def __init__(self, cause: str) -> None:
-        super().__init__(f"The request failed: {cause}")
+        super().__init__(cause)  # alone, so that the error can be pickled
         self.cause = cause
+
+    def __str__(self) -> str:
+        return f"The request failed: {self.cause}"
 
 
 class NotChecked(RequestFailed):
@@ -88,10 +90,6 @@ class NotChecked(RequestFailed):
 
 
 class OutOfMemory(RequestFailed):
-    pass
-
-
-class WorkerFailed(RequestFailed):
     pass
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from generation.errors import BackendUnavailable, Cancelled, RequestFailed
-from generation.queue.executor import Executor, ExecutorLimits
+from generation.queue.executor import Executor
 from generation.queue.job import JobState
+from generation.queue.limits import ExecutorLimits
 from generation.request import Limits, Size
 from generation.worker.backend import BackendSpec
 from generation.worker.doctor import check_backend

@@ -14,9 +14,10 @@ from generation.errors import (
     RequestFailed,
     TooManyYours,
 )
-from generation.queue.device import WorkerState
-from generation.queue.executor import Executor, ExecutorLimits
+from generation.queue.executor import Executor
 from generation.queue.job import JobState
+from generation.queue.limits import ExecutorLimits
+from generation.queue.status import WorkerState
 from tests.support.generation.requests import a_request, progress_when, stepping, worker_when
 from tests.support.generation.scripted_backend import scripted
 

@@ -13,9 +13,10 @@ from generation.errors import (
     QueueFull,
     TooManyYours,
 )
-from generation.queue.device import WorkerState
-from generation.queue.executor import Executor, ExecutorLimits
+from generation.queue.executor import Executor
 from generation.queue.job import Job
+from generation.queue.limits import ExecutorLimits
+from generation.queue.status import WorkerState
 from generation.request import Result
 from tests.support.generation.requests import a_request, worker_when
 from tests.support.generation.scripted_backend import scripted

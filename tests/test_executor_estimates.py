@@ -1,4 +1,4 @@
-"""What people are told about how long it takes."""
+"""Estimates of how long requests take, and how they are worded."""
 
 import re
 from collections.abc import Sequence
@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.chat.texts import duration
-from generation.queue.estimates import Lane, Pace, Waiting, line_s
+from generation.queue.estimates import Estimates
+from generation.queue.waiting_times import WaitingJob, WorkerLoad, finished_in_s
 from generation.request import ImageRequest, Size
 from generation.worker.stopwatch import Stopwatch
 from tests.support.generation.requests import a_request
@@ -64,14 +65,14 @@ class Device:
         return done, now + self.after_s
 
 
-def learnt(request: ImageRequest, *devices: Device, noise: Sequence[float] = (1.0,)) -> Pace:
-    """The pace of a worker that has made the request once with each."""
-    pace = Pace()
+def learnt(request: ImageRequest, *devices: Device, noise: Sequence[float] = (1.0,)) -> Estimates:
+    """The estimates of a worker that has made the request once with each device."""
+    estimates = Estimates()
     for device in devices:
         done, finished_at = device.times(request, noise)
-        pace.learn(request, watched(done), finished_at=finished_at)
+        estimates.learn(request, watched(done), finished_at=finished_at)
 
-    return pace
+    return estimates
 
 
 def watched(done: Sequence[float], *, steps: int | None = None) -> Stopwatch:
@@ -94,23 +95,23 @@ def said_s(phrase: str) -> float | None:
     return (number + (0.5 if match[2] else 0)) * {"second": 1, "minute": 60, "hour": 3600}[match[3]]
 
 
-def test_nothing_is_foretold_before_something_was_measured() -> None:
-    assert Pace().whole_s(FOUR) is None
-    assert Pace().rest_s(FOUR, Stopwatch(started_at=0.0), now=1.0) is None
+def test_there_is_no_estimate_before_something_was_measured() -> None:
+    assert Estimates().total_s(FOUR) is None
+    assert Estimates().remaining_s(FOUR, Stopwatch(started_at=0.0), now=1.0) is None
 
 
 def test_the_same_request_takes_as_long_again() -> None:
-    pace = learnt(FOUR, Device(before_s=0.5, after_s=1.5))
+    estimates = learnt(FOUR, Device(before_s=0.5, after_s=1.5))
 
-    assert pace.whole_s(FOUR) == pytest.approx(7.0)
-    assert pace.request_s == pytest.approx(7.0)
+    assert estimates.total_s(FOUR) == pytest.approx(7.0)
+    assert estimates.latest_s == pytest.approx(7.0)
 
 
 def test_the_steps_that_a_scheduler_adds_are_counted() -> None:
-    pace = learnt(FOUR, Device(after_s=2.0, extra_steps=1))
+    estimates = learnt(FOUR, Device(after_s=2.0, extra_steps=1))
 
-    assert pace.whole_s(FOUR) == pytest.approx(7.1)
-    assert pace.whole_s(replace(FOUR, steps=100)) == pytest.approx(12.2)
+    assert estimates.total_s(FOUR) == pytest.approx(7.1)
+    assert estimates.total_s(replace(FOUR, steps=100)) == pytest.approx(12.2)
 
 
 @pytest.mark.parametrize(
@@ -122,30 +123,30 @@ def test_the_steps_that_a_scheduler_adds_are_counted() -> None:
         pytest.param(replace(FOUR, guidance_scale=1.0), 0.3 + 2.5 + 2.0, id="no guidance"),
     ],
 )
-def test_a_request_of_a_new_shape_is_foretold_in_proportion(
+def test_a_request_of_a_new_shape_is_estimated_in_proportion(
     request_: ImageRequest, seconds: float
 ) -> None:
-    pace = learnt(FOUR, Device(before_s=0.3, after_s=2.0))
+    estimates = learnt(FOUR, Device(before_s=0.3, after_s=2.0))
 
-    assert pace.whole_s(request_) == pytest.approx(seconds)
+    assert estimates.total_s(request_) == pytest.approx(seconds)
 
 
-def test_a_shape_that_was_made_is_foretold_as_it_was() -> None:
+def test_a_known_shape_is_estimated_from_its_own_runs() -> None:
     one = replace(FOUR, seeds=(1,))
-    pace = learnt(FOUR, Device(step_s=0.1))
+    estimates = learnt(FOUR, Device(step_s=0.1))
     done, finished_at = Device(step_s=0.09).times(one)  # no quicker: four fitted beside each other
-    pace.learn(one, watched(done), finished_at=finished_at)
+    estimates.learn(one, watched(done), finished_at=finished_at)
 
-    assert pace.whole_s(one) == pytest.approx(4.5)
-    assert pace.whole_s(FOUR) == pytest.approx(5.0)
+    assert estimates.total_s(one) == pytest.approx(4.5)
+    assert estimates.total_s(FOUR) == pytest.approx(5.0)
 
 
 def test_what_comes_after_the_steps_of_a_new_shape_is_in_proportion_to_its_pixels() -> None:
     one = replace(FOUR, seeds=(1,))
-    pace = learnt(FOUR, Device(step_s=0.1, after_s=2.0))
+    estimates = learnt(FOUR, Device(step_s=0.1, after_s=2.0))
     watch = watched([0.1 * step for step in range(1, 41)], steps=50)  # no quicker than four
 
-    assert pace.rest_s(one, watch, now=4.0) == pytest.approx(10 * 0.1 + 0.5)
+    assert estimates.remaining_s(one, watch, now=4.0) == pytest.approx(10 * 0.1 + 0.5)
 
 
 @pytest.mark.parametrize(
@@ -157,37 +158,40 @@ def test_what_comes_after_the_steps_of_a_new_shape_is_in_proportion_to_its_pixel
         pytest.param([Device(first_step_s=60.0), Device()], 5.0, id="the first after loading"),
     ],
 )
-def test_the_quicker_of_the_last_two_counts(devices: list[Device], seconds: float) -> None:
-    assert learnt(FOUR, *devices).whole_s(FOUR) == pytest.approx(seconds)
+def test_the_faster_of_the_last_two_counts(devices: list[Device], seconds: float) -> None:
+    assert learnt(FOUR, *devices).total_s(FOUR) == pytest.approx(seconds)
 
 
-def test_a_running_request_is_foretold_from_its_own_steps() -> None:
-    pace = learnt(FOUR, Device(step_s=0.1, after_s=2.0))
+def test_a_running_request_is_estimated_from_its_own_steps() -> None:
+    estimates = learnt(FOUR, Device(step_s=0.1, after_s=2.0))
     watch = watched([0.3 * step for step in range(1, 11)], steps=50)
 
-    assert pace.rest_s(FOUR, watch, now=3.0) == pytest.approx(40 * 0.3 + 3 * 2.0)
-    assert pace.rest_s(FOUR, watch, now=3.2) == pytest.approx(40 * 0.3 + 3 * 2.0 - 0.2)
+    assert estimates.remaining_s(FOUR, watch, now=3.0) == pytest.approx(40 * 0.3 + 3 * 2.0)
+    assert estimates.remaining_s(FOUR, watch, now=3.2) == pytest.approx(40 * 0.3 + 3 * 2.0 - 0.2)
 
 
 def test_a_step_that_takes_longer_does_not_count_as_done() -> None:
-    pace = learnt(FOUR, Device(step_s=1.0))
+    estimates = learnt(FOUR, Device(step_s=1.0))
     watch = watched([1.0, 2.0, 3.0], steps=50)
 
-    assert pace.rest_s(FOUR, watch, now=60.0) == pytest.approx(46.0)
+    assert estimates.remaining_s(FOUR, watch, now=60.0) == pytest.approx(46.0)
 
 
-def test_of_the_very_first_request_nothing_is_told_near_its_end() -> None:
+def test_the_very_first_request_has_no_estimate_near_its_end() -> None:
     done, _ = Device(step_s=1.0).times(FOUR)
 
-    told = [Pace().rest_s(FOUR, watched(done[:n], steps=50), now=done[n - 1]) for n in range(1, 51)]
+    estimated = [
+        Estimates().remaining_s(FOUR, watched(done[:n], steps=50), now=done[n - 1])
+        for n in range(1, 51)
+    ]
 
-    assert told[0] is None  # the first step says nothing
-    assert told[1] == pytest.approx(50.0)
-    assert told[39] == pytest.approx(12.0)
-    assert told[40:] == [None] * 10
+    assert estimated[0] is None  # the first step says nothing
+    assert estimated[1] == pytest.approx(50.0)
+    assert estimated[39] == pytest.approx(12.0)
+    assert estimated[40:] == [None] * 10
 
 
-def test_a_request_that_is_split_begins_to_count_anew() -> None:
+def test_a_request_that_is_split_is_measured_anew() -> None:
     watch = watched([1.0, 2.0, 3.0], steps=50)
     watch.lap(3, 100, now=10.0)  # it did not fit
     assert watch.step_s() is None
@@ -209,7 +213,7 @@ NOISE = st.lists(st.floats(0.95, 1.05), min_size=7, max_size=7)
 
 
 def assert_honest(
-    pace: Pace, request: ImageRequest, device: Device, noise: Sequence[float]
+    estimates: Estimates, request: ImageRequest, device: Device, noise: Sequence[float]
 ) -> None:
     """From the second step on the time left is as right as `estimates` promises."""
     done, finished_at = device.times(request, noise)
@@ -220,9 +224,9 @@ def assert_honest(
         for part in (0.0, 0.5, 0.99):  # between this step and the next
             now = ends[count - 1] + part * (ends[count] - ends[count - 1])
             true_s = finished_at - now
-            told_s = pace.rest_s(request, watch, now=now)
-            assert told_s is not None
-            assert abs(told_s - true_s) <= max(0.2 * true_s, floor_s), (count, part)
+            estimate_s = estimates.remaining_s(request, watch, now=now)
+            assert estimate_s is not None
+            assert abs(estimate_s - true_s) <= max(0.2 * true_s, floor_s), (count, part)
 
 
 @settings(deadline=None)  # the machine is shared
@@ -245,11 +249,11 @@ def test_the_time_left_is_right_to_a_fifth_from_the_second_step_on(
     request = replace(FOUR, steps=steps)
     cold = replace(device, first_step_s=first * device.step_s)
 
-    pace = learnt(request, cold, noise=other_noise)
+    estimates = learnt(request, cold, noise=other_noise)
 
-    assert_honest(pace, request, device, noise)
+    assert_honest(estimates, request, device, noise)
     # Compiled since. One step alone tells how much quicker, so what is noise counts twice.
-    assert_honest(pace, request, device.quicker(quicker), [(1 + part) / 2 for part in noise])
+    assert_honest(estimates, request, device.quicker(quicker), [(1 + part) / 2 for part in noise])
 
 
 @settings(deadline=None)  # the machine is shared
@@ -259,7 +263,7 @@ def test_the_time_left_is_right_to_a_fifth_from_the_second_step_on(
     batches=st.sampled_from([2, 4]),
     pause_part=st.floats(0, 0.12),
 )
-def test_a_request_that_is_split_into_batches_is_foretold_as_well(
+def test_a_request_that_is_split_into_batches_is_estimated_as_well(
     device: Device, steps: int, batches: int, pause_part: float
 ) -> None:
     request = replace(FOUR, steps=steps)
@@ -275,7 +279,7 @@ def test_a_request_that_is_split_into_batches_is_foretold_as_well(
     first=st.floats(1, 20),
     steps=st.integers(2, 60),
 )
-def test_what_is_told_of_the_very_first_request_is_right_to_a_fifth_too(
+def test_the_estimates_of_the_very_first_request_are_right_to_a_fifth_too(
     step_s: float, after_steps: float, first: float, steps: int
 ) -> None:
     device = Device(step_s=step_s, first_step_s=first * step_s, after_s=after_steps * step_s)
@@ -283,9 +287,11 @@ def test_what_is_told_of_the_very_first_request_is_right_to_a_fifth_too(
     done, finished_at = device.times(request)
     for count in range(2, len(done) + 1):
         now = done[count - 1]
-        told_s = Pace().rest_s(request, watched(done[:count], steps=len(done)), now=now)
-        if told_s is not None:
-            assert told_s == pytest.approx(finished_at - now, rel=0.2 + 1e-9)
+        estimate_s = Estimates().remaining_s(
+            request, watched(done[:count], steps=len(done)), now=now
+        )
+        if estimate_s is not None:
+            assert estimate_s == pytest.approx(finished_at - now, rel=0.2 + 1e-9)
 
 
 @given(seconds=st.floats(0, 200_000))
@@ -317,39 +323,55 @@ def test_a_time_is_said_as_people_say_it(seconds: float, said: str) -> None:
     assert duration(seconds) == said
 
 
-def lane(free_in_s: float | None, owner: int | None = None) -> Lane:
-    return Lane(free_in_s=free_in_s, owner=owner)
+def worker(free_in_s: float | None, owner: int | None = None) -> WorkerLoad:
+    return WorkerLoad(free_in_s=free_in_s, owner=owner)
 
 
-def waiting(*takes_s: float | None, owner: int = 0) -> Waiting:
-    return Waiting(owner=owner, takes_s=takes_s)
+def waiting(*takes_s: float | None, owner: int = 0) -> WaitingJob:
+    return WaitingJob(owner=owner, takes_s=takes_s)
 
 
-def test_a_line_is_served_by_whichever_worker_is_free_first() -> None:
-    line = [waiting(2.0, 2.0, owner=number) for number in (1, 2, 3)]
+def test_a_queue_is_served_by_whichever_worker_is_free_first() -> None:
+    queue = [waiting(2.0, 2.0, owner=number) for number in (1, 2, 3)]
 
-    assert line_s([lane(4.0), lane(1.0)], line, each_runs=1) == [3.0, 5.0, 6.0]
+    assert finished_in_s([worker(4.0), worker(1.0)], queue, per_person=1) == [
+        3.0,
+        5.0,
+        6.0,
+    ]
 
 
-def test_workers_that_differ_are_foretold_each_at_its_own_pace() -> None:
-    line = [waiting(10.0, 1.0, owner=number) for number in (1, 2, 3)]
+def test_each_worker_has_its_own_estimates() -> None:
+    queue = [waiting(10.0, 1.0, owner=number) for number in (1, 2, 3)]
 
-    assert line_s([lane(0.0), lane(0.0)], line, each_runs=1) == [10.0, 1.0, 2.0]
+    assert finished_in_s([worker(0.0), worker(0.0)], queue, per_person=1) == [
+        10.0,
+        1.0,
+        2.0,
+    ]
 
 
 def test_who_has_one_at_work_waits_for_it_although_a_worker_is_idle() -> None:
-    line = [waiting(3.0, 3.0, owner=1), waiting(3.0, 3.0, owner=2), waiting(3.0, 3.0, owner=1)]
+    queue = [waiting(3.0, 3.0, owner=1), waiting(3.0, 3.0, owner=2), waiting(3.0, 3.0, owner=1)]
 
-    assert line_s([lane(5.0, owner=1), lane(0.0)], line, each_runs=1) == [8.0, 3.0, 11.0]
-    assert line_s([lane(5.0, owner=1), lane(0.0)], line, each_runs=2) == [3.0, 6.0, 8.0]
+    assert finished_in_s([worker(5.0, owner=1), worker(0.0)], queue, per_person=1) == [
+        8.0,
+        3.0,
+        11.0,
+    ]
+    assert finished_in_s([worker(5.0, owner=1), worker(0.0)], queue, per_person=2) == [
+        3.0,
+        6.0,
+        8.0,
+    ]
 
 
 @pytest.mark.parametrize(
-    ("lanes", "line"),
-    [([], [waiting()]), ([lane(None)], [waiting(1.0)]), ([lane(0.0)], [waiting(None)])],
-    ids=["no worker", "unknown rest", "unknown request"],
+    ("workers", "queue"),
+    [([], [waiting()]), ([worker(None)], [waiting(1.0)]), ([worker(0.0)], [waiting(None)])],
+    ids=["no worker", "unknown remaining time", "unknown request"],
 )
-def test_a_line_of_which_something_is_unknown_is_not_foretold(
-    lanes: list[Lane], line: list[Waiting]
+def test_a_queue_with_an_unknown_time_has_no_estimate(
+    workers: list[WorkerLoad], queue: list[WaitingJob]
 ) -> None:
-    assert line_s(lanes, line, each_runs=1) == [None]
+    assert finished_in_s(workers, queue, per_person=1) == [None]

@@ -10,8 +10,9 @@ import psutil
 import pytest
 
 from generation.errors import Closing
-from generation.queue.device import WorkerState
-from generation.queue.executor import Executor, ExecutorLimits
+from generation.queue.executor import Executor
+from generation.queue.limits import ExecutorLimits
+from generation.queue.status import WorkerState
 from tests.support.generation.requests import a_request, pid_of, stepping, worker_when
 from tests.support.generation.scripted_backend import scripted
 

@@ -11,7 +11,7 @@ import pytest
 from bot.chat import messages, texts
 from bot.chat.custom_ids import SetId
 from bot.chat.requests import Studio
-from generation.queue.device import WorkerState
+from generation.queue.status import WorkerState
 from storage.vote import Rating
 from tests.support.discord.world import (
     buttons,

@@ -6,7 +6,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from generation.worker.preview_budget import EVERY_S, SHARE, WORTH_WHILE_S, PreviewBudget
+from generation.worker.preview_budget import EVERY_S, MIN_REMAINING_S, SHARE, PreviewBudget
 from generation.worker.stopwatch import Stopwatch
 
 
@@ -37,7 +37,7 @@ def test_a_slow_request_has_one_every_two_seconds_until_it_is_nearly_done() -> N
     assert len(began) == 7
     assert began[0] == 2.0
     assert all(later - sooner >= EVERY_S for sooner, later in pairwise(began))
-    assert ended_at - began[-1] >= WORTH_WHILE_S
+    assert ended_at - began[-1] >= MIN_REMAINING_S
 
 
 def test_a_quick_request_has_none() -> None:

@@ -14,8 +14,8 @@ from PIL import Image
 from bot.chat import messages, texts
 from bot.chat.custom_ids import VoteId
 from generation.preview_picture import one_picture
-from generation.queue.device import WorkerState
 from generation.queue.executor import Executor
+from generation.queue.status import WorkerState
 from tests.support.discord.world import World, buttons, image_ids, seen, set_button, text_of, world
 from tests.support.generation.requests import a_request
 from tests.support.generation.scripted_backend import scripted

@@ -14,9 +14,10 @@ from generation.errors import (
     InvalidRequest,
     OutOfMemory,
 )
-from generation.queue.device import WorkerState
-from generation.queue.estimates import Pace
-from generation.queue.executor import Executor, ExecutorLimits
+from generation.queue.estimates import Estimates
+from generation.queue.executor import Executor
+from generation.queue.limits import ExecutorLimits
+from generation.queue.status import WorkerState
 from generation.request import Limits, Provenance
 from generation.worker.stopwatch import Stopwatch
 from tests.support.generation.requests import a_request, progress_when, worker_when
@@ -186,7 +187,7 @@ async def test_a_load_that_takes_too_long_is_ended(tmp_path: Path) -> None:
 
         last_error = executor.status().workers[0].last_error
         assert last_error is not None
-        assert "it said nothing for 3 s" in last_error
+        assert "it sent nothing for 3 s" in last_error
 
 
 async def test_cancelling_while_a_model_loads_ends_the_request_and_keeps_the_model(
@@ -234,13 +235,13 @@ async def test_how_long_it_takes_is_learnt_for_each_model(tmp_path: Path) -> Non
         (tmp_path / "go").touch()
 
 
-def test_one_models_pace_says_nothing_of_anothers() -> None:
-    pace = Pace()
+def test_estimates_of_one_model_are_not_used_for_another() -> None:
+    estimates = Estimates()
     request = a_request(steps=2)
     watch = Stopwatch(started_at=0.0)
     watch.lap(1, 2, now=1.0)
     watch.lap(2, 2, now=2.0)
-    pace.learn(request, watch, finished_at=3.0)
+    estimates.learn(request, watch, finished_at=3.0)
 
-    assert pace.whole_s(request) == pytest.approx(3.0)
-    assert pace.whole_s(a_request(steps=2, model="red")) is None
+    assert estimates.total_s(request) == pytest.approx(3.0)
+    assert estimates.total_s(a_request(steps=2, model="red")) is None

@@ -42,11 +42,11 @@ def show_status(console: Console, state: Mapping[str, Any]) -> None:
         if connected
         else "not connected",
     )
-    pace = queue["seconds_per_request"]
+    seconds = queue["seconds_per_request"]
     table.add_row(
         "queue",
         f"{queue['waiting']} waiting, {queue['running']} running"
-        + ("" if pace is None else f", {pace:.1f} s a request"),
+        + ("" if seconds is None else f", {seconds:.1f} s a request"),
     )
     for worker in state["workers"]:
         table.add_row(f"worker {worker['device']}", Text(_worker(worker)))

@@ -17,8 +17,9 @@ from bot.errors import CannotReplay
 from bot.settings import Settings
 from generation import emoji
 from generation.errors import GenerationError, OutOfMemory
-from generation.queue.executor import Executor, ExecutorLimits
+from generation.queue.executor import Executor
 from generation.queue.job import JobProgress
+from generation.queue.limits import ExecutorLimits
 from generation.request import MAX_SEED, ImageRequest, Limits, Result, Size
 from generation.worker.backend import BackendSpec
 from storage.dataset.reader import RecordedImage, find_recorded, recorded_bytes

@@ -8,8 +8,8 @@ from bot.chat import texts
 from bot.chat.client import OxherdClient
 from bot.cli.control import Handler
 from bot.settings import Settings
-from generation.queue.device import WorkerState
 from generation.queue.executor import Executor
+from generation.queue.status import WorkerState
 from storage.dataset.repository import CommitInfo
 from storage.status import RemoteStatus
 from storage.store import VoteStore

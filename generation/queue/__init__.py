@@ -1,4 +1,4 @@
-"""The asyncio side: who is served when, by which worker, and how long it takes.
+"""The asyncio side: whose request is served next, by which worker, and when it is finished.
 
 `bot` imports it; it imports `worker` and never a model library.
 """

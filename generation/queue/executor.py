@@ -1,4 +1,4 @@
-"""The asyncio side: a bounded, fair line of people, served by one worker process per device."""
+"""A bounded, fair queue of requests, served by one worker process per device."""
 
 import asyncio
 import itertools
@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import Self
 
@@ -16,38 +15,27 @@ from generation.errors import (
     Closing,
     GenerationError,
     QueueFull,
+    RequestFailed,
     TooManyYours,
-    WorkerFailed,
 )
-from generation.queue.device import Device, Run, WorkerState, WorkerStatus
-from generation.queue.estimates import Lane, Waiting, line_s
 from generation.queue.fair_queue import FairQueue
 from generation.queue.job import Job, JobProgress, JobState
 from generation.queue.limits import ExecutorLimits
+from generation.queue.status import ExecutorStatus, WorkerState
+from generation.queue.supervisor import WorkerSupervisor
+from generation.queue.waiting_times import WaitingJob, WorkerLoad, finished_in_s
 from generation.request import ImageRequest, Limits, checked
 from generation.worker.backend import BackendSpec
 
 log = logging.getLogger(__name__)
 
-__all__ = ["Executor", "ExecutorLimits", "ExecutorStatus"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExecutorStatus:
-    """seconds_per_request: of the workers' last ones; None until one was finished."""
-
-    waiting: int
-    running: int
-    workers: tuple[WorkerStatus, ...]
-    seconds_per_request: float | None
-
 
 class Executor:
     """Makes images in worker processes, for many people, fairly.
 
-    People take turns: round robin between them, in order within one person's requests. Every
-    job handed out ends in pictures or an error. A worker that dies or goes silent is replaced
-    and its request tried once more, ahead of the line. Jobs do not survive this process.
+    People take turns: round robin between them, in order within one person's requests. Every job
+    ends with a result or an error. A worker that dies or hangs is replaced, and its job gets a
+    second attempt, ahead of the queue. Jobs do not survive this process.
     """
 
     def __init__(
@@ -60,20 +48,21 @@ class Executor:
     ) -> None:
         self._limits = limits
         self._request_limits = request_limits
-        self._line: FairQueue[Job] = FairQueue()
+        self._queue: FairQueue[Job] = FairQueue()
         self._ids = itertools.count(1)
         self._closing = False
-        self._nothing_runs = asyncio.Event()
-        self._nothing_runs.set()
-        self._devices = [
-            Device(
-                name,
+        self._none_running = asyncio.Event()
+        self._none_running.set()
+        self._workers = [
+            WorkerSupervisor(
+                device,
                 models=models,
                 limits=limits,
-                line=self,
-                now=time.perf_counter,  # the demo turns the loop's clock, not this one
+                changed=self._dispatch,
+                job_lost=self._retry,
+                now=time.perf_counter,  # the demo replaces the loop's clock, not this one
             )
-            for name in devices
+            for device in devices
         ]
 
     @classmethod
@@ -87,13 +76,13 @@ class Executor:
         limits: ExecutorLimits | None = None,
         request_limits: Limits | None = None,
     ) -> AsyncIterator[Self]:
-        """Start the workers; requests are taken at once and wait for the model to load.
+        """Start the workers. Requests are accepted at once, and wait for the model to load.
 
         backend: the default model. more: others, by the names that requests call them; each is
         loaded when it is first asked for.
 
-        On leaving, running jobs get their grace; then everything unfinished ends with Closing and
-        the worker processes are gone.
+        On leaving, running jobs may continue for `limits.grace_s`. Then all unfinished jobs end
+        with Closing, and the worker processes are gone.
         """
         if not devices:
             raise ValueError("an executor needs at least one device")
@@ -105,8 +94,9 @@ class Executor:
             limits=limits,
             request_limits=request_limits or Limits(),
         )
-        keepers = [
-            asyncio.create_task(device.keep(), name="device-keeper") for device in executor._devices
+        supervisors = [
+            asyncio.create_task(worker.run(), name="worker-supervisor")
+            for worker in executor._workers
         ]
         try:
             yield executor
@@ -114,196 +104,193 @@ class Executor:
             try:
                 await executor.drain(limits.grace_s)
             finally:
-                for keeper in keepers:
-                    keeper.cancel()
+                for supervisor in supervisors:
+                    supervisor.cancel()
 
-                endings = await asyncio.gather(*keepers, return_exceptions=True)
+                endings = await asyncio.gather(*supervisors, return_exceptions=True)
 
             for ending in endings:
                 if isinstance(ending, Exception):
-                    raise ending  # a mistake in our own code: be loud about it
+                    raise ending  # a bug in the supervisor
 
     def submit(self, request: ImageRequest, *, owner: int) -> Job:
-        """Put a request in the line, or say no at once.
+        """Put a request in the queue, or refuse it at once.
 
-        Raises InvalidRequest, Closing, BackendUnavailable while no worker can load, TooManyYours
-        or QueueFull. The job's request is the cleaned one.
+        Raises InvalidRequest, Closing, BackendUnavailable if no worker can load, TooManyYours or
+        QueueFull. The job's request is the cleaned one.
         """
         request = checked(request, self._request_limits)
         if self._closing:
             raise Closing
 
-        self._refuse_if_nobody_serves()
+        self._check_available()
         limits = self._limits
-        if (yours := self._line.owned_by(owner)) >= limits.max_waiting_per_person:
+        if (yours := self._queue.owned_by(owner)) >= limits.max_waiting_per_person:
             raise TooManyYours(
-                waiting=yours, running=self._running(owner), limit=limits.max_waiting_per_person
+                waiting=yours, running=self._running_of(owner), limit=limits.max_waiting_per_person
             )
 
-        if (waiting := len(self._line)) >= limits.max_waiting:
+        if (waiting := len(self._queue)) >= limits.max_waiting:
             raise QueueFull(waiting=waiting, limit=limits.max_waiting)
 
-        job = Job(job_id=next(self._ids), request=request, owner=owner, desk=self)
-        self._line.add(job, owner=owner)
-        self.device_changed()
+        job = Job(
+            job_id=next(self._ids),
+            request=request,
+            owner=owner,
+            progress_of=self._progress_of,
+            cancel=self._cancel,
+        )
+        self._queue.add(job, owner=owner)
+        self._dispatch()
 
         return job
 
     def status(self) -> ExecutorStatus:
-        paces = [device.pace.request_s for device in self._devices]
-        seconds = [request_s for request_s in paces if request_s is not None]
+        latest = [worker.estimates.latest_s for worker in self._workers]
+        known = [seconds for seconds in latest if seconds is not None]
 
         return ExecutorStatus(
-            waiting=len(self._line),
-            running=len(self._runs()),
-            workers=tuple(device.status() for device in self._devices),
-            seconds_per_request=None if not seconds else sum(seconds) / len(seconds),
+            waiting=len(self._queue),
+            running=len(self._running()),
+            workers=tuple(worker.status() for worker in self._workers),
+            seconds_per_request=sum(known) / len(known) if known else None,
         )
 
     def stop_accepting(self) -> None:
-        """From now on `submit` raises Closing; what waits and what runs goes on."""
+        """From now on `submit` raises Closing. Waiting and running jobs continue."""
         self._closing = True
 
     async def drain(self, grace_s: float) -> None:
-        """Stop accepting, end waiting jobs with Closing, and give running ones `grace_s`.
+        """Stop accepting, end waiting jobs with Closing, and give running ones `grace_s` seconds.
 
-        Those that still run then are asked to stop, and end with Closing at their next step, or
-        at the latest when the executor is left.
+        Jobs that still run then are asked to stop. They end with Closing after their current
+        step, at the latest when the executor is closed.
         """
         self.stop_accepting()
-        self._end_line(Closing)
+        self._fail_waiting(Closing)
         try:
             async with asyncio.timeout(grace_s):
-                await self._nothing_runs.wait()
+                await self._none_running.wait()
         except TimeoutError:
-            log.info("%d jobs still ran after %g s of grace", len(self._runs()), grace_s)
+            log.info(
+                "%d jobs were still running after %g s of grace", len(self._running()), grace_s
+            )
         finally:
-            for device in self._devices:
-                device.stop(Closing())
+            for worker in self._workers:
+                worker.stop(Closing())
 
-    def cancel(self, job: Job) -> bool:
-        """See Job.cancel."""
-        if self._line.remove(job):
-            job.break_off(Cancelled())
-            self._notify_line()
+    def _cancel(self, job: Job) -> bool:
+        if self._queue.remove(job):
+            job.fail(Cancelled())
+            self._notify_waiting()
             return True
 
-        for device in self._devices:
-            if device.run is not None and device.run.job is job:
-                device.stop(Cancelled())
+        for worker in self._workers:
+            if worker.attempt is not None and worker.attempt.job is job:
+                worker.stop(Cancelled())
                 return True
 
         return False
 
-    def progress_of(self, job: Job) -> JobProgress:
-        """See Job.progress."""
-        for device in self._devices:
-            if device.run is not None and device.run.job is job:
-                return JobProgress(
-                    state=JobState.RUNNING,
-                    eta_s=device.free_in_s(),
-                    loading=device.run.loading_since is not None,
-                    step=device.run.watch.step,
-                    steps=device.run.watch.steps or job.request.steps,
-                    preview=device.run.preview,
-                )
-
-        if job.state is JobState.WAITING:
-            order = self._line.in_order()
-            place = order.index(job)
-            return JobProgress(
-                state=JobState.WAITING,
-                position=place + 1,
-                eta_s=self._finished_in_s(order)[place],
-                steps=job.request.steps,
-            )
+    def _progress_of(self, job: Job) -> JobProgress:
+        for worker in self._workers:
+            if worker.attempt is not None and worker.attempt.job is job:
+                return worker.attempt.progress(eta_s=worker.free_in_s())
 
         steps = job.request.steps
+        if job.state is JobState.WAITING:
+            queue = self._queue.in_order()
+            index = queue.index(job)
+            return JobProgress(
+                state=JobState.WAITING,
+                position=index + 1,
+                eta_s=self._finished_in_s(queue)[index],
+                steps=steps,
+            )
 
         return JobProgress(
             state=job.state, step=steps if job.state is JobState.DONE else 0, steps=steps
         )
 
-    def device_changed(self) -> None:
-        """For the devices: give each idle one the next job whose owner may run.
+    def _dispatch(self) -> None:
+        """Give each idle worker the next job whose owner may run. If no worker can load, fail all.
 
-        When none can serve, nobody is left waiting.
+        Called whenever a job was added or a worker changed.
         """
         try:
-            self._refuse_if_nobody_serves()
+            self._check_available()
         except BackendUnavailable as exc:
-            self._end_line(partial(BackendUnavailable, exc.reason))
+            self._fail_waiting(partial(BackendUnavailable, exc.reason))
 
-        while idle := [device for device in self._devices if device.state is WorkerState.IDLE]:
-            if (job := self._line.take(self._may_run)) is None:
+        while idle := [worker for worker in self._workers if worker.state is WorkerState.IDLE]:
+            if (job := self._queue.take(self._may_run)) is None:
                 break
 
-            ready = [device for device in idle if device.holds(job.request.model)]
+            ready = [worker for worker in idle if worker.holds(job.request.model)]
             (ready or idle)[0].start(job)
 
-        if not self._runs():
-            self._nothing_runs.set()
+        if self._running():
+            self._none_running.clear()
         else:
-            self._nothing_runs.clear()
+            self._none_running.set()
 
-        self._notify_line()
+        self._notify_waiting()
 
-    def take_back(self, job: Job, *, why: str) -> None:
-        """For the devices: try a job once more, ahead of the line."""
+    def _retry(self, job: Job, why: str) -> None:
+        """A worker was lost while it ran the job: put it ahead of the queue, once."""
         job.workers_lost += 1
         if self._closing:
-            job.break_off(Closing())
+            job.fail(Closing())
         elif job.workers_lost > 1:
-            job.break_off(WorkerFailed(f"two workers were lost over it; of the second: {why}"))
+            job.fail(RequestFailed(f"two workers were lost, the second because {why}"))
         else:
-            job.state = JobState.WAITING
-            self._line.put_first(job, owner=job.owner)
-            job.notify()
+            self._queue.put_first(job, owner=job.owner)
+            job.enter(JobState.WAITING)
 
-    def _finished_in_s(self, order: Sequence[Job]) -> list[float | None]:
-        loaded = [device for device in self._devices if device.is_loaded]
+    def _finished_in_s(self, queue: Sequence[Job]) -> list[float | None]:
+        loaded = [worker for worker in self._workers if worker.is_loaded]
 
-        return line_s(
+        return finished_in_s(
             [
-                Lane(
-                    free_in_s=device.free_in_s(),
-                    owner=None if device.run is None else device.run.job.owner,
+                WorkerLoad(
+                    free_in_s=worker.free_in_s(),
+                    owner=None if worker.attempt is None else worker.attempt.job.owner,
                 )
-                for device in loaded
+                for worker in loaded
             ],
             [
-                Waiting(
+                WaitingJob(
                     owner=job.owner,
-                    takes_s=[self._whole_s(job.request, device) for device in loaded],
+                    takes_s=[self._total_s(job.request, worker) for worker in loaded],
                 )
-                for job in order
+                for job in queue
             ],
-            each_runs=self._limits.max_running_per_person,
+            per_person=self._limits.max_running_per_person,
         )
 
-    def _whole_s(self, request: ImageRequest, device: Device) -> float | None:
-        """As this device is known, or while it has finished nothing, as another is."""
-        foretold = [other.whole_s(request) for other in (device, *self._devices)]
+    def _total_s(self, request: ImageRequest, worker: WorkerSupervisor) -> float | None:
+        """The worker's own estimate, or that of a different worker until it has one."""
+        estimates = [other.total_s(request) for other in (worker, *self._workers)]
 
-        return next((seconds for seconds in foretold if seconds is not None), None)
+        return next((seconds for seconds in estimates if seconds is not None), None)
 
-    def _end_line(self, new_error: Callable[[], GenerationError]) -> None:
-        while (job := self._line.take()) is not None:
-            job.break_off(new_error())  # one each: an error that is raised collects tracebacks
+    def _fail_waiting(self, new_error: Callable[[], GenerationError]) -> None:
+        while (job := self._queue.take()) is not None:
+            job.fail(new_error())  # an error for each job: raising one adds to its traceback
 
-    def _refuse_if_nobody_serves(self) -> None:
-        if all(device.state is WorkerState.FAILED for device in self._devices):
-            raise BackendUnavailable(self._devices[0].last_error or "no worker is kept")
+    def _check_available(self) -> None:
+        if all(worker.state is WorkerState.FAILED for worker in self._workers):
+            raise BackendUnavailable(self._workers[0].last_error or "No worker is supervised.")
 
     def _may_run(self, owner: int) -> bool:
-        return self._running(owner) < self._limits.max_running_per_person
+        return self._running_of(owner) < self._limits.max_running_per_person
 
-    def _running(self, owner: int) -> int:
-        return sum(1 for run in self._runs() if run.job.owner == owner)
+    def _running_of(self, owner: int) -> int:
+        return sum(1 for job in self._running() if job.owner == owner)
 
-    def _runs(self) -> list[Run]:
-        return [device.run for device in self._devices if device.run is not None]
+    def _running(self) -> list[Job]:
+        return [worker.attempt.job for worker in self._workers if worker.attempt is not None]
 
-    def _notify_line(self) -> None:
-        for job in self._line.in_order():
+    def _notify_waiting(self) -> None:
+        for job in self._queue.in_order():
             job.notify()

@@ -1,9 +1,9 @@
-"""One request on its way: what the person who waits may see and do."""
+"""A request in the queue, as seen by the person who waits for it."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
 
 from generation.errors import GenerationError
 from generation.request import ImageRequest, Preview, Result
@@ -22,13 +22,13 @@ class JobState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobProgress:
-    """How a job stands at one moment.
+    """The progress of a job at one moment.
 
-    loading: its model is being loaded; then it begins.
-    position: place in the line while it waits; 1 is next.
-    eta_s: seconds until its pictures are there, as far as measured; None when nothing is known.
-        Left out of comparisons: time that passes is not a change.
-    preview: the latest picture of how far the images are, if one was drawn.
+    position: place in the queue while the job waits; 1 is next.
+    eta_s: estimated seconds until the images are finished; None while unknown. Left out of
+        comparisons: time that passes is not a change.
+    loading: the model is being loaded; the steps begin afterwards.
+    preview: the latest preview, if one was drawn.
     """
 
     state: JobState
@@ -40,41 +40,46 @@ class JobProgress:
     preview: Preview | None = None
 
 
-class Desk(Protocol):
-    """What a job asks of the executor that holds it."""
-
-    def progress_of(self, job: "Job") -> JobProgress: ...
-
-    def cancel(self, job: "Job") -> bool: ...
-
-
 class Job:
-    """A promise of pictures. Made by `Executor.submit`; always kept or broken with an error."""
+    """One submission of an ImageRequest: who asked, how far it is, and what came of it.
 
-    def __init__(self, *, job_id: int, request: ImageRequest, owner: int, desk: Desk) -> None:
+    The same request can be submitted many times; each is a job. Created by `Executor.submit`.
+    Every job ends with a result or an error.
+    """
+
+    def __init__(
+        self,
+        *,
+        job_id: int,
+        request: ImageRequest,
+        owner: int,
+        progress_of: "Callable[[Job], JobProgress]",
+        cancel: "Callable[[Job], bool]",
+    ) -> None:
         self.id = job_id
         self.request = request
         self.owner = owner
         self.state = JobState.WAITING
         self.workers_lost = 0
-        """How many workers ended while they made it."""
-        self.spent_s = 0.0
-        """Running time on the workers that were lost."""
-        self._desk = desk
+        """How many workers were lost while they ran this job."""
+        self.lost_s = 0.0
+        """Seconds that this job ran on those workers."""
+        self._progress_of = progress_of
+        self._cancel = cancel
         self._changed = asyncio.Event()
         self._result: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
 
     @property
     def progress(self) -> JobProgress:
-        """How the job stands right now."""
-        return self._desk.progress_of(self)
+        """The progress right now."""
+        return self._progress_of(self)
 
     async def wait_change(self, *, since: JobProgress | None = None) -> JobProgress:
-        """The progress after its next change; of a finished job, its last.
+        """The progress after its next change; for a finished job, its last progress.
 
-        With `since`, returns at once if the job no longer stands as it did then, so that a
-        caller who was busy in between misses nothing. Changes are not queued: a slow caller sees
-        the latest one only. Any number of callers may wait.
+        With `since`, returns at once if the progress differs from it already, so that a caller
+        that was busy meanwhile misses nothing. Changes are not queued: a slow caller sees only
+        the latest. Any number of callers may wait.
         """
         if since is None:
             since = self.progress
@@ -85,35 +90,38 @@ class Job:
         return self.progress
 
     async def result(self) -> Result:
-        """The pictures, when they are there.
+        """Wait for the images.
 
-        Raises Cancelled, DeadlineExceeded, BackendUnavailable, Closing, RequestFailed or one of
-        its kinds. Cancelling the caller leaves the job as it is; `cancel` is what stops it.
+        Raises Cancelled, DeadlineExceeded, BackendUnavailable, Closing, or RequestFailed and its
+        subclasses. Cancelling the caller does not cancel the job; `cancel` does.
         """
         return await asyncio.shield(self._result)
 
     def cancel(self) -> bool:
-        """Ask for the job's end; false if it is over already.
+        """Cancel the job; false if it has ended already.
 
-        A waiting job ends at once. A running one ends between two steps, or when the executor
-        gives up on a worker that takes no notice; its pictures are discarded in any case.
+        A waiting job ends at once. A running one ends after the current step, or when its worker
+        stops responding and is killed. Its images are discarded in any case.
         """
-        return self._desk.cancel(self)
+        return self._cancel(self)
 
-    def keep(self, result: Result) -> None:
-        """For the executor: the pictures are there."""
-        self.state = JobState.DONE
+    def enter(self, state: JobState) -> None:
+        """For the executor: the state changes."""
+        self.state = state
+        self.notify()
+
+    def finish(self, result: Result) -> None:
+        """For the executor: the images are finished."""
         self._result.set_result(result)
-        self.notify()
+        self.enter(JobState.DONE)
 
-    def break_off(self, error: GenerationError) -> None:
-        """For the executor: there will be no pictures."""
-        self.state = JobState.FAILED
+    def fail(self, error: GenerationError) -> None:
+        """For the executor: there will be no images."""
         self._result.set_exception(error)
-        self._result.exception()  # asked once: a job that nobody waits for is not a warning
-        self.notify()
+        self._result.exception()  # retrieved, so that asyncio does not warn if nobody waits
+        self.enter(JobState.FAILED)
 
     def notify(self) -> None:
-        """For the executor: wake everybody who waits for a change."""
+        """For the executor: wake all callers of `wait_change`."""
         self._changed.set()
         self._changed = asyncio.Event()

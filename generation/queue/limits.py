@@ -1,18 +1,19 @@
-"""How many may wait, and how long things may take."""
+"""How many requests may wait, and how long things may take."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutorLimits:
-    """What the executor refuses, and when it gives up.
+    """When the executor refuses a request, and when it gives up on a worker.
 
-    deadline_s: running time of one request, both tries together.
-    silence_s: a worker that makes a picture and says nothing for so long is hung. Longer than
-        the slowest step, and than the decoding after the last one.
-    load_s: the same for loading; a first start may download gigabytes.
-    retry_s: how soon a worker that ended is replaced; doubles with each failure, up to a minute.
-    grace_s: what running jobs get when the executor closes.
+    deadline_s: running time of one request, both attempts together.
+    silence_s: a busy worker that sends nothing for this long is considered hung. Must exceed
+        the slowest step, and the decoding after the last step.
+    load_s: the same while a model loads; the first start may download gigabytes.
+    retry_s: delay before a worker that ended is replaced; doubles with each failure, up to a
+        minute.
+    grace_s: how long running jobs may continue when the executor closes.
     """
 
     max_waiting: int = 20

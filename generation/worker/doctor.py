@@ -1,4 +1,4 @@
-"""What `doctor` asks about a backend, answered by a process that may import it."""
+"""Checks a backend for `oxherd doctor`, in a process that may import it."""
 
 import multiprocessing
 from collections.abc import Mapping, Sequence
@@ -17,17 +17,17 @@ def check_backend(
     device: str,
     timeout_s: float = 60.0,
 ) -> Sequence[Finding]:
-    """Whether the backend could load on the device; blocks until known, `timeout_s` at most.
+    """Check whether the backend could load on the device; blocks for `timeout_s` at most.
 
-    more: other models, whose names stand in the subjects of what is found of them.
+    more: other models; the subjects of their findings contain their names.
 
-    Never raises for a backend at fault: that is a finding. The calling process imports no model
+    A faulty backend is a finding, never an exception. The calling process imports no model
     library, and the process that does is gone on return.
     """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(
-        target=_report, args=(spec, more or {}, device, theirs), name="backend-check", daemon=True
+        target=_check, args=(spec, more or {}, device, theirs), name="backend-check", daemon=True
     )
     process.start()
     theirs.close()
@@ -37,7 +37,7 @@ def check_backend(
 
         findings: list[Finding] = ours.recv()
     except EOFError:
-        return [_failure("the process that looked ended without an answer")]
+        return [_failure("the process that checks it ended without an answer")]
     finally:
         process.kill()
         process.join()
@@ -46,17 +46,17 @@ def check_backend(
     return findings
 
 
-def _report(
+def _check(
     spec: BackendSpec,
     more: Mapping[str, BackendSpec],
     device: str,
     pipe: "Connection[Sequence[Finding], object]",
 ) -> None:
-    findings = list(_found(spec, device))
+    findings = list(_check_model(spec, device))
     for name, other in more.items():
         findings += [
             replace(finding, subject=f"{finding.subject} {name}")
-            for finding in _found(other, device)
+            for finding in _check_model(other, device)
             if finding.subject != "device"
         ]
 
@@ -66,10 +66,10 @@ def _report(
     pipe.send(findings)
 
 
-def _found(spec: BackendSpec, device: str) -> Sequence[Finding]:
+def _check_model(spec: BackendSpec, device: str) -> Sequence[Finding]:
     try:
         return open_backend(spec, device=device).check()
-    except Exception as exc:  # noqa: BLE001 - the finding tells it
+    except Exception as exc:  # noqa: BLE001 - reported in the finding
         return [_failure(f"{type(exc).__name__}: {exc}")]
 
 
@@ -78,7 +78,7 @@ def _check_safety(spec: SafetySpec, *, device: str) -> Finding:
         detail = open_classifier(spec, device=device).check()
     except BackendUnavailable as exc:
         return Finding(subject="safety", ok=False, detail=exc.reason)
-    except Exception as exc:  # noqa: BLE001 - the finding tells it
+    except Exception as exc:  # noqa: BLE001 - reported in the finding
         return Finding(subject="safety", ok=False, detail=f"{type(exc).__name__}: {exc}")
 
     withheld = f"images that score {spec.threshold:g} or more are withheld"

@@ -1,4 +1,4 @@
-"""The models that one worker holds: as many as fit beside each other, by name."""
+"""The models that are loaded in one worker, by name: as many as fit together."""
 
 import logging
 from collections.abc import Mapping
@@ -17,31 +17,31 @@ class _Loaded:
     provenance: Provenance
 
 
-class ModelShelf:
-    """Loads a model when it is asked for, and unloads others when it does not fit beside them.
+class LoadedModels:
+    """Loads a model when it is requested, and unloads others if it does not fit beside them.
 
-    Those that were not asked for the longest go first. Whether a model fits is an estimate: one
-    that runs out of memory all the same is loaded once more, with nothing beside it.
+    The least recently requested are unloaded first. Whether a model fits is an estimate: if
+    loading runs out of memory nevertheless, all others are unloaded and it is loaded again.
     """
 
     def __init__(self, specs: Mapping[str, BackendSpec], *, device: str) -> None:
         self._specs = specs
         self._device = device
-        self._loaded: dict[str, _Loaded] = {}  # in the order in which they were last asked for
+        self._loaded: dict[str, _Loaded] = {}  # least recently requested first
 
     def holds(self, model: str) -> bool:
-        """Whether it is loaded."""
+        """Whether the model is loaded."""
         return model in self._loaded
 
-    def loaded(self) -> dict[str, Provenance]:
-        """What is loaded, by name; the one that was asked for last is the last."""
+    def provenance(self) -> dict[str, Provenance]:
+        """The loaded models, by name; the most recently requested is the last."""
         return {model: loaded.provenance for model, loaded in self._loaded.items()}
 
-    def take(self, model: str) -> Backend:
-        """The model's backend, loaded; the shelf keeps it.
+    def load(self, model: str) -> Backend:
+        """Load the model unless it is loaded, and return its backend.
 
-        Raises BackendUnavailable for one that cannot be had, and OutOfMemory for one that does not
-        fit on the empty device. Others may be gone then, and are loaded when asked for.
+        Raises BackendUnavailable if it cannot be loaded, and OutOfMemory if it does not fit on the
+        empty device. Other models may be unloaded by then.
         """
         loaded = self._loaded.pop(model, None) or self._load(model)
         self._loaded[model] = loaded
@@ -49,7 +49,7 @@ class ModelShelf:
         return loaded.backend
 
     def between_requests(self) -> str:
-        """What the backends do while nothing is made; how they serve, as a phrase."""
+        """Let the backends work while there is no request; how they serve, as a phrase."""
         phrases = {
             model: phrase
             for model, loaded in self._loaded.items()
@@ -59,7 +59,7 @@ class ModelShelf:
         return "; ".join(f"{model} {phrase}".lstrip() for model, phrase in phrases.items())
 
     def unload_others(self, model: str) -> bool:
-        """Make all the room there is for this one; false if there was nothing beside it."""
+        """Unload all models but this one; false if no other was loaded."""
         others = [name for name in self._loaded if name != model]
         for name in others:
             self._unload(name)
@@ -74,7 +74,7 @@ class ModelShelf:
         try:
             return _loaded(backend)
         except OutOfMemory as exc:
-            log.warning("no room for %s: %s", model or "the default model", exc.cause)
+            log.warning("%s does not fit: %s", model or "the default model", exc.cause)
             if not self.unload_others(model):
                 raise
 
@@ -89,5 +89,5 @@ def _loaded(backend: Backend) -> _Loaded:
     try:
         return _Loaded(backend, backend.load())
     except BaseException:
-        backend.unload()  # what was there before it failed
+        backend.unload()  # the parts that were loaded before the error
         raise

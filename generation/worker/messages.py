@@ -1,15 +1,15 @@
-"""What the executor and a worker process say to each other; pure, picklable."""
+"""The messages between the queue and a worker process; pure and picklable."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 
+from generation.errors import BackendUnavailable, Cancelled, RequestFailed
 from generation.request import ImageRequest, Made, Preview, Provenance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generate:
-    """Make these images. Sent only to a worker that has nothing else to do."""
+    """Make these images. Sent only to an idle worker."""
 
     job_id: int
     request: ImageRequest
@@ -17,38 +17,23 @@ class Generate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cancel:
-    """Stop that job at its next step, if it is still the one that runs."""
+    """Stop this job after its current step, if it is still running."""
 
     job_id: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ready:
-    """The default model is loaded."""
+    """The default model is loaded. `models` are all loaded models, by name."""
 
-    provenance: Provenance
+    models: Mapping[str, Provenance]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadFailed:
-    """The default model cannot be loaded; the process ends after saying so."""
+    """The default model cannot be loaded. The process ends after this message."""
 
     reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loading:
-    """The job's model is not at hand, and loading it takes its time; Loaded follows."""
-
-    job_id: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loaded:
-    """The job begins, or begins anew. `models` are all that are loaded now, by name."""
-
-    job_id: int
-    models: Mapping[str, Provenance]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +41,21 @@ class Serving:
     """How requests are served from now on, as a phrase for the operator."""
 
     how: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loading:
+    """The job's model is being loaded. Loaded follows, even if that fails."""
+
+    job_id: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """The job's steps begin, or begin again. `models` are all loaded models, by name."""
+
+    job_id: int
+    models: Mapping[str, Provenance]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,43 +73,20 @@ class PreviewDrawn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
+    """The images are made, and the worker is idle again."""
+
     job_id: int
     made: Made
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stopped:
-    """The job was cancelled and the worker is idle again."""
-
-    job_id: int
-
-
-class FailureKind(StrEnum):
-    REQUEST = "request"
-    MEMORY = "memory"
-    MODEL = "model"
-    CHECK = "check"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """The backend raised for this job, and the worker is idle again."""
+    """The job ended with this error, and the worker is idle again."""
 
     job_id: int
-    kind: FailureKind
-    cause: str
+    error: Cancelled | BackendUnavailable | RequestFailed
 
 
 ToWorker = Generate | Cancel
-FromWorker = (
-    Ready
-    | LoadFailed
-    | Serving
-    | Loading
-    | Loaded
-    | StepDone
-    | PreviewDrawn
-    | Finished
-    | Stopped
-    | Failed
-)
+JobMessage = Loading | Loaded | StepDone | PreviewDrawn | Finished | Failed
+FromWorker = Ready | LoadFailed | Serving | JobMessage

@@ -25,7 +25,7 @@ from bot.app import Parts, following, opened
 from bot.chat.client import OxherdClient
 from bot.chat.custom_ids import SetId, UndoId, VoteId
 from bot.settings import Settings
-from generation.queue.device import WorkerState
+from generation.queue.status import WorkerState
 from storage.vote import Rating
 
 PATIENCE_S = 60.0

@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Callable
 
-from generation.queue.device import WorkerState, WorkerStatus
 from generation.queue.executor import Executor
 from generation.queue.job import Job, JobProgress
+from generation.queue.status import WorkerState, WorkerStatus
 from generation.request import ImageRequest, Size
 
 

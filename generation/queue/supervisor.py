@@ -1,0 +1,258 @@
+"""Keeps one worker alive: starts its process, gives it jobs, replaces it when it ends."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import assert_never
+
+from generation.errors import GenerationError
+from generation.queue.attempt import Attempt
+from generation.queue.estimates import Estimates
+from generation.queue.job import Job
+from generation.queue.limits import ExecutorLimits
+from generation.queue.status import WorkerState, WorkerStatus
+from generation.queue.worker_process import WorkerProcess
+from generation.request import ImageRequest, Made, Provenance, Result
+from generation.worker.backend import BackendSpec
+from generation.worker.messages import (
+    Cancel,
+    Failed,
+    Finished,
+    FromWorker,
+    Generate,
+    JobMessage,
+    Loaded,
+    LoadFailed,
+    Loading,
+    PreviewDrawn,
+    Ready,
+    Serving,
+    StepDone,
+)
+
+log = logging.getLogger(__name__)
+
+_MAX_RETRY_S = 60.0
+
+
+class WorkerSupervisor:
+    """Keeps a worker process alive on one device, and gives it one job at a time.
+
+    changed: called when the worker becomes idle or can no longer serve.
+    job_lost: called with a job and the reason when the worker was lost while it ran the job.
+    """
+
+    def __init__(
+        self,
+        device: str,
+        *,
+        models: Mapping[str, BackendSpec],
+        limits: ExecutorLimits,
+        changed: Callable[[], None],
+        job_lost: Callable[[Job, str], None],
+        now: Callable[[], float],
+    ) -> None:
+        self.state = WorkerState.LOADING
+        self.attempt: Attempt | None = None
+        self.last_error: str | None = None
+        self.estimates = Estimates()
+        self._device = device
+        self._models = models
+        self._limits = limits
+        self._changed = changed
+        self._job_lost = job_lost
+        self._now = now
+        self._process: WorkerProcess | None = None
+        self._loaded: Mapping[str, Provenance] = {}
+        self._load_s: dict[str, float] = {}  # model -> how long loading it took the last time
+        self._serving = ""
+        self._restarts = 0
+        self._refusal: str | None = None  # why this process will not serve, if it reported it
+        self._failures = 0  # processes in a row that ended without finishing a job
+
+    @property
+    def is_loaded(self) -> bool:
+        return bool(self._loaded)
+
+    def holds(self, model: str) -> bool:
+        """Whether the model is loaded, so that a request for it starts at once."""
+        return model in self._loaded
+
+    def status(self) -> WorkerStatus:
+        return WorkerStatus(
+            device=self._device,
+            pid=None if self._process is None else self._process.pid,
+            state=self.state,
+            restarts=self._restarts,
+            last_error=self.last_error,
+            models=tuple(
+                sorted(f"{model.model} ({model.revision})" for model in self._loaded.values())
+            ),
+            serving=self._serving,
+        )
+
+    async def run(self) -> None:
+        """Keep a worker process alive until cancelled. On return it is gone and its job lost."""
+        try:
+            while True:
+                await self._run_process()
+                await asyncio.sleep(self._retry_delay_s())
+                self._restarts += 1
+        except Exception:
+            log.exception("the supervisor of the worker on %s failed", self._device)
+            raise
+        finally:
+            self.state = WorkerState.FAILED
+            self._changed()
+
+    def start(self, job: Job) -> None:
+        """Begin a job. Raises RuntimeError unless the worker is idle."""
+        if self._process is None or self.state is not WorkerState.IDLE:
+            raise RuntimeError(f"the worker on {self._device} is {self.state}, not idle")
+
+        self.attempt = Attempt(
+            job, deadline_s=self._limits.deadline_s, stop=self.stop, now=self._now
+        )
+        self.state = WorkerState.BUSY
+        self._process.send(Generate(job_id=job.id, request=job.request))
+        self._process.expect_message(within_s=self._limits.silence_s)
+
+    def stop(self, reason: GenerationError) -> None:
+        """Ask the worker to stop its job, if any. The job ends with the first reason given."""
+        attempt = self.attempt
+        if self._process is not None and attempt is not None and attempt.stop_reason is None:
+            attempt.stop_reason = reason
+            self._process.send(Cancel(job_id=attempt.job.id))
+
+    def free_in_s(self) -> float | None:
+        """Estimated seconds until the worker is idle; None while unknown."""
+        attempt = self.attempt
+        if attempt is None or attempt.stop_reason is not None:
+            return 0.0  # a worker that was asked to stop does so after its current step
+
+        if attempt.loading_since is not None:
+            total_s = self.total_s(attempt.job.request)
+            spent_s = self._now() - attempt.loading_since
+            return None if total_s is None else max(0.0, total_s - spent_s)
+
+        return self.estimates.remaining_s(attempt.job.request, attempt.stopwatch, now=self._now())
+
+    def total_s(self, request: ImageRequest) -> float | None:
+        """Estimated seconds for a request here, loading included; None while unknown."""
+        load_s = 0.0 if self.holds(request.model) else self._load_s.get(request.model)
+        run_s = self.estimates.total_s(request)
+
+        return None if load_s is None or run_s is None else load_s + run_s
+
+    async def _run_process(self) -> None:
+        process = WorkerProcess(self._models, device=self._device)
+        self._refusal = None
+        try:
+            async with process.running():
+                self._process = process
+                process.expect_message(within_s=self._limits.load_s)
+                async for message in process.messages():
+                    self._handle(message, process)
+        except asyncio.CancelledError:
+            self._refusal = "The executor is closed."
+            raise
+        finally:
+            self._process = None
+            self._process_ended(process.ending)
+
+    def _handle(self, message: FromWorker, process: WorkerProcess) -> None:
+        match message:
+            case Ready(models=models):
+                log.info("the worker on %s (pid %s) is ready", self._device, process.pid)
+                self._loaded = models
+                self._become_idle(process)
+            case LoadFailed(reason=reason):
+                log.warning("the worker on %s cannot load: %s", self._device, reason)
+                self._refusal = reason
+            case Serving(how=how):
+                log.info("the worker on %s: serving %s", self._device, how or "unchanged")
+                self._serving = how
+            case _:
+                self._handle_job(self._attempt_at(message.job_id), message, process)
+
+    def _handle_job(self, attempt: Attempt, message: JobMessage, process: WorkerProcess) -> None:
+        match message:
+            case Loading():
+                attempt.begin_loading()
+                process.expect_message(within_s=self._limits.load_s)
+            case Loaded(models=models):
+                self._loaded = models
+                if attempt.loading_since is not None:
+                    model = attempt.job.request.model
+                    self._load_s[model] = self._now() - attempt.loading_since
+
+                attempt.begin_steps()
+                process.expect_message(within_s=self._limits.silence_s)
+            case StepDone(step=step, steps=steps):
+                attempt.step_done(step, steps)
+                process.expect_message(within_s=self._limits.silence_s)
+            case PreviewDrawn(preview=preview):
+                attempt.show(preview)
+            case Finished(made=made):
+                self._end_attempt(attempt, self._result(attempt, made), process)
+            case Failed(error=error):
+                self._end_attempt(attempt, error, process)
+            case _:
+                assert_never(message)
+
+    def _attempt_at(self, job_id: int) -> Attempt:
+        if self.attempt is None or self.attempt.job.id != job_id:
+            raise RuntimeError(f"the worker on {self._device} sent a message about job {job_id}")
+
+        return self.attempt
+
+    def _result(self, attempt: Attempt, made: Made) -> Result:
+        now = self._now()
+        self.estimates.learn(attempt.job.request, attempt.stopwatch, finished_at=now)
+
+        return Result(
+            images=made.images,
+            provenance=made.provenance,
+            seconds=now - attempt.stopwatch.started_at,
+        )
+
+    def _end_attempt(
+        self, attempt: Attempt, outcome: Result | GenerationError, process: WorkerProcess
+    ) -> None:
+        self.attempt = None
+        self._failures = 0
+        attempt.end(outcome)
+        self._become_idle(process)
+
+    def _become_idle(self, process: WorkerProcess) -> None:
+        self.state = WorkerState.IDLE
+        process.expect_message(within_s=None)
+        self._changed()
+
+    def _process_ended(self, ending: str) -> None:
+        """Record why the process ended, and end or return the job that it was running."""
+        if self._refusal is not None:
+            self.last_error = self._refusal
+        else:
+            doing = "serving" if self.is_loaded else "loading"
+            self.last_error = f"The worker on {self._device} ended while {doing}: {ending}."
+            log.warning("%s", self.last_error)
+
+        self.state = WorkerState.RESTARTING if self.is_loaded else WorkerState.FAILED
+        self._failures += 1
+        self._loaded = {}
+        self._serving = ""
+        attempt, self.attempt = self.attempt, None
+        if attempt is not None:
+            attempt.lose()
+            if attempt.stop_reason is not None:
+                attempt.job.fail(attempt.stop_reason)
+            else:
+                self._job_lost(attempt.job, ending)
+
+        self._changed()
+
+    def _retry_delay_s(self) -> float:
+        doublings = min(self._failures - 1, 16)
+
+        return min(_MAX_RETRY_S, self._limits.retry_s * 2.0**doublings)
