@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from datetime import date
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,8 +14,9 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-LOCKS = ("demo", "dev", "gpu")
+CONFIGURATION = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = CONFIGURATION["project"]
+LOCKS = ("build", "demo", "dev", "gpu")
 
 
 def locked(name: str) -> dict[str, str]:
@@ -36,7 +38,7 @@ def wanted(*extras: str) -> list[Requirement]:
 @pytest.mark.parametrize(
     ("lock", "extras"),
     [("demo", ["demo"]), ("gpu", ["gpu", "safety"]), ("dev", ["demo", "gpu", "safety", "dev"])],
-    ids=LOCKS,
+    ids=["demo", "gpu", "dev"],
 )
 def test_every_dependency_is_locked_at_a_version_it_allows(lock: str, extras: list[str]) -> None:
     pins = locked(lock)
@@ -45,11 +47,21 @@ def test_every_dependency_is_locked_at_a_version_it_allows(lock: str, extras: li
         assert Version(pins[canonicalize_name(requirement.name)]) in requirement.specifier
 
 
+def test_what_builds_the_wheel_is_locked_at_the_version_it_asks_for() -> None:
+    pins = locked("build")
+
+    for requirement in map(Requirement, CONFIGURATION["build-system"]["requires"]):
+        assert Version(pins[canonicalize_name(requirement.name)]) in requirement.specifier
+
+
 def test_the_locks_agree_with_each_other() -> None:
     everything = locked("dev")
 
     for name in ("demo", "gpu"):
         assert locked(name).items() <= everything.items()
+
+    for distribution, version in locked("build").items():
+        assert everything.get(distribution, version) == version
 
 
 @pytest.mark.parametrize("lock", LOCKS)
@@ -60,11 +72,24 @@ def test_a_lock_has_hashes_and_names_no_index(lock: str) -> None:
     assert text.count("==") <= text.count("--hash=sha256:")
 
 
-def test_the_changelog_begins_with_the_version() -> None:
-    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+def test_the_changelog_begins_with_the_version_and_its_date() -> None:
+    headings = re.findall(r"^## (.*)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    [(newest, _), *_] = dated = [heading.split(" - ") for heading in headings]
 
-    assert newest is not None
-    assert newest[1] == PROJECT["version"]
+    assert newest == PROJECT["version"]
+    assert [day for _, day in dated] == sorted((day for _, day in dated), reverse=True)
+    assert all(date.fromisoformat(day) for _, day in dated)
+
+
+@pytest.mark.parametrize("file", [".github/workflows/ci.yml", ".pre-commit-config.yaml", ".ci/run"])
+def test_what_runs_by_itself_calls_the_make_targets(file: str) -> None:
+    called = re.findall(
+        r"^(?:.*(?:run|entry): )?make (\S+)$", (ROOT / file).read_text(), re.MULTILINE
+    )
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+    assert "check" in called
+    assert set(called) <= set(targets)
 
 
 class TestDockerfile:
@@ -85,18 +110,28 @@ class TestDockerfile:
     def test_the_versions_are_the_locked_ones(self) -> None:
         [install] = [run for run in self.told("RUN") if "--require-hashes" in run]
 
-        assert "-r locks/gpu.txt" in install
-        assert "--no-deps" in install
+        assert "--no-deps --require-hashes -r locks/gpu.txt" in install
+        assert "--no-deps --require-hashes -r locks/build.txt" in install
+
+    def test_the_wheel_is_built_with_the_locked_versions(self) -> None:
+        [wheel] = [run for run in self.told("RUN") if "pip wheel" in run]
+
+        assert "--no-build-isolation" in wheel
 
     def test_every_package_of_the_wheel_is_copied_and_nothing_else_of_the_source(self) -> None:
-        tool = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
-        packages = tool["hatch"]["build"]["targets"]["wheel"]["packages"]
+        packages = CONFIGURATION["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
         copied = [rest.split()[0] for rest in self.told("COPY") if not rest.startswith("--from")]
 
         assert set(packages) <= set(copied)
         assert "." not in copied
         ignored = (ROOT / ".dockerignore").read_text()
-        for path in [*packages, "locks/gpu.txt", "pyproject.toml", *PROJECT["license-files"]]:
+        for path in [
+            *packages,
+            "locks/build.txt",
+            "locks/gpu.txt",
+            "pyproject.toml",
+            *PROJECT["license-files"],
+        ]:
             assert f"!{path}\n" in ignored
 
     def test_the_entry_is_a_console_script_in_exec_form(self) -> None:
