@@ -13,12 +13,12 @@ import argparse
 import random
 import shutil
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from aiohttp import web
 
@@ -28,12 +28,15 @@ from storage.dataset.layout import TRAIN_COLUMNS, csv_file, image_path, train_pa
 from storage.dataset.repository import Changes
 from storage.errors import RemoteRefused, RemoteUnavailable, StorageError
 from storage.journal.shards import ShardSizes
-from storage.processes.child import ChildProcess, Failure
+from storage.processes.child import ChildProcess
 from storage.processes.thread import OneThread
 from storage.remote.oxen_errors import remote_errors
 from storage.remote.settings import RemoteSettings
 from tests.support.remote.faulty_proxy import Fault, FaultyProxy, passed
 from tests.support.remote.oxen_server import OxenServer
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 WAYS = ("push", "workspace")
 BRANCH = "main"
@@ -95,6 +98,13 @@ class Sender:
             workspace.add_files(self._folder / "dataset", paths)
             workspace.commit(f"{len(paths)} files")
 
+    def send(self, way: str, paths: Sequence[str]) -> None:
+        """Send what was kept last, one way or the other."""
+        if way == "push":
+            self.push()
+        else:
+            self.workspace(paths)
+
     def state(self, way: str) -> dict[str, Any]:
         """What the server has: its newest commit, how many there are, and open workspaces."""
         remote = self._server_side(way)
@@ -105,9 +115,6 @@ class Sender:
             "commits": history.pagination.total_entries,
             "workspaces": len(remote.list_workspaces()),
         }
-
-    def close(self) -> None:
-        self._repository.close()
 
     def _server_side(self, way: str) -> Any:
         from oxen import RemoteRepo
@@ -142,10 +149,10 @@ async def _at_size(folder: Path, size: int, options: argparse.Namespace) -> dict
             for together in options.together:
                 times: dict[str, list[tuple[float, int]]] = {way: [] for way in WAYS}
                 for _ in range(options.times):
-                    paths = await bench.call("keep", first=kept, votes=together)
+                    paths = await bench.call(Sender.keep, first=kept, votes=together)
                     kept += together
-                    times["push"].append(await bench.timed("push"))
-                    times["workspace"].append(await bench.timed("workspace", paths=paths))
+                    times["push"].append(await bench.timed(Sender.push))
+                    times["workspace"].append(await bench.timed(Sender.workspace, paths))
 
                 figures.append(
                     {
@@ -173,19 +180,18 @@ async def _killed(folder: Path, way: str, options: argparse.Namespace) -> list[d
         await bench.stock(SIZES.train_rows)
         kept = SIZES.train_rows
         while not outcomes or outcomes[-1]["killed_before"] is not None:
-            paths = await bench.call("keep", first=kept, votes=1)
+            paths = await bench.call(Sender.keep, first=kept, votes=1)
             kept += 1
-            arguments = {"paths": paths} if way == "workspace" else {}
-            before = await bench.call("state", way=way)
+            before = await bench.call(Sender.state, way)
             asked_before = len(bench.proxy.requests)
             bench.proxy.faults = [*[passed()] * len(outcomes), bench.kill()]
-            await bench.tried(way, **arguments)
+            await bench.tried(Sender.send, way, paths)
             killed = not bench.proxy.faults
             bench.proxy.faults = []
             at = bench.proxy.requests[asked_before:][len(outcomes)] if killed else None
-            left = await bench.call("state", way=way)
-            again = await bench.tried(way, **arguments) if killed else None
-            after = await bench.call("state", way=way)
+            left = await bench.call(Sender.state, way)
+            again = await bench.tried(Sender.send, way, paths) if killed else None
+            after = await bench.call(Sender.state, way)
             outcomes.append(
                 {
                     "killed_before": at,
@@ -204,37 +210,51 @@ class Bench:
     """A server, a proxy before it, and the sender in its process, which may be killed."""
 
     def __init__(
-        self, start: Callable[[], ChildProcess], *, proxy: FaultyProxy, thread: OneThread
+        self, start: Callable[[], ChildProcess[Sender]], *, proxy: FaultyProxy, thread: OneThread
     ) -> None:
         self._start = start
-        self._process: ChildProcess | None = None
+        self._process: ChildProcess[Sender] | None = None
         self._thread = thread
         self.proxy = proxy
 
     async def stock(self, votes: int) -> None:
         """Both of the server's repositories get so many."""
         for first in range(0, votes, STOCKED_TOGETHER):
-            await self.call("keep", first=first, votes=min(STOCKED_TOGETHER, votes - first))
+            await self.call(Sender.keep, first=first, votes=min(STOCKED_TOGETHER, votes - first))
 
         for way in WAYS:
-            await self.call("push", way=way)
+            await self.call(Sender.push, way)
 
-    async def call(self, method: str, **arguments: Any) -> Any:
+    async def call(
+        self, method: Callable[Concatenate[Sender, P], R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
         """The sender's answer."""
-        return await self._thread.run(lambda: self._call(method, arguments))
 
-    async def timed(self, method: str, **arguments: Any) -> tuple[float, int]:
+        def call() -> R:
+            if self._process is None or not self._process.is_alive():
+                self._process = self._start()
+                self._process.wait_until_open()
+
+            return self._process.call(method, *args, **kwargs)
+
+        return await self._thread.run(call)
+
+    async def timed(
+        self, method: Callable[Concatenate[Sender, P], R], *args: P.args, **kwargs: P.kwargs
+    ) -> tuple[float, int]:
         """Its seconds and its requests."""
         asked_before = len(self.proxy.requests)
         began = time.monotonic()
-        await self.call(method, **arguments)
+        await self.call(method, *args, **kwargs)
 
         return time.monotonic() - began, len(self.proxy.requests) - asked_before
 
-    async def tried(self, method: str, **arguments: Any) -> str:
+    async def tried(
+        self, method: Callable[Concatenate[Sender, P], R], *args: P.args, **kwargs: P.kwargs
+    ) -> str:
         """What came of it."""
         try:
-            await self.call(method, **arguments)
+            await self.call(method, *args, **kwargs)
         except StorageError as exc:
             return str(exc)[:200]
 
@@ -256,13 +276,6 @@ class Bench:
         if self._process is not None:
             await self._thread.run(self._process.close)
 
-    def _call(self, method: str, arguments: Mapping[str, Any]) -> Any:
-        if self._process is None or not self._process.is_alive():
-            self._process = self._start()
-            self._process.wait_until_open(timeout_s=PATIENCE_S)
-
-        return self._process.call(method, timeout_s=PATIENCE_S, **arguments)
-
 
 @asynccontextmanager
 async def _bench(folder: Path, options: argparse.Namespace) -> AsyncIterator[Bench]:
@@ -276,7 +289,9 @@ async def _bench(folder: Path, options: argparse.Namespace) -> AsyncIterator[Ben
             partial(Sender, folder, proxy.url, kilobytes=options.kilobytes),
             name="sender",
             log_path=folder / "sender.log",
-            failure=Failure(gone=RemoteUnavailable.while_, unexpected=RemoteRefused.while_),
+            gone=RemoteUnavailable.while_,
+            unexpected=RemoteRefused.while_,
+            timeout_s=PATIENCE_S,
         )
         bench = Bench(start, proxy=proxy, thread=thread)
         try:

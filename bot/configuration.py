@@ -15,7 +15,7 @@ from storage.dataset.card import CardFacts
 from storage.dataset.writer_process import RepositorySettings
 from storage.folder import DataFolder
 from storage.remote.pusher import Remote
-from storage.remote.pusher_process import PusherProcess
+from storage.remote.pusher_process import start_pusher
 from storage.remote.settings import RemoteSettings
 
 
@@ -110,7 +110,7 @@ def remote(settings: Settings, *, timeout_s: float | None = None) -> Remote | No
         create=settings.remote_create,
     )
     start = partial(
-        PusherProcess.start,
+        start_pusher,
         DataFolder(settings.data),
         where,
         timeout_s=settings.push_timeout_s if timeout_s is None else timeout_s,

@@ -125,13 +125,13 @@ class RepositoryFull(RepositoryError):
 
 class RepositoryUnavailable(RepositoryError):
     @classmethod
-    def while_(cls, doing: str, *, reason: str) -> Self:
+    def while_(cls, doing: str, reason: str) -> Self:
         return cls(f"The dataset could not be reached while {doing}: {reason}. It is tried again.")
 
 
 class RepositoryRejected(RepositoryError):
     @classmethod
-    def while_(cls, doing: str, *, reason: str) -> Self:
+    def while_(cls, doing: str, reason: str) -> Self:
         return cls(f"The dataset refused while {doing}: {reason}. Somebody has to look at it.")
 
 
@@ -162,7 +162,7 @@ class RemoteError(StorageError):
 
 class RemoteUnavailable(RemoteError):
     @classmethod
-    def while_(cls, doing: str, *, reason: str) -> Self:
+    def while_(cls, doing: str, reason: str) -> Self:
         return cls(f"The remote could not be reached while {doing}: {reason}. It is tried again.")
 
 
@@ -199,5 +199,5 @@ class RemoteMoved(RemoteError):
 
 class RemoteRefused(RemoteError):
     @classmethod
-    def while_(cls, doing: str, *, reason: str) -> Self:
+    def while_(cls, doing: str, reason: str) -> Self:
         return cls(f"The remote refused while {doing}: {reason}. Somebody has to look at it.")

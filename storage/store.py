@@ -11,21 +11,21 @@ import shutil
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar
 
 from storage.clock import utc_now
-from storage.dataset.committer import AnyWriter, Committer
-from storage.dataset.inline_writer import InlineWriter
+from storage.dataset.committer import Committer, WriterProcess
 from storage.dataset.memory import MemoryRepository
 from storage.dataset.repository import CommitInfo
-from storage.dataset.writer_process import RepositorySettings, WriterProcess
+from storage.dataset.writer import Writer
+from storage.dataset.writer_process import RepositorySettings, start_writer
 from storage.errors import RepositoryError, RepositoryForeign, RepositoryInUse, StoreClosing
 from storage.folder import DataFolder
 from storage.journal.queries import Journal
 from storage.journal.spool import Spool
 from storage.journal.thread import JournalThread
+from storage.processes.inline import InlineProcess
 from storage.processes.thread import OneThread
 from storage.remote.pusher import Pusher, Remote
 from storage.remote.takeover import take_over
@@ -97,12 +97,15 @@ class VoteStore:
         opened for another reason is tried again later, and `status` says so.
         """
         folder = DataFolder(data_dir)
-        start_writer = partial(_start_writer, folder, repository, timeout_s=commit_timeout_s)
         async with (
             OneThread.open("oxherd-spool") as spool_thread,
             JournalThread.open(folder.journal) as journal,
             _taking_over(folder, remote, journal=journal, now=clock),
-            Committer.open(start_writer, journal=journal, now=clock) as committer,
+            Committer.open(
+                lambda: _started_writer(folder, repository, timeout_s=commit_timeout_s),
+                journal=journal,
+                now=clock,
+            ) as committer,
             _pushing(folder, remote, journal=journal, committer=committer, now=clock) as pusher,
         ):
             upkeep = Upkeep(
@@ -362,10 +365,11 @@ async def _pushing(
         yield pusher
 
 
-def _start_writer(
+def _started_writer(
     folder: DataFolder, repository: RepositorySettings | MemoryRepository, *, timeout_s: float
-) -> AnyWriter:
+) -> WriterProcess:
     if isinstance(repository, MemoryRepository):
-        return InlineWriter(repository, journal=folder.journal, spool=Spool(folder.spool))
+        writer = Writer(repository, journal=folder.journal, spool=Spool(folder.spool))
+        return InlineProcess(writer, close=writer.close)
 
-    return WriterProcess.start(folder, repository, timeout_s=timeout_s)
+    return start_writer(folder, repository, timeout_s=timeout_s)

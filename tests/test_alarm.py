@@ -11,10 +11,9 @@ import pytest
 from bot.chat import moderators
 from bot.cli.status import gathered
 from storage.errors import RemoteMoved, RemoteUnavailable
-from storage.remote.pusher_process import PusherProcess
 from storage.vote import Rating
 from tests.support.discord.world import World, world
-from tests.test_pusher import ScriptedRemote
+from tests.test_pusher import ScriptedProcess, ScriptedRemote
 
 URL = "http://127.0.0.1:1/ox/votes"
 AWAY = RemoteUnavailable.while_("pushing", reason="nobody answers")
@@ -25,7 +24,7 @@ async def server(
     root: Path, remote: ScriptedRemote, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[tuple[World, Any]]:
     """A bot with a remote, and a channel for moderators."""
-    monkeypatch.setattr(PusherProcess, "start", lambda *_, **__: remote)
+    monkeypatch.setattr("bot.configuration.start_pusher", lambda *_, **__: ScriptedProcess(remote))
     async with world(root, remote=URL, remote_alarm_s=0.001) as w:
         channel = w.guild.create_text_channel("moderators")
         w.settings = w.settings.model_copy(update={"moderators_channel": channel.id})

@@ -7,16 +7,19 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from storage.backoff import Backoff
 from storage.dataset.committer import Committer
-from storage.dataset.inline_writer import InlineWriter
 from storage.dataset.memory import MemoryRepository
+from storage.dataset.writer import Writer
 from storage.errors import RemoteMoved, RemoteUnavailable
 from storage.folder import DataFolder
 from storage.journal.remote_watermark import RemoteWatermark
 from storage.journal.spool import Spool
 from storage.journal.thread import JournalThread
-from storage.remote.pusher import Pauses, Pusher, Remote
-from storage.remote.settings import Fetched, RemoteSettings
+from storage.processes.inline import InlineProcess
+from storage.remote.pusher import Pusher, Remote
+from storage.remote.repository import Fetched, RemoteRepository
+from storage.remote.settings import RemoteSettings
 from storage.vote import Rating
 from tests.support.storage.data import NOON, PROVENANCE, Clock, a_set, four_images
 
@@ -32,9 +35,6 @@ class ScriptedRemote:
     failures: list[Exception] = field(default_factory=list)  # of the next pushes
     closed: int = 0
 
-    def is_alive(self) -> bool:
-        return True
-
     def push(self, path: Path, *, branch: str) -> None:
         assert path.is_dir()
         if self.failures:
@@ -45,7 +45,7 @@ class ScriptedRemote:
     def has_branch(self, branch: str) -> bool:
         return branch in self.branches
 
-    def look(self, *, branch: str) -> str:
+    def describe(self, branch: str) -> str:
         return "answers"
 
     def fetch(self, path: Path, *, branch: str) -> Fetched | None:
@@ -55,6 +55,17 @@ class ScriptedRemote:
         self.closed += 1
 
     def kill(self) -> None: ...
+
+
+class ScriptedProcess(InlineProcess[RemoteRepository]):
+    """Its process."""
+
+    def __init__(self, remote: ScriptedRemote) -> None:
+        super().__init__(remote, close=remote.close)
+        self._remote = remote
+
+    def kill(self) -> None:
+        self._remote.kill()
 
 
 @dataclass(slots=True)
@@ -119,20 +130,23 @@ async def bench(
     repository = MemoryRepository()
     clock = Clock()
 
-    def start_writer() -> InlineWriter:
-        return InlineWriter(repository, journal=folder.journal, spool=Spool(folder.spool))
+    def start_writer() -> InlineProcess[Writer]:
+        writer = Writer(repository, journal=folder.journal, spool=Spool(folder.spool))
+
+        return InlineProcess(writer, close=writer.close)
 
     async with (
         JournalThread.open(folder.journal) as journal,
         following(journal, settings),
         Committer.open(start_writer, journal=journal, now=clock) as committer,
         Pusher.open(
-            Remote(settings=settings, start=lambda: remote),
+            Remote(settings=settings, start=lambda: ScriptedProcess(remote)),
             shared=folder.shared,
             journal=journal,
             committer=committer,
             now=clock,
-            pauses=Pauses(first_s=0.01, longest_s=0.02),
+            first_pause_s=0.01,
+            longest_pause_s=0.02,
         ) as pusher,
     ):
         committer.committed = pusher.wake
@@ -261,6 +275,12 @@ async def test_closing_does_not_wait_for_a_push_that_hangs(tmp_path: Path) -> No
     assert list(DataFolder(tmp_path).shared.iterdir()) == []
 
 
-async def test_a_remote_may_be_away_for_days(tmp_path: Path) -> None:
-    async with bench(tmp_path, ScriptedRemote()) as b:
-        assert 0.01 <= b.pusher._pause_s(10_000) <= 0.02
+def test_pauses_grow_to_the_longest_and_start_again_after_a_success() -> None:
+    backoff = Backoff(first_s=1.0, longest_s=3.0)
+    pauses = [backoff.next_s() for _ in range(10_000)]
+    backoff.reset()
+
+    assert 0.5 <= pauses[0] <= 1.0
+    assert 1.0 <= pauses[1] <= 2.0
+    assert all(1.5 <= pause <= 3.0 for pause in pauses[2:])
+    assert backoff.next_s() <= 1.0

@@ -18,9 +18,11 @@ from storage.errors import (
     RemoteUnavailable,
 )
 from storage.folder import DataFolder
+from storage.processes.child import ChildProcess
 from storage.processes.thread import OneThread
 from storage.remote.oxen_errors import remote_errors
-from storage.remote.pusher_process import PusherProcess
+from storage.remote.pusher_process import start_pusher
+from storage.remote.repository import RemoteRepository
 from storage.remote.settings import RemoteSettings
 from tests.support.remote.faulty_proxy import (
     Fault,
@@ -58,7 +60,9 @@ class Bench:
         self._thread = thread
         self._folder = folder
 
-    async def ask(self, job: Callable[[PusherProcess], T], *, create: bool = True) -> T:
+    async def ask(
+        self, job: Callable[[ChildProcess[RemoteRepository]], T], *, create: bool = True
+    ) -> T:
         """What a new pusher's process answers."""
         settings = RemoteSettings.at(
             f"{self.proxy.url}/ox/votes", branch="main", token=TOKEN, create=create
@@ -66,7 +70,7 @@ class Bench:
 
         def answer() -> T:
             data = DataFolder(self._folder / "data")
-            with closing(PusherProcess.start(data, settings, timeout_s=PATIENCE_S)) as process:
+            with closing(start_pusher(data, settings, timeout_s=PATIENCE_S)) as process:
                 return job(process)
 
         return await self._thread.run(answer)
@@ -74,7 +78,9 @@ class Bench:
     async def push(self, state: str, *, branch: str = "main", create: bool = True) -> None:
         """Push the dataset, as a pusher does that sees it for the first time."""
         await self.ask(
-            lambda process: process.push(unpack_dataset(state, self._folder), branch=branch),
+            lambda process: process.call(
+                RemoteRepository.push, unpack_dataset(state, self._folder), branch=branch
+            ),
             create=create,
         )
 
@@ -127,9 +133,11 @@ async def test_a_branch_that_somebody_moved_is_left_alone(tmp_path: Path) -> Non
 
 
 async def test_a_push_goes_on_in_a_branch_that_nobody_had(tmp_path: Path) -> None:
-    def go_on(process: PusherProcess) -> None:
-        assert not process.has_branch("main-2026-05-04")
-        process.push(unpack_dataset("second", tmp_path), branch="main-2026-05-04")
+    def go_on(process: ChildProcess[RemoteRepository]) -> None:
+        assert not process.call(RemoteRepository.has_branch, "main-2026-05-04")
+        process.call(
+            RemoteRepository.push, unpack_dataset("second", tmp_path), branch="main-2026-05-04"
+        )
 
     async with playing("another branch", tmp_path) as bench:
         await bench.ask(go_on)
@@ -149,7 +157,9 @@ async def test_a_server_that_does_not_know_the_token_denies(tmp_path: Path) -> N
 async def test_a_new_host_takes_over_the_rows_and_the_history_and_no_image(tmp_path: Path) -> None:
     taken = tmp_path / "taken"
     async with playing("take over", tmp_path) as bench:
-        fetched = await bench.ask(lambda process: process.fetch(taken, branch="main"))
+        fetched = await bench.ask(
+            lambda process: process.call(RemoteRepository.fetch, taken, branch="main")
+        )
 
         bench.assert_all_was_said()
 

@@ -143,7 +143,7 @@ async def test_a_frozen_server_is_given_up_and_commits_go_on(
 
         await pushed(store)
 
-    assert "the pusher was silent for 2 s and was ended" in sentence
+    assert "the pusher was silent for 2 s and was killed" in sentence
     await same_on_the_server(tmp_path / "data", url, tmp_path / "clone")
 
 

@@ -12,7 +12,7 @@ from storage.dataset.memory import MemoryRepository
 from storage.folder import DataFolder
 from storage.journal.shards import ShardSizes
 from storage.remote.rebuild import Adopted, adopt
-from storage.remote.settings import Fetched
+from storage.remote.repository import Fetched
 from storage.vote import Rating, VoteKind
 from tests.support.storage.data import NOON, dataset, png_of
 from tests.support.storage.desk import Desk

@@ -12,10 +12,12 @@ import psutil
 import pytest
 
 from storage.dataset.memory import MemoryRepository
-from storage.dataset.writer_process import RepositorySettings, WriterProcess
+from storage.dataset.writer import Writer
+from storage.dataset.writer_process import RepositorySettings, start_writer
 from storage.errors import RepositoryForeign, RepositoryUnavailable
 from storage.folder import DataFolder
 from storage.journal.queries import Journal
+from storage.processes.child import ChildProcess
 from storage.vote import Rating
 from tests.support.storage.data import dataset, files_below
 from tests.support.storage.desk import Desk
@@ -32,50 +34,52 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 
 
 @pytest.fixture
-def writer(desk: Desk) -> Iterator[WriterProcess]:
+def writer(desk: Desk) -> Iterator[ChildProcess[Writer]]:
     writer = started(desk.folder)
     yield writer
     writer.close()
 
 
-def started(folder: DataFolder, *, timeout_s: float = PATIENCE_S) -> WriterProcess:
-    writer = WriterProcess.start(folder, RepositorySettings(), timeout_s=timeout_s)
+def started(folder: DataFolder, *, timeout_s: float = PATIENCE_S) -> ChildProcess[Writer]:
+    writer = start_writer(folder, RepositorySettings(), timeout_s=timeout_s)
     writer.wait_until_open()
 
     return writer
 
 
-def test_it_commits_and_answers(desk: Desk, writer: WriterProcess) -> None:
-    committed = writer.commit_pending(after_seq=0)
+def test_it_commits_and_answers(desk: Desk, writer: ChildProcess[Writer]) -> None:
+    committed = writer.call(Writer.commit_pending, after_seq=0)
 
     assert committed is not None
-    newest = writer.log(1)[0]
+    newest = writer.call(Writer.log, 1)[0]
     assert newest.id == committed.commit_id
     assert newest.message.startswith("1 vote: 1 good, 0 bad, on 1 image; 4 images shown")
-    assert writer.knows(newest.id)
-    assert not writer.knows("0" * 32)
-    assert writer.commit_pending(after_seq=committed.upto_seq) is None
+    assert writer.call(Writer.knows, newest.id)
+    assert not writer.call(Writer.knows, "0" * 32)
+    assert writer.call(Writer.commit_pending, after_seq=committed.upto_seq) is None
 
 
-def test_a_commit_message_never_says_what_somebody_wrote(desk: Desk, writer: WriterProcess) -> None:
-    writer.commit_pending(after_seq=0)
-    writer.snapshot()
+def test_a_commit_message_never_says_what_somebody_wrote(
+    desk: Desk, writer: ChildProcess[Writer]
+) -> None:
+    writer.call(Writer.commit_pending, after_seq=0)
+    writer.call(Writer.snapshot)
 
-    assert not any("fox" in commit.message for commit in writer.log(10))
+    assert not any("fox" in commit.message for commit in writer.call(Writer.log, 10))
 
 
 def test_a_killed_writer_is_unavailable_and_the_next_one_goes_on(
-    desk: Desk, writer: WriterProcess
+    desk: Desk, writer: ChildProcess[Writer]
 ) -> None:
     assert writer.pid is not None
     os.kill(writer.pid, signal.SIGKILL)
 
     with pytest.raises(RepositoryUnavailable, match="writer"):
-        writer.commit_pending(after_seq=0)
+        writer.call(Writer.commit_pending, after_seq=0)
 
     assert not writer.is_alive()
     second = started(desk.folder)
-    assert second.commit_pending(after_seq=0) is not None
+    assert second.call(Writer.commit_pending, after_seq=0) is not None
     second.close()
 
 
@@ -86,35 +90,37 @@ def test_a_silent_writer_is_killed(desk: Desk) -> None:
     os.kill(writer.pid, signal.SIGSTOP)
 
     with pytest.raises(RepositoryUnavailable, match=r"silent for 0\.2 s"):
-        writer.commit_pending(after_seq=0)
+        writer.call(Writer.commit_pending, after_seq=0)
 
     assert not writer.is_alive()
 
 
-def test_a_new_writer_waits_for_the_old_one_to_let_go(desk: Desk, writer: WriterProcess) -> None:
-    second = WriterProcess.start(desk.folder, RepositorySettings(), timeout_s=PATIENCE_S)
+def test_a_new_writer_waits_for_the_old_one_to_let_go(
+    desk: Desk, writer: ChildProcess[Writer]
+) -> None:
+    second = start_writer(desk.folder, RepositorySettings(), timeout_s=PATIENCE_S)
     writer.kill()
 
     second.wait_until_open()
 
-    assert second.commit_pending(after_seq=0) is not None
+    assert second.call(Writer.commit_pending, after_seq=0) is not None
     second.close()
 
 
 def test_signals_for_the_whole_group_are_the_parent_s_to_answer(
-    desk: Desk, writer: WriterProcess
+    desk: Desk, writer: ChildProcess[Writer]
 ) -> None:
     assert writer.pid is not None
     for signal_number in (signal.SIGINT, signal.SIGTERM):
         os.kill(writer.pid, signal_number)
 
-    assert writer.commit_pending(after_seq=0) is not None
+    assert writer.call(Writer.commit_pending, after_seq=0) is not None
 
 
 def test_a_foreign_dataset_is_refused_in_the_parent(desk: Desk) -> None:
     desk.folder.dataset.mkdir()
     (desk.folder.dataset / "thesis.txt").write_text("mine", encoding="utf-8")
-    writer = WriterProcess.start(desk.folder, RepositorySettings(), timeout_s=PATIENCE_S)
+    writer = start_writer(desk.folder, RepositorySettings(), timeout_s=PATIENCE_S)
 
     with pytest.raises(RepositoryForeign):
         writer.wait_until_open()
@@ -123,19 +129,21 @@ def test_a_foreign_dataset_is_refused_in_the_parent(desk: Desk) -> None:
 
 
 def test_what_oxen_prints_goes_to_the_log(
-    desk: Desk, writer: WriterProcess, capfd: pytest.CaptureFixture[str]
+    desk: Desk, writer: ChildProcess[Writer], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    writer.commit_pending(after_seq=0)
+    writer.call(Writer.commit_pending, after_seq=0)
 
     assert capfd.readouterr().out == ""
     assert "oxen added" in desk.folder.writer_log.read_text(encoding="utf-8")
 
 
-def test_a_snapshot_is_all_of_train_under_one_header(desk: Desk, writer: WriterProcess) -> None:
-    writer.commit_pending(after_seq=0)
+def test_a_snapshot_is_all_of_train_under_one_header(
+    desk: Desk, writer: ChildProcess[Writer]
+) -> None:
+    writer.call(Writer.commit_pending, after_seq=0)
 
-    assert writer.snapshot() is not None
-    assert writer.snapshot() is None
+    assert writer.call(Writer.snapshot) is not None
+    assert writer.call(Writer.snapshot) is None
 
     root = desk.folder.dataset
     assert (root / "train.csv").read_bytes() == (root / "train" / "00000.csv").read_bytes()
@@ -149,12 +157,12 @@ def test_the_dataset_is_what_was_voted_after_the_writer_was_killed_again_and_aga
         desk.vote(image_id, number, [Rating.GOOD, Rating.BAD, None][number % 3])
         writer = started(desk.folder)
         assert writer.pid is not None
-        writer._process._pipe.send(("commit_pending", {"after_seq": 0}))
+        writer._pipe.send(("commit_pending", (), {"after_seq": 0}))
         time.sleep(0.004 * number)  # a different moment of the commit each time
         writer.kill()
 
     writer = started(desk.folder)
-    committed = writer.commit_pending(after_seq=0)
+    committed = writer.call(Writer.commit_pending, after_seq=0)
     writer.close()
 
     assert committed is not None
@@ -169,10 +177,10 @@ def test_the_writer_never_outlives_a_parent_that_was_killed(desk: Desk) -> None:
 import sys
 from pathlib import Path
 from storage.folder import DataFolder
-from storage.dataset.writer_process import RepositorySettings, WriterProcess
+from storage.dataset.writer_process import RepositorySettings, start_writer
 if __name__ == "__main__":
     folder = DataFolder(Path(sys.argv[1]))
-    writer = WriterProcess.start(folder, RepositorySettings(), timeout_s=30)
+    writer = start_writer(folder, RepositorySettings(), timeout_s=30)
     writer.wait_until_open()
     print(writer.pid, flush=True)
     sys.stdin.read()

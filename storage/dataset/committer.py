@@ -1,49 +1,36 @@
-"""Makes the dataset follow the journal, for as long as the store is open."""
+"""Commits every change in the journal to the dataset, for as long as the store is open."""
 
 import asyncio
 import logging
-import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol, Self, TypeVar
+from typing import Self
 
+from storage.backoff import Backoff
 from storage.dataset.repository import CommitInfo
-from storage.dataset.writer import Committed
+from storage.dataset.writer import Writer
 from storage.errors import StorageError
 from storage.journal.thread import JournalThread
 from storage.journal.watermark import Watermark
+from storage.processes.inline import AnyProcess
 from storage.processes.thread import OneThread
 
 log = logging.getLogger(__name__)
 
-_LOOK_AT_THE_WRITER_EVERY_S = 5.0
+_CHECK_THE_WRITER_EVERY_S = 5.0
+_LONGEST_PAUSE_S = 60.0
 
-T = TypeVar("T")
 
-
-class AnyWriter(Protocol):
-    """A Writer, in this process or in another. Calls block, and belong on one thread."""
-
-    @property
-    def pid(self) -> int | None: ...
-    def is_alive(self) -> bool: ...
-    def wait_until_open(self) -> None: ...
-    def knows(self, commit_id: str) -> bool: ...
-    def commit_pending(self, *, after_seq: int) -> Committed | None: ...
-    def snapshot(self) -> str | None: ...
-    def share(self, path: Path) -> str: ...
-    def log(self, limit: int) -> Sequence[CommitInfo]: ...
-    def close(self) -> None: ...
-    def kill(self) -> None: ...
+WriterProcess = AnyProcess[Writer]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
-    """What another process sees of the dataset: everything up to `committed_seq`, as one
-    repository whose newest commit is `commit_id`, the last of `commits`."""
+    """A repository made from the dataset for the pusher to read: everything up to `committed_seq`,
+    in `commits` commits of which `commit_id` is the newest."""
 
     commit_id: str
     committed_seq: int
@@ -52,53 +39,47 @@ class Share:
 
 
 class Committer:
-    """Owns the writer: starts it, asks it for one thing at a time, replaces it after an error.
+    """Owns the writer: starts it, calls it for one thing at a time, replaces it after an error.
 
-    While the dataset cannot be changed, votes wait in the journal and the committer tries
-    again, after `first_pause_s` at first and `longest_pause_s` at last.
-    `last_error` is what keeps it from committing, None when nothing does.
+    While the dataset cannot be changed, votes wait in the journal and the commit is tried again.
+    `last_error` is the error of the last commit, None when it succeeded.
     """
 
     def __init__(
         self,
-        start_writer: Callable[[], AnyWriter],
+        start_writer: Callable[[], WriterProcess],
         *,
         thread: OneThread,
         journal: JournalThread,
         now: Callable[[], datetime],
-        jitter: Callable[[], float] = random.random,
-        first_pause_s: float = 1.0,
-        longest_pause_s: float = 60.0,
+        first_pause_s: float,
     ) -> None:
         self._start_writer = start_writer
         self._journal = journal
         self._now = now
-        self._jitter = jitter
-        self._first_pause_s = first_pause_s
-        self._longest_pause_s = longest_pause_s
+        self._backoff = Backoff(first_s=first_pause_s, longest_s=_LONGEST_PAUSE_S)
         self._wake = asyncio.Event()
         self._progress = asyncio.Condition()
-        self._committed_seq = -1  # not known before the first look
+        self._committed_seq = -1  # unknown before the first commit
         self._one_at_a_time = asyncio.Lock()
         self._thread = thread
         self._ready = False
         self.committed: Callable[[], None] = lambda: None  # called after every commit
-        self.writer: AnyWriter | None = None
+        self.writer: WriterProcess | None = None
         self.last_error: Exception | None = None
 
     @classmethod
     @asynccontextmanager
     async def open(
         cls,
-        start_writer: Callable[[], AnyWriter],
+        start_writer: Callable[[], WriterProcess],
         *,
         journal: JournalThread,
         now: Callable[[], datetime],
         first_pause_s: float = 1.0,
     ) -> AsyncIterator[Self]:
-        """Commit in the background until the block ends; what is being committed then is given
-        up, not waited for."""
-        # One thread for the writer's whole life: its process dies with the thread that made it.
+        """Commit in the background until the block ends; a commit that runs then is killed."""
+        # One thread for the writer's whole life: its process dies with the thread that started it.
         async with OneThread.open("oxherd-writer") as thread:
             self = cls(
                 start_writer, thread=thread, journal=journal, now=now, first_pause_s=first_pause_s
@@ -112,7 +93,7 @@ class Committer:
                 await self._close()
 
     def wake(self) -> None:
-        """Say that the journal has something new."""
+        """Commit soon: the journal has something new."""
         self._wake.set()
 
     async def settled(self) -> None:
@@ -130,7 +111,7 @@ class Committer:
     async def log(self, limit: int) -> Sequence[CommitInfo]:
         """The newest commits. Waits for the commit that is running."""
         async with self._session() as writer:
-            return await self._thread.run(lambda: writer.log(limit))
+            return await self._thread.run(lambda: writer.call(Writer.log, limit))
 
     async def snapshot(self) -> str | None:
         """Commit what waits, then `train.csv`; None if that was as new as the rest."""
@@ -139,7 +120,7 @@ class Committer:
             while self._committed_seq < mark.newest_seq:
                 await self._commit_once(writer)
 
-            commit_id = await self._thread.run(writer.snapshot)
+            commit_id = await self._thread.run(lambda: writer.call(Writer.snapshot))
             await self._journal.run(
                 lambda journal: journal.progress.mark_snapshot(commit_id=commit_id, now=self._now())
             )
@@ -151,7 +132,7 @@ class Committer:
         running, and nothing else."""
         async with self._session() as writer:
             mark = await self._watermark()
-            commit_id = await self._thread.run(lambda: writer.share(path))
+            commit_id = await self._thread.run(lambda: writer.call(Writer.share, path))
 
         return Share(
             commit_id=commit_id,
@@ -161,7 +142,6 @@ class Committer:
         )
 
     async def _commit_forever(self) -> None:
-        pause_s = self._first_pause_s
         while True:
             await self._work_to_do()
             self._wake.clear()
@@ -171,35 +151,36 @@ class Committer:
             except Exception as exc:
                 log.warning("%s", exc, exc_info=not isinstance(exc, StorageError))
                 self.last_error = exc
-                await asyncio.sleep(pause_s * (0.5 + 0.5 * self._jitter()))
-                pause_s = min(2 * pause_s, self._longest_pause_s)
+                await asyncio.sleep(self._backoff.next_s())
                 self._wake.set()
             else:
                 self.last_error = None
-                pause_s = self._first_pause_s
+                self._backoff.reset()
 
     async def _work_to_do(self) -> None:
-        """Wait until somebody woke us; a writer that ended by itself is work too."""
+        """Wait for `wake`, or until the writer has ended by itself and must be replaced."""
         while not self._wake.is_set():
             try:
-                async with asyncio.timeout(_LOOK_AT_THE_WRITER_EVERY_S):
+                async with asyncio.timeout(_CHECK_THE_WRITER_EVERY_S):
                     await self._wake.wait()
             except TimeoutError:
                 if self.writer is None or not self.writer.is_alive():
                     return
 
     async def _commit_next(self) -> bool:
-        """One batch, between other people's questions. False when nothing waited."""
+        """Commit one batch; False when there was nothing to commit."""
         async with self._session() as writer:
             return await self._commit_once(writer)
 
-    async def _commit_once(self, writer: AnyWriter) -> bool:
+    async def _commit_once(self, writer: WriterProcess) -> bool:
         mark = await self._watermark()
         await self._reached(mark.committed_seq)
         if mark.committed_seq == mark.newest_seq:
             return False
 
-        done = await self._thread.run(lambda: writer.commit_pending(after_seq=mark.committed_seq))
+        done = await self._thread.run(
+            lambda: writer.call(Writer.commit_pending, after_seq=mark.committed_seq)
+        )
         if done is None:
             return False
 
@@ -215,12 +196,12 @@ class Committer:
         return True
 
     @asynccontextmanager
-    async def _session(self) -> AsyncIterator[AnyWriter]:
-        """The writer, for one caller at a time. After an error the next gets another writer."""
+    async def _session(self) -> AsyncIterator[WriterProcess]:
+        """The writer, for one caller at a time. After an error it is replaced."""
         async with self._one_at_a_time:
             try:
                 if self.writer is not None and not self.writer.is_alive():
-                    log.warning("the writer ended; another one is started")
+                    log.warning("the writer ended; a new one is started")
                     await self._discard()
 
                 yield self.writer if self.writer and self._ready else await self._started()
@@ -228,18 +209,20 @@ class Committer:
                 await self._discard()
                 raise
 
-    async def _started(self) -> AnyWriter:
-        """Each step may be done again: the caller before may have been cancelled at any."""
+    async def _started(self) -> WriterProcess:
+        """Start the writer and wait until it is ready. Goes on where a cancelled caller stopped."""
         writer = self.writer
         if writer is None:
             writer = self.writer = await self._thread.run(self._start_writer)
 
         await self._thread.run(writer.wait_until_open)
         commit_id = (await self._watermark()).commit_id
-        if commit_id and not await self._thread.run(lambda: writer.knows(commit_id)):
-            # The dataset was made anew or put back from a backup: let it follow from the
-            # beginning. What it holds already is no change.
-            log.warning("commit %s is not in the dataset: it follows from the start", commit_id)
+        if commit_id and not await self._thread.run(lambda: writer.call(Writer.knows, commit_id)):
+            # The dataset is new, or was restored from a backup. Files that it has already do not
+            # change by committing everything again.
+            log.warning(
+                "commit %s is not in the dataset: committing again from the first change", commit_id
+            )
             await self._journal.run(lambda journal: journal.progress.forget_commits())
 
         self._ready = True

@@ -1,7 +1,7 @@
 """An object that lives in a process of its own: both ends of the pipe.
 
-Oxen keeps the GIL and may hang, so whatever calls it must be another process, and killable. A
-process that dies, hangs or fails is thrown away; whoever needs it starts another.
+Oxen keeps the GIL and may hang, so calls to it belong in a different process, which can be killed.
+A process that dies, hangs or fails is thrown away, and its owner starts a new one.
 """
 
 import contextlib
@@ -12,41 +12,32 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar
 
 from storage.errors import StorageError
 
 log = logging.getLogger(__name__)
 
+T_co = TypeVar("T_co", covariant=True)
+P = ParamSpec("P")
+R = TypeVar("R")
+
+MakeError = Callable[[str, str], StorageError]
+"""Makes an error from what was being done and why it failed."""
+
+_OPENING_TIMEOUT_S = 60.0
 _LOG_LIMIT_BYTES = 4 * 1024 * 1024
 _PR_SET_PDEATHSIG = 1
 
 
-class MakeError(Protocol):
-    """Makes an error from what was being done and why it failed."""
+class ChildProcess(Generic[T_co]):
+    """The parent's end of a process that holds one object, whose methods it calls.
 
-    def __call__(self, doing: str, *, reason: str) -> StorageError: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
-    """What a call raises when the process is `gone` or silent, or failed in an `unexpected` way."""
-
-    gone: MakeError
-    unexpected: MakeError
-
-
-class ChildProcess:
-    """The parent's end: every call is answered by the process.
-
-    Calls block, for a time-out at most, and belong on one thread, the one that called `start`: on
-    Linux the process is killed when that thread ends, so that it never outlives its parent. Every
-    call raises what the method raised, or `failure.gone` when the process is gone or silent; it is
-    dead then.
+    Calls block, for `timeout_s` at most, and belong on one thread, the one that called `start`: on
+    Linux the process is killed when that thread ends, so that it never outlives its parent.
     """
 
     def __init__(
@@ -56,32 +47,52 @@ class ChildProcess:
         *,
         name: str,
         log_path: Path,
-        failure: Failure,
+        gone: MakeError,
+        unexpected: MakeError,
+        timeout_s: float,
     ) -> None:
         self._process = process
         self._pipe = pipe
         self._name = name
         self._log = log_path
-        self._failure = failure
+        self._gone = gone
+        self._unexpected = unexpected
+        self._timeout_s = timeout_s
+        self._opened = False
 
     @classmethod
     def start(
-        cls, open_target: Callable[[], Any], *, name: str, log_path: Path, failure: Failure
+        cls,
+        open_target: Callable[[], T_co],
+        *,
+        name: str,
+        log_path: Path,
+        gone: MakeError,
+        unexpected: MakeError,
+        timeout_s: float,
     ) -> Self:
-        """Start the process, which then opens its object. `open_target` and `failure` must survive
-        pickling, and what is in them stays out of the process's arguments."""
+        """Start the process, which then opens its object. `open_target` must survive pickling; it
+        is sent through a pipe, so that no secret is in the process's arguments."""
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(
             target=_serve,
-            args=(theirs, open_target, log_path, failure, os.getpid()),
+            args=(theirs, open_target, log_path, os.getpid()),
             name=f"oxherd-{name}",
             daemon=True,
         )
         process.start()
-        theirs.close()  # so that its end is the only one, and its death is the end of the pipe
+        theirs.close()  # the child's copy is the only one left, so its death closes the pipe
 
-        return cls(process, ours, name=name, log_path=log_path, failure=failure)
+        return cls(
+            process,
+            ours,
+            name=name,
+            log_path=log_path,
+            gone=gone,
+            unexpected=unexpected,
+            timeout_s=timeout_s,
+        )
 
     @property
     def pid(self) -> int | None:
@@ -90,19 +101,30 @@ class ChildProcess:
     def is_alive(self) -> bool:
         return self._process.is_alive()
 
-    def wait_until_open(self, *, timeout_s: float) -> None:
-        """Wait for the object to be opened, once; raises what kept it from that."""
-        self._answer(doing="opening it", timeout_s=timeout_s)
+    def wait_until_open(self) -> None:
+        """Wait until the object is open. Raises what kept it from opening."""
+        if not self._opened:
+            self._answer(doing="opening it", timeout_s=_OPENING_TIMEOUT_S)
+            self._opened = True
 
-    def call(self, method: str, *, timeout_s: float, **arguments: Any) -> Any:
-        """The method's answer."""
+    def call(
+        self, method: Callable[Concatenate[T_co, P], R], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """Call a method of the object in the process, e.g. `call(Writer.log, limit=20)`.
+
+        Raises the StorageError that the method raised, `unexpected` for any other error, and `gone`
+        when the process died or did not answer in time; it is dead then.
+        """
+        doing = f"calling {method.__name__}"
         try:
-            self._pipe.send((method, arguments))
+            self._pipe.send((method.__name__, args, kwargs))
         except OSError as exc:
             self._end()
-            raise self._failure.gone(method, reason=f"the {self._name} died") from exc
+            raise self._gone(doing, f"the {self._name} died") from exc
 
-        return self._answer(doing=method, timeout_s=timeout_s)
+        answer: R = self._answer(doing=doing, timeout_s=self._timeout_s)
+
+        return answer
 
     def close(self) -> None:
         """Let the process end by itself, or kill it if it does not within a second."""
@@ -110,8 +132,7 @@ class ChildProcess:
         self._end(patience_s=1.0)
 
     def kill(self) -> None:
-        """End the process now, from any thread: the call that waits for it raises. What it was
-        doing can be done again."""
+        """End the process now, from any thread: a call that waits for it raises."""
         self._process.kill()
 
     def _end(self, *, patience_s: float = 0.0) -> None:
@@ -123,77 +144,78 @@ class ChildProcess:
         try:
             if not self._pipe.poll(timeout_s):
                 self._end()
-                raise self._failure.gone(
-                    doing, reason=f"the {self._name} was silent for {timeout_s:g} s and was ended"
+                raise self._gone(
+                    doing, f"the {self._name} was silent for {timeout_s:g} s and was killed"
                 )
 
-            failed, answer = self._pipe.recv()
+            answer, error = self._pipe.recv()
         except (EOFError, OSError) as exc:
             self._end(patience_s=1.0)
-            raise self._failure.gone(
-                doing,
-                reason=f"the {self._name} ended ({self._process.exitcode}), see {self._log}",
+            raise self._gone(
+                doing, f"the {self._name} ended ({self._process.exitcode}), see {self._log}"
             ) from exc
 
-        if failed:
-            raise answer
+        if isinstance(error, StorageError):
+            raise error
+
+        if error is not None:
+            raise self._unexpected(doing, f"{error}, see {self._log}")
 
         return answer
 
 
 def _serve(
-    pipe: Connection,
-    open_target: Callable[[], Any],
-    log_path: Path,
-    failure: Failure,
-    parent_pid: int,
+    pipe: Connection, open_target: Callable[[], object], log_path: Path, parent_pid: int
 ) -> None:
-    """The process's end: own the object and answer until the parent is gone."""
+    """The process's end: own the object and answer until the parent is gone.
+
+    An answer is a result and an error: None, a StorageError, or the text of any other error.
+    """
     _leave_stopping_to_the_parent(parent_pid)
-    os.nice(5)  # whoever presses a button comes before what is done with an earlier press
+    os.nice(5)  # answering a button comes before committing and pushing
     _send_output_to(log_path)
 
     try:
         target = open_target()
     except StorageError as exc:
         log.exception("it did not open")
-        pipe.send((True, exc))
+        pipe.send((None, exc))
         return
     except Exception:
         log.exception("it did not open, unexpectedly")
         raise
 
-    pipe.send((False, None))
+    pipe.send((None, None))
     while True:
         try:
-            method, arguments = pipe.recv()
+            method, args, kwargs = pipe.recv()
         except EOFError:
-            break
+            return
 
         _bound_output(log_path)
+        answer: object = None
+        error: StorageError | str | None = None
         try:
-            answer = (False, getattr(target, method)(**arguments))
+            answer = getattr(target, method)(*args, **kwargs)
         except StorageError as exc:
             log.exception("%s failed", method)
-            answer = (True, exc)
+            error = exc
         except Exception as exc:
             log.exception("%s failed unexpectedly", method)
-            answer = (True, failure.unexpected(method, reason=f"{exc!r}, see the log"))
+            error = repr(exc)
 
         try:
-            pipe.send(answer)
+            pipe.send((answer, error))
         except BrokenPipeError:
-            break
-
-    target.close()
+            return
 
 
 def _leave_stopping_to_the_parent(parent_pid: int) -> None:
-    """Ctrl-C reaches the whole process group, but only the parent knows when votes are flushed."""
+    """Ignore Ctrl-C, which reaches the whole process group: the parent decides when to stop."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if sys.platform == "linux":
-        # Even in the middle of a hanging call: nothing may hold the repository's lock for ever.
+        # Works during a call that hangs, too: an orphan would keep the repository locked.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
     if os.getppid() != parent_pid:

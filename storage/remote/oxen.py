@@ -1,8 +1,8 @@
-"""The Oxen server, through Oxen's client. One of two files that import oxen.
+"""The Oxen server, through Oxen's client. One of the two files that import oxen.
 
 A push sends what the server does not have, and then moves the branch, which the server only does
-when it has all of it. So one that was ended anywhere leaves the branch as it was, and the next one
-goes on with what is already there.
+when it has everything. So a push that is killed at any point leaves the branch as it was, and the
+next one sends only the rest.
 """
 
 import logging
@@ -19,29 +19,27 @@ from storage.dataset.layout import CARD
 from storage.dataset.oxen import list_finely
 from storage.errors import RemoteAbsent
 from storage.remote.oxen_errors import remote_errors, says_absent
-from storage.remote.settings import Fetched, RemoteSettings
+from storage.remote.repository import Fetched
+from storage.remote.settings import RemoteSettings
 
 log = logging.getLogger(__name__)
 
 _REMOTE = "origin"
 _TABLES = ("train", "generations")
 
-# How many commits are sent at a time: each is three requests that wait for their answers.
+# How many commits are sent in parallel: each takes three requests, one after the other.
 _COMMITS_AT_A_TIME = 8
 
 
 class OxenRemote:
-    """One repository on an Oxen server.
-
-    Every method raises a RemoteError, and may take for ever: Oxen's client has no time-out.
-    """
+    """A RemoteRepository."""
 
     def __init__(self, settings: RemoteSettings) -> None:
         self._settings = settings
 
     @classmethod
     def open(cls, settings: RemoteSettings, *, config_dir: Path) -> Self:
-        """Tell Oxen's client the token. Asks the server nothing."""
+        """Give Oxen's client the token. Does not connect to the server."""
         config_dir.mkdir(parents=True, exist_ok=True)
         config_dir.chmod(0o700)
         os.environ["OXEN_CONFIG_DIR"] = str(config_dir)
@@ -58,10 +56,6 @@ class OxenRemote:
         return cls(settings)
 
     def push(self, path: Path, *, branch: str) -> None:
-        """Bring the server's branch to what the repository at `path` shows, made if absent.
-
-        Raises RemoteMoved when the branch has something that the repository has not.
-        """
         with remote_errors(self._settings, doing="pushing", branch=branch):
             repo = oxen.Repo(str(path))
             if not repo.branch_exists(branch):
@@ -79,31 +73,24 @@ class OxenRemote:
             repo.push(_REMOTE, branch)
 
     def has_branch(self, branch: str) -> bool:
-        """Whether the server has a branch of this name."""
         with remote_errors(self._settings, doing="looking for a branch"):
             return bool(self._remote().branch_exists(branch))
 
-    def look(self, *, branch: str) -> str:
-        """Ask the server; a phrase that says what was found."""
-        with remote_errors(self._settings, doing="looking at it"):
+    def describe(self, branch: str) -> str:
+        with remote_errors(self._settings, doing="looking at the repository"):
             remote = self._remote()
             if not remote.exists():
                 if not self._settings.create:
                     raise RemoteAbsent.at(self._settings.url)
 
-                return "answers; the repository is made, private, with the first push"
+                return "answers; the first push makes the repository, private"
 
             if not remote.branch_exists(branch):
-                return f"answers; the branch {branch} is made with the first push"
+                return f"answers; the first push makes the branch {branch}"
 
             return f"answers; the branch {branch} is at {remote.get_branch(branch).commit_id[:12]}"
 
     def fetch(self, path: Path, *, branch: str) -> Fetched | None:
-        """Make `path` a repository that continues the server's branch: its history, its tables and
-        its card, and the bytes of no image. The newest branch with a date is the one that counts.
-
-        None when there is no such branch, or oxherd did not make it.
-        """
         with remote_errors(self._settings, doing="fetching"):
             remote = self._remote()
             found = self._newest(remote, branch) if remote.exists() else None
@@ -123,11 +110,8 @@ class OxenRemote:
 
         return Fetched(branch=found, commit_id=history[0], commits=len(history))
 
-    def close(self) -> None:
-        """Nothing is open between two calls."""
-
     def _remote(self) -> Any:
-        """Oxen's object for the repository. Making it asks the server."""
+        """Oxen's object for the repository. Making it sends a request."""
         here = self._settings
 
         return oxen.RemoteRepo(f"{here.namespace}/{here.name}", here.host, scheme=here.scheme)
@@ -146,11 +130,11 @@ class OxenRemote:
         return branch if branch in names else None
 
     def _fetch_history(self, path: Path, *, branch: str) -> list[str]:
-        """The whole history and tree, which are small; the ids of its commits, newest first.
+        """Fetch the whole history and tree, which are small; the commits' ids, newest first.
 
-        A repository that Oxen cloned in part (with `filters`) loses the rest when something is
-        committed to it (0.65.1). One in `remote_mode` has the whole tree, and no file; without
-        that mode it is then an ordinary one.
+        A repository that Oxen cloned in part (with `filters`) loses the rest at its next commit
+        (0.65.1). One that was pulled in `remote_mode` has the whole tree and no files; afterwards
+        the mode is turned off, and it is an ordinary repository.
         """
         repo = oxen.Repo(str(path))
         repo.init()

@@ -1,8 +1,7 @@
-"""Makes the remote follow the dataset, for as long as the store is open."""
+"""Pushes every commit of the dataset to the remote, for as long as the store is open."""
 
 import asyncio
 import logging
-import random
 import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -10,56 +9,42 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain, count
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Self
 
+from storage.backoff import Backoff
 from storage.dataset.committer import Committer, Share
 from storage.errors import RemoteMoved, RemoteUnavailable, StorageError
 from storage.journal.remote_watermark import RemoteWatermark
 from storage.journal.thread import JournalThread
+from storage.processes.inline import AnyProcess
 from storage.processes.thread import OneThread
-from storage.remote.settings import Fetched, RemoteSettings
+from storage.remote.repository import RemoteRepository
+from storage.remote.settings import RemoteSettings
 from storage.status import RemoteStatus
 
 log = logging.getLogger(__name__)
 
-_LOOK_EVERY_S = 600.0
+_VERIFY_EVERY_S = 600.0
 
 
-class AnyRemote(Protocol):
-    """An OxenRemote, in another process. Calls block, and belong on one thread."""
-
-    def is_alive(self) -> bool: ...
-    def push(self, path: Path, *, branch: str) -> None: ...
-    def has_branch(self, branch: str) -> bool: ...
-    def look(self, *, branch: str) -> str: ...
-    def fetch(self, path: Path, *, branch: str) -> Fetched | None: ...
-    def close(self) -> None: ...
-    def kill(self) -> None: ...
+PusherProcess = AnyProcess[RemoteRepository]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remote:
-    """Which remote, and how a process is started that talks to it."""
+    """Which remote, and what starts the process that talks to it."""
 
     settings: RemoteSettings
-    start: Callable[[], AnyRemote]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pauses:
-    """How long to wait after a push that failed, seconds: twice as long after each more."""
-
-    first_s: float = 1.0
-    longest_s: float = 120.0
+    start: Callable[[], PusherProcess]
 
 
 class Pusher:
-    """Owns the pusher's process: pushes whatever is committed, one push at a time.
+    """Owns the pusher's process and pushes what is committed, one push at a time.
 
-    What is committed while a push runs shares the next one. While the remote cannot be reached,
-    commits wait in the local dataset and the pusher tries again. When somebody else moved the
-    branch, it goes on in a new one with the date in its name: nothing is ever overwritten.
-    `last_error` is what keeps it from pushing, None when nothing does.
+    Commits made during a push share the next one. While the remote cannot be reached, commits wait
+    in the local dataset and the push is tried again. When somebody else moved the branch, the
+    pusher switches to a new one with the date in its name: nothing is ever overwritten.
+    `last_error` is the error of the last push, None when it succeeded.
     """
 
     def __init__(
@@ -71,8 +56,7 @@ class Pusher:
         journal: JournalThread,
         committer: Committer,
         now: Callable[[], datetime],
-        pauses: Pauses,
-        jitter: Callable[[], float] = random.random,
+        backoff: Backoff,
     ) -> None:
         self._settings = remote.settings
         self._start = remote.start
@@ -81,13 +65,12 @@ class Pusher:
         self._journal = journal
         self._committer = committer
         self._now = now
-        self._pauses = pauses
-        self._jitter = jitter
+        self._backoff = backoff
         self._wake = asyncio.Event()
         self._progress = asyncio.Condition()
-        self._pushed_commits = -1  # not known before the first look
+        self._pushed_commits = -1  # unknown before the first push
         self._number = 0
-        self._process: AnyRemote | None = None
+        self._process: PusherProcess | None = None
         self._closing = False
         self.last_error: Exception | None = None
 
@@ -101,10 +84,11 @@ class Pusher:
         journal: JournalThread,
         committer: Committer,
         now: Callable[[], datetime],
-        pauses: Pauses = Pauses(),
+        first_pause_s: float = 1.0,
+        longest_pause_s: float = 120.0,
     ) -> AsyncIterator[Self]:
-        """Push in the background until the block ends; a push that runs then is ended."""
-        # One thread for the process's whole life: it dies with the thread that made it.
+        """Push in the background until the block ends; a push that runs then is killed."""
+        # One thread for the process's whole life: the process dies with the thread that started it.
         async with OneThread.open("oxherd-pusher") as thread:
             self = cls(
                 remote,
@@ -113,9 +97,9 @@ class Pusher:
                 journal=journal,
                 committer=committer,
                 now=now,
-                pauses=pauses,
+                backoff=Backoff(first_s=first_pause_s, longest_s=longest_pause_s),
             )
-            # What a run that was killed left; its pusher died with it.
+            # Left by a run that was killed; its pusher died with it.
             await thread.run(lambda: shutil.rmtree(shared, ignore_errors=True))
             task = asyncio.create_task(self._push_forever(), name="oxherd-pusher")
             try:
@@ -131,7 +115,7 @@ class Pusher:
                 await self._discard()
 
     def status(self, mark: RemoteWatermark) -> RemoteStatus:
-        """How it is, with what the journal says of it."""
+        """How pushing is going. `mark` is the journal's watermark of the remote."""
         return RemoteStatus(
             url=self._settings.url,
             mark=mark,
@@ -139,7 +123,7 @@ class Pusher:
         )
 
     def wake(self) -> None:
-        """Say that there is a new commit."""
+        """Push soon: there is a new commit."""
         self._wake.set()
 
     async def settled(self) -> None:
@@ -150,32 +134,30 @@ class Pusher:
             await self._progress.wait_for(lambda: self._pushed_commits >= mark.commits)
 
     async def _push_forever(self) -> None:
-        failures = 0
-        look = True
+        verify = True
         while True:
             try:
-                await self._push(even_if_known=look)
+                await self._push(verify=verify)
             except Exception as exc:
                 log.warning(
                     "%s (%s)",
                     exc,
-                    await self._not_pushed(),
+                    await self._backlog(),
                     exc_info=not isinstance(exc, StorageError),
                 )
                 self.last_error = exc
                 await self._discard()
-                await asyncio.sleep(self._pause_s(failures))
-                failures += 1
+                await asyncio.sleep(self._backoff.next_s())
                 continue
 
             self.last_error = None
-            failures = 0
-            look = not await self._woken()
+            self._backoff.reset()
+            verify = not await self._woken()
 
-    async def _not_pushed(self) -> str:
-        """For the log: how much waits, and since when."""
+    async def _backlog(self) -> str:
+        """How much is not pushed, and since when, for the log."""
         try:
-            mark = await self._mark()
+            mark = await self._watermark()
         except StorageError as exc:
             return str(exc)
 
@@ -185,10 +167,9 @@ class Pusher:
         )
 
     async def _woken(self) -> bool:
-        """Wait for a new commit; False when none came for so long that the remote is looked at
-        all the same: somebody may have lost it or put it back from a backup."""
+        """Wait for a new commit; False when none came within `_VERIFY_EVERY_S`."""
         try:
-            async with asyncio.timeout(_LOOK_EVERY_S):
+            async with asyncio.timeout(_VERIFY_EVERY_S):
                 await self._wake.wait()
         except TimeoutError:
             return False
@@ -197,15 +178,16 @@ class Pusher:
 
         return True
 
-    async def _push(self, *, even_if_known: bool) -> None:
-        """Bring the remote to what is committed now; one push, unless the branch was moved."""
-        mark = await self._mark()
-        # Another folder each time: Oxen keeps what it knows of a path for as long as it runs.
+    async def _push(self, *, verify: bool) -> None:
+        """Push what is committed now. With `verify`, push even if the journal says that the remote
+        has it: the remote may have been lost, or restored from a backup."""
+        mark = await self._watermark()
+        # A new folder each time: Oxen caches what it knows of a path for as long as it runs.
         self._number += 1
         shared = self._shared / f"{self._number:08d}"
         try:
             share = await self._committer.share(shared)
-            if even_if_known or share.commit_id != mark.commit_id:
+            if verify or share.commit_id != mark.commit_id:
                 await self._push_share(share, shared, branch=mark.branch)
 
             self._pushed_commits = share.commits
@@ -215,13 +197,16 @@ class Pusher:
             await self._thread.run(lambda: shutil.rmtree(shared, ignore_errors=True))
 
     async def _push_share(self, share: Share, path: Path, *, branch: str) -> None:
+        def push(to: str) -> None:
+            self._started().call(RemoteRepository.push, path, branch=to)
+
         try:
-            await self._thread.run(lambda: self._started().push(path, branch=branch))
+            await self._thread.run(lambda: push(branch))
         except RemoteMoved as exc:
-            other = await self._thread.run(self._free_branch)
-            log.warning("%s Votes are pushed to the branch %s from now on.", exc, other)
-            await self._journal.run(lambda journal: journal.remote.switch_branch(other))
-            await self._thread.run(lambda: self._started().push(path, branch=other))
+            free = await self._thread.run(self._free_branch)
+            log.warning("%s Votes are pushed to the branch %s from now on.", exc, free)
+            await self._journal.run(lambda journal: journal.remote.switch_branch(free))
+            await self._thread.run(lambda: push(free))
 
         await self._journal.run(
             lambda journal: journal.remote.mark_pushed(
@@ -235,17 +220,15 @@ class Pusher:
         log.info("pushed %s to %s", share.commit_id, self._settings.url)
 
     def _free_branch(self) -> str:
-        """A name with the date that no branch of the remote has."""
+        """A name with today's date that no branch of the remote has."""
         dated = f"{self._settings.branch}-{self._now():%Y-%m-%d}"
         names = chain([dated], (f"{dated}-{number}" for number in count(2)))
+        process = self._started()
 
-        return next(name for name in names if not self._started().has_branch(name))
+        return next(name for name in names if not process.call(RemoteRepository.has_branch, name))
 
-    def _started(self) -> AnyRemote:
-        if self._process is not None and not self._process.is_alive():
-            self._process = None
-
-        if self._process is None:
+    def _started(self) -> PusherProcess:
+        if self._process is None or not self._process.is_alive():
             self._process = self._start()
 
         if self._closing:
@@ -253,15 +236,9 @@ class Pusher:
 
         return self._process
 
-    def _pause_s(self, failures: int) -> float:
-        """Twice as long after each failure, less up to half by chance."""
-        longest_s = min(self._pauses.first_s * 2.0 ** min(failures, 30), self._pauses.longest_s)
-
-        return longest_s * (0.5 + 0.5 * self._jitter())
-
-    async def _mark(self) -> RemoteWatermark:
+    async def _watermark(self) -> RemoteWatermark:
         mark = await self._journal.run(lambda journal: journal.remote.watermark())
-        assert mark is not None, "`open` has made it"
+        assert mark is not None, "the store has set it"
 
         return mark
 

@@ -16,7 +16,7 @@ from storage.clock import timestamp
 from storage.dataset.layout import SHOWN, unguarded
 from storage.dataset.reader import dataset_rows, made_by
 from storage.journal.queries import Journal
-from storage.remote.settings import Fetched
+from storage.remote.repository import Fetched
 from storage.vote import SetState, Withheld
 
 

@@ -9,9 +9,10 @@ _URL = re.compile(r"(https?)://([^/@\s]+)/([\w.-]+)/([\w.-]+)/?")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteSettings:
-    """A repository on an Oxen server, and the branch there that belongs to the bot.
+    """A repository on an Oxen server, and the branch that the bot pushes to.
 
-    `create`: make the repository, private, when it does not exist. The token is in no `repr`.
+    create: whether to make the repository, private, when it does not exist. The token is not in the
+    `repr`.
     """
 
     scheme: str
@@ -45,12 +46,3 @@ class RemoteSettings:
     def url(self) -> str:
         """As it was set."""
         return f"{self.scheme}://{self.host}/{self.namespace}/{self.name}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fetched:
-    """A branch of the remote that was fetched: its newest commit, the last of `commits`."""
-
-    branch: str
-    commit_id: str
-    commits: int

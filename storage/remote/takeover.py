@@ -14,7 +14,7 @@ from storage.journal.thread import JournalThread
 from storage.processes.thread import OneThread
 from storage.remote.pusher import Remote
 from storage.remote.rebuild import adopt, recover
-from storage.remote.settings import Fetched
+from storage.remote.repository import Fetched, RemoteRepository
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ def _fetch(remote: Remote, path: Path) -> Fetched | None:
     fetched = None
     process = remote.start()
     try:
-        fetched = process.fetch(path, branch=remote.settings.branch)
+        fetched = process.call(RemoteRepository.fetch, path, branch=remote.settings.branch)
     finally:
         process.close()
         if fetched is None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from storage.dataset.writer_process import RepositorySettings
 from storage.folder import DataFolder
 from storage.remote.pusher import Remote
-from storage.remote.pusher_process import PusherProcess
+from storage.remote.pusher_process import start_pusher
 from storage.remote.settings import RemoteSettings
 from storage.store import VoteStore
 from storage.vote import Rating
@@ -47,7 +47,7 @@ async def open_store(
 ) -> AsyncIterator[VoteStore]:
     """A store on the folder whose votes go to `url`."""
     settings = RemoteSettings.at(url, branch=branch, token=token, create=create)
-    start = partial(PusherProcess.start, DataFolder(data), settings, timeout_s=push_timeout_s)
+    start = partial(start_pusher, DataFolder(data), settings, timeout_s=push_timeout_s)
     async with VoteStore.open(
         data,
         repository=RepositorySettings(),

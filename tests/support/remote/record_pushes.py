@@ -24,8 +24,10 @@ from pathlib import Path
 from storage.dataset.writer_process import RepositorySettings
 from storage.errors import RemoteAbsent, RemoteDenied, RemoteError, RemoteMoved
 from storage.folder import DataFolder
+from storage.processes.child import ChildProcess
 from storage.processes.thread import OneThread
-from storage.remote.pusher_process import PusherProcess
+from storage.remote.pusher_process import start_pusher
+from storage.remote.repository import RemoteRepository
 from storage.remote.settings import RemoteSettings
 from storage.store import VoteStore
 from tests.support.remote import recorded_server
@@ -61,7 +63,7 @@ class Recorder:
 
     async def record(
         self,
-        job: Callable[[PusherProcess], object],
+        job: Callable[[ChildProcess[RemoteRepository]], object],
         *,
         create: bool = True,
         token: str = "",
@@ -75,7 +77,7 @@ class Recorder:
         def done() -> None:
             folder = DataFolder(self._folder)
             try:
-                process = PusherProcess.start(folder, settings, timeout_s=PATIENCE_S)
+                process = start_pusher(folder, settings, timeout_s=PATIENCE_S)
                 with closing(process):
                     job(process)
             except refused:
@@ -106,21 +108,26 @@ async def record(folder: Path) -> None:
     ):
         recorder = Recorder(proxy, thread, folder / "data")
         made["absent"] = await recorder.record(
-            lambda pusher: pusher.push(first, branch="main"), refused=RemoteAbsent, create=False
+            lambda pusher: pusher.call(RemoteRepository.push, first, branch="main"),
+            refused=RemoteAbsent,
+            create=False,
         )
         made["create and push"] = await recorder.record(
-            lambda pusher: pusher.push(first, branch="main")
+            lambda pusher: pusher.call(RemoteRepository.push, first, branch="main")
         )
-        made["push more"] = await recorder.record(lambda pusher: pusher.push(second, branch="main"))
+        made["push more"] = await recorder.record(
+            lambda pusher: pusher.call(RemoteRepository.push, second, branch="main")
+        )
         made["push nothing"] = await recorder.record(
-            lambda pusher: pusher.push(second, branch="main")
+            lambda pusher: pusher.call(RemoteRepository.push, second, branch="main")
         )
         made["take over"] = await recorder.record(
-            lambda pusher: pusher.fetch(folder / "fetched", branch="main")
+            lambda pusher: pusher.call(RemoteRepository.fetch, folder / "fetched", branch="main")
         )
         await asyncio.to_thread(_somebody_else, f"{server.url}/ox/votes", folder)
         made["moved"] = await recorder.record(
-            lambda pusher: pusher.push(second, branch="main"), refused=RemoteMoved
+            lambda pusher: pusher.call(RemoteRepository.push, second, branch="main"),
+            refused=RemoteMoved,
         )
         made["another branch"] = await recorder.record(
             lambda pusher: _push_where_nobody_was(pusher, second)
@@ -133,7 +140,7 @@ async def record(folder: Path) -> None:
     ):
         await server.token("somebody")  # without any user it answers 500
         made["denied"] = await Recorder(proxy, thread, folder / "data").record(
-            lambda pusher: pusher.push(first, branch="main"),
+            lambda pusher: pusher.call(RemoteRepository.push, first, branch="main"),
             refused=RemoteDenied,
             token="not-a-token",
         )
@@ -170,9 +177,9 @@ def _nobodys(member: tarfile.TarInfo) -> tarfile.TarInfo:
     return member
 
 
-def _push_where_nobody_was(pusher: PusherProcess, path: Path) -> None:
-    assert not pusher.has_branch("main-2026-05-04")
-    pusher.push(path, branch="main-2026-05-04")
+def _push_where_nobody_was(pusher: ChildProcess[RemoteRepository], path: Path) -> None:
+    assert not pusher.call(RemoteRepository.has_branch, "main-2026-05-04")
+    pusher.call(RemoteRepository.push, path, branch="main-2026-05-04")
 
 
 def _somebody_else(url: str, folder: Path) -> None:

@@ -1,0 +1,44 @@
+"""The seam to the Oxen server. Synchronous, as the vendor is."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """A branch that was fetched: its newest commit, and how many commits it has."""
+
+    branch: str
+    commit_id: str
+    commits: int
+
+
+class RemoteRepository(Protocol):
+    """One repository on an Oxen server.
+
+    Every method raises a RemoteError, and may block for ever: Oxen's client has no time-out.
+    """
+
+    def push(self, path: Path, *, branch: str) -> None:
+        """Push the repository at `path` to the server's branch, made if absent.
+
+        Raises RemoteMoved when the branch has a commit that the repository does not have.
+        """
+        ...
+
+    def has_branch(self, branch: str) -> bool:
+        """Whether the server has a branch of this name."""
+        ...
+
+    def describe(self, branch: str) -> str:
+        """What the server has, as a phrase for operators."""
+        ...
+
+    def fetch(self, path: Path, *, branch: str) -> Fetched | None:
+        """Make `path` a repository that continues the server's branch: its history, its tables and
+        its card, without image bytes. If there are dated branches, the newest one is fetched.
+
+        None when there is no such branch, or oxherd did not make it.
+        """
+        ...
