@@ -75,7 +75,7 @@ async def _oxherd(
         "loop_stall": stalls(ticks, began=clicked.began, ended=clicked.ended),
         "lost": len(lost),
         "problems": [*wrong, *kept.problems, *ledger.problems, *lost][:10],
-        "votes_waiting_at_the_last_click": None if not at_the_end else at_the_end["votes"],
+        "votes_waiting_at_the_last_click": at_the_end and at_the_end.votes.model_dump(),
         "rows": len(kept.ratings),
         "commits": commits,
         "requests_drawn_meanwhile": posted_after - posted_before,

@@ -28,6 +28,7 @@ from benchmarks.support.clicking import stalls, votes_on
 from benchmarks.support.facts import run
 from benchmarks.support.stock import KEEP_UNVOTED, REPOSITORY, SLOTS, PostedSet, posted_sets
 from benchmarks.throughput import message_of, press_all
+from bot.cli.status import Remote
 from storage.store import VoteStore
 from storage.vote import Rating
 from tests.support.discord.payloads import Message
@@ -209,7 +210,7 @@ async def _backlog(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
 
     return {
         "votes": len(presses),
-        "commits": waiting["commits_waiting"],
+        "commits": waiting.commits_waiting,
         "seconds_until_the_pusher_tried_again": round(tried - began, 1),
         "seconds_to_the_server": round(ended - tried, 1),
         "votes_per_s": round(len(presses) / (ended - tried), 1),
@@ -228,17 +229,18 @@ async def _on_the_server(program: WholeProgram) -> None:
     async with asyncio.timeout(SETTLE_S):
         while True:
             remote = await _remote(program)
-            if remote["commits_waiting"] == 0 and remote["pushed_id"] is not None:
+            if remote.commits_waiting == 0 and remote.pushed_id is not None:
                 return
 
             await asyncio.sleep(POLL_S)
 
 
-async def _remote(program: WholeProgram) -> Mapping[str, Any]:
-    state = await program.status()
-    remote: Mapping[str, Any] = (state or {})["remote"]
+async def _remote(program: WholeProgram) -> Remote:
+    status = await program.status()
+    assert status is not None
+    assert status.remote is not None
 
-    return remote
+    return status.remote
 
 
 def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:

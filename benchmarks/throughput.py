@@ -22,7 +22,7 @@ from benchmarks.support.facts import run, spread_ms
 from benchmarks.support.stock import KEEP_UNVOTED, REPOSITORY, SLOTS, PostedSet, posted_sets
 from bot.chat import views
 from bot.chat.custom_ids import VoteId
-from bot.cli.control import ask
+from bot.cli import control
 from storage.store import VoteStore
 from tests.support.discord.channel import Interaction
 from tests.support.discord.payloads import Message
@@ -43,14 +43,14 @@ async def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         messages = [stub.new_message(message_of(posted), {}) for posted in sets]
         async with WholeProgram.running(stub, data) as program:
             await program.settled(within_s=SETTLE_S)
-            commits_before = len(await ask(data, "log", limit=MANY))
+            commits_before = len(await control.log(data, limit=MANY))
             began = time.monotonic()
             presses = await press_all(stub, messages, votes=options.votes, members=options.members)
             acknowledged_s = time.monotonic() - began
-            waiting = (await program.status() or {})["votes"]["waiting"]
+            waiting = (await control.status(data)).votes.waiting
             await program.settled(within_s=SETTLE_S)
             committed_s = time.monotonic() - began
-            commits = len(await ask(data, "log", limit=MANY)) - commits_before
+            commits = len(await control.log(data, limit=MANY)) - commits_before
             exit_status = await program.stop()
 
     kept = kept_dataset.read(data / "dataset")

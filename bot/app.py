@@ -18,7 +18,7 @@ import discord
 from bot.chat import moderators
 from bot.chat.client import OxherdClient
 from bot.chat.requests import Studio
-from bot.cli import control, status
+from bot.cli import control_server
 from bot.configuration import (
     backend_spec,
     blocked_words,
@@ -60,12 +60,11 @@ async def run(settings: Settings) -> None:
     with stopped_by_signals(stop):
         async with opened(settings) as parts:
             client = OxherdClient(settings, store=parts.store, studio=parts.studio)
-            handlers = status.handlers(settings, parts.store, parts.executor, client)
             async with (
                 client,
                 following(parts.studio),
                 moderators.watching(settings, parts.store, client),
-                control.served(settings.data, handlers),
+                control_server.served(settings, parts.store, parts.executor, client),
             ):
                 await _connected_until(stop, client, token)
                 await wind_down(parts, settings)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bot.chat import moderators
-from bot.cli.status import gathered
+from bot.cli.control_server import current_status
 from storage.errors import RemoteMoved, RemoteUnavailable
 from storage.vote import Rating
 from tests.support.discord.world import World, world
@@ -88,16 +88,18 @@ async def test_the_health_check_fails_while_the_backlog_is_too_old(
     async with server(tmp_path, remote, monkeypatch) as (w, _):
         await vote(w)
         parts = (w.settings, w.parts.store, w.parts.executor, w.client)
-        behind = await gathered(*parts)
+        behind = await current_status(*parts)
         remote.failures.clear()
         assert await w.parts.store.settle(20)
-        fine = await gathered(*parts)
+        fine = await current_status(*parts)
 
-    assert any("Votes have not reached" in problem for problem in behind["problems"])
-    assert behind["remote"]["votes_waiting"] == 1
-    assert behind["remote"]["oldest_waiting_s"] > 0
-    assert not any("Votes have not reached" in problem for problem in fine["problems"])
-    assert fine["remote"]["commits_waiting"] == 0
+    assert any("Votes have not reached" in problem for problem in behind.problems)
+    assert behind.remote is not None
+    assert behind.remote.votes_waiting == 1
+    assert behind.remote.oldest_waiting_s is not None
+    assert not any("Votes have not reached" in problem for problem in fine.problems)
+    assert fine.remote is not None
+    assert fine.remote.commits_waiting == 0
 
 
 async def test_moderators_hear_once_that_another_branch_is_used(

@@ -3,10 +3,8 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -76,35 +74,6 @@ def test_a_named_env_file_that_is_not_there_is_a_sentence(tmp_path: Path) -> Non
 
     assert done.returncode == 78
     assert done.stderr == "oxherd: typo.env does not exist.\n"
-
-
-@pytest.mark.parametrize(
-    ("answer", "sentence"),
-    [
-        (b"garbage\n", "is not a bot of this version"),
-        (b"[]\n", "is not a bot of this version"),
-        (b"half a li", "stopped while it was asked"),
-    ],
-)
-def test_a_stranger_who_answers_for_the_bot_is_a_sentence(
-    tmp_path: Path, answer: bytes, sentence: str
-) -> None:
-    def serve() -> None:
-        connection, _ = stranger.accept()
-        with connection:
-            connection.recv(100)
-            connection.sendall(answer)
-
-    with socket.socket(socket.AF_UNIX) as stranger:
-        stranger.bind(str(tmp_path / "control.sock"))
-        stranger.listen()
-        thread = threading.Thread(target=serve)
-        thread.start()
-        done = oxherd("status", cwd=tmp_path, OXHERD_DATA=str(tmp_path))
-        thread.join()
-
-    assert done.returncode == 1
-    assert sentence in done.stderr
 
 
 def test_a_port_that_cannot_be_is_wrong_usage(tmp_path: Path) -> None:

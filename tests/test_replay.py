@@ -300,7 +300,7 @@ async def test_the_command_says_what_differs_and_exits_with_one(
 
     assert status == 1
     assert f"Image {drawn.images[0]} was made again: the bytes differ." in said
-    assert "The pictures are apart by " in said
+    assert "The pixels differ by " in said
     assert [line.split() for line in said.splitlines()[-2:]] == [
         ["recorded", "here"],
         ["revision", "0", "1"],

@@ -54,11 +54,10 @@ async def vote(stub: DiscordStub, message: Message, *, member: int = BOB, button
 
 async def problems(program: WholeProgram) -> list[str]:
     """What `status --check` would print."""
-    state = await program.status()
-    assert state is not None
-    found: list[str] = state["problems"]
+    status = await program.status()
+    assert status is not None
 
-    return found
+    return list(status.problems)
 
 
 async def oxherd(*arguments: str, data: Path, **settings: str) -> tuple[int, str, str]:

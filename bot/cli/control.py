@@ -1,120 +1,108 @@
-"""How another shell asks the running bot: one JSON line each way, over a socket in its folder.
+"""Asks the running bot: HTTP over a Unix socket in its data folder.
 
-Only the user who runs the bot can open the socket (mode 600 in a folder of theirs).
+Only the user who runs the bot can open the socket: it has mode 600. The bot's end of it is
+`bot.cli.control_server`.
 """
 
-import asyncio
-import json
-import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
+import aiohttp
+from pydantic import TypeAdapter, ValidationError
+
+from bot.cli.status import Status
 from bot.errors import ControlFailed, NotRunning
+from storage.dataset.repository import CommitInfo
 
-log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 SOCKET = "control.sock"
-LINE_LIMIT = 2**20
+ANSWER_BYTES = 2**24
 ANSWER_WITHIN_S = 90.0
 
-Handler = Callable[[Mapping[str, Any]], Awaitable[Any]]
+_STOPPED = (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError)
+
+STATUS = TypeAdapter(Status)
+SNAPSHOT: TypeAdapter[str | None] = TypeAdapter(str | None)
+LOG: TypeAdapter[Sequence[CommitInfo]] = TypeAdapter(Sequence[CommitInfo])
 
 
-@asynccontextmanager
-async def served(data: Path, handlers: Mapping[str, Handler]) -> AsyncIterator[None]:
-    """Answer while the context lasts. The journal's lock already keeps a second bot away."""
-
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            reply = await _answer(await reader.readline(), handlers)
-            writer.write(json.dumps(reply).encode() + b"\n")
-            await writer.drain()
-        except (OSError, ValueError) as exc:
-            log.warning("a control request was dropped: %s", exc)
-        finally:
-            writer.close()
-
-    with _short(data) as folder:
-        (folder / SOCKET).unlink(missing_ok=True)
-        server = await asyncio.start_unix_server(
-            answer, path=str(folder / SOCKET), limit=LINE_LIMIT
-        )
-        (folder / SOCKET).chmod(0o600)
-        try:
-            yield
-        finally:
-            server.close()
-            (folder / SOCKET).unlink(missing_ok=True)
+async def status(data: Path) -> Status:
+    """The status of the bot on this data folder. Raises NotRunning and ControlFailed, as all do."""
+    return await _ask(data, "GET", "/status", STATUS)
 
 
-async def ask(data: Path, command: str, **arguments: Any) -> Any:
-    """The running bot's answer. Raises NotRunning, or ControlFailed with its sentence."""
-    with _short(data) as folder:
-        try:
-            reader, writer = await asyncio.open_unix_connection(
-                str(folder / SOCKET), limit=LINE_LIMIT
-            )
-        except (FileNotFoundError, ConnectionRefusedError) as exc:
-            raise NotRunning(f"No bot is running on {data}.") from exc
-        except OSError as exc:
-            raise ControlFailed(_not_ours(folder=data, error=exc)) from exc
+async def snapshot(data: Path) -> str | None:
+    """Have train.csv written; the id of its commit, or None if it was up to date."""
+    return await _ask(data, "POST", "/snapshot", SNAPSHOT)
 
+
+async def log(data: Path, *, limit: int) -> Sequence[CommitInfo]:
+    """The dataset's last commits, newest first."""
+    return await _ask(data, "GET", f"/log/{limit}", LOG)
+
+
+@contextmanager
+def socket_path(data: Path) -> Iterator[Path]:
+    """The socket under a name short enough for an address (108 bytes on Linux). Raises OSError."""
+    descriptor = os.open(data, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        writer.write(json.dumps({"command": command, **arguments}).encode() + b"\n")
-        async with asyncio.timeout(ANSWER_WITHIN_S):
-            reply = json.loads(await reader.readuntil(b"\n"))
-            if "error" in reply:
-                raise ControlFailed(reply["error"])
+        short = Path(f"/proc/self/fd/{descriptor}")
+        yield (short if short.exists() else data) / SOCKET
+    finally:
+        os.close(descriptor)
 
-            return reply["result"]
+
+async def _ask(data: Path, method: str, path: str, answer: TypeAdapter[T]) -> T:
+    try:
+        with socket_path(data) as socket:
+            async with (
+                aiohttp.ClientSession(
+                    connector=aiohttp.UnixConnector(str(socket)),
+                    timeout=aiohttp.ClientTimeout(total=ANSWER_WITHIN_S),
+                ) as session,
+                session.request(method, f"http://oxherd{path}", allow_redirects=False) as response,
+            ):
+                if response.content_length is None or response.content_length > ANSWER_BYTES:
+                    raise _different_version(data)
+
+                body = await response.read()
     except TimeoutError as exc:
         raise ControlFailed(
             f"The bot on {data} did not answer within {ANSWER_WITHIN_S:g} s; it may be stuck."
         ) from exc
-    except (OSError, EOFError) as exc:
+    except aiohttp.ClientConnectorError as exc:
+        if isinstance(exc.os_error, FileNotFoundError | ConnectionRefusedError):
+            raise NotRunning(f"No bot is running on {data}.") from exc
+
+        raise _cannot_open(data, exc.os_error) from exc
+    except _STOPPED as exc:
         raise NotRunning(f"The bot on {data} stopped while it was asked.") from exc
-    except (ValueError, TypeError, KeyError, asyncio.LimitOverrunError) as exc:
-        raise ControlFailed(
-            f"What answers on {data / SOCKET} is not a bot of this version."
-        ) from exc
-    finally:
-        writer.close()
-
-
-def _not_ours(*, folder: Path, error: OSError) -> str:
-    return f"{folder} cannot be opened: {error.strerror}. Ask as the user who runs the bot."
-
-
-async def _answer(line: bytes, handlers: Mapping[str, Handler]) -> dict[str, Any]:
-    try:
-        request = json.loads(line)
-        handler = handlers[request["command"]]
-    except (ValueError, KeyError, TypeError):
-        return {"error": "The bot does not know this request; its version may be another one."}
-
-    try:
-        return {"result": await handler(request)}
-    except Exception as exc:
-        log.exception("control request %s failed", request["command"])
-        return {"error": str(exc) or type(exc).__name__}
-
-
-@contextmanager
-def _short(folder: Path) -> Iterator[Path]:
-    """The folder under a name short enough for a socket's address (108 bytes on Linux)."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except aiohttp.ClientError as exc:
+        raise _different_version(data) from exc
     except (FileNotFoundError, NotADirectoryError) as exc:
-        raise NotRunning(f"There is no folder {folder}, so no bot is running on it.") from exc
+        raise NotRunning(f"There is no folder {data}, so no bot is running on it.") from exc
     except OSError as exc:
-        raise ControlFailed(_not_ours(folder=folder, error=exc)) from exc
+        raise _cannot_open(data, exc) from exc
+
+    if response.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        raise ControlFailed(body.decode(errors="replace"))
 
     try:
-        short = Path(f"/proc/self/fd/{descriptor}")
-        yield short if short.exists() else folder
-    finally:
-        with suppress(OSError):
-            os.close(descriptor)
+        return answer.validate_json(body)
+    except ValidationError as exc:
+        raise _different_version(data) from exc
+
+
+def _cannot_open(data: Path, error: OSError) -> ControlFailed:
+    return ControlFailed(
+        f"{data} cannot be opened: {error.strerror}. Ask as the user who runs the bot."
+    )
+
+
+def _different_version(data: Path) -> ControlFailed:
+    return ControlFailed(f"What answers on {data / SOCKET} is not a bot of this version.")

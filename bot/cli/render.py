@@ -1,16 +1,20 @@
-"""What the commands print for a person: tables of findings, state and commits."""
+"""What the commands print for a person: tables of findings, status and commits."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from datetime import UTC
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from bot.cli.status import Discord, LastCommit, Queue, Remote, Status, Votes
 from bot.plurals import count
 from generation.queue.job import JobProgress, JobState
+from generation.queue.status import WorkerStatus
 from generation.worker.backend import Finding
+from storage.dataset.repository import CommitInfo
 
 if TYPE_CHECKING:
     from bot.cli.replay import Replayed  # imports Discord
@@ -29,67 +33,43 @@ def show_findings(console: Console, findings: Sequence[Finding]) -> None:
     console.print(table)
 
 
-def show_status(console: Console, state: Mapping[str, Any]) -> None:
+def show_status(console: Console, status: Status) -> None:
     """`status`'s table, and the problems in bold under it."""
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
-    queue, votes, commit = state["queue"], state["votes"], state["last_commit"]
-    connected = state["discord"]["connected"]
-    table.add_row(
-        "Discord",
-        f"connected, {count(state['discord']['servers'], 'server')}"
-        if connected
-        else "not connected",
-    )
-    seconds = queue["seconds_per_request"]
-    table.add_row(
-        "queue",
-        f"{queue['waiting']} waiting, {queue['running']} running"
-        + ("" if seconds is None else f", {seconds:.1f} s a request"),
-    )
-    for worker in state["workers"]:
-        table.add_row(f"worker {worker['device']}", Text(_worker(worker)))
+    table.add_row("Discord", _discord(status.discord))
+    table.add_row("queue", _queue(status.queue))
+    for worker in status.workers:
+        table.add_row(f"worker {worker.device}", Text(_worker(worker)))
 
-    table.add_row("writer", "alive" if state["writer"]["alive"] else "down")
-    table.add_row(
-        "votes waiting",
-        f"{votes['waiting']}"
-        + (f", oldest {_age(votes['oldest_waiting_s'])}" if votes["waiting"] else ""),
-    )
-    table.add_row(
-        "last commit",
-        "none since the start"
-        if commit["id"] is None
-        else f"{commit['id'][:12]}, {_age(commit['age_s'])} ago",
-    )
-    if state["remote"] is not None:
-        table.add_row("remote", Text(_remote(state["remote"])))
+    table.add_row("writer", "alive" if status.writer.alive else "down")
+    table.add_row("votes waiting", _votes(status.votes))
+    table.add_row("last commit", _last_commit(status.last_commit))
+    if status.remote is not None:
+        table.add_row("remote", Text(_remote(status.remote)))
 
-    table.add_row("disk", f"{state['disk_free_mb']:,} MB free")
+    table.add_row("disk", f"{status.disk_free_mb:,} MB free")
     console.print(table)
-    for problem in state["problems"]:
+    for problem in status.problems:
         console.print(Text(problem, style="bold red"))
 
 
-def show_log(console: Console, commits: Sequence[Mapping[str, str]]) -> None:
+def show_log(console: Console, commits: Sequence[CommitInfo]) -> None:
     """The commits, newest first: id, time, what changed."""
     if not commits:
         console.print("No commits yet.")
         return
 
     for commit in commits:
-        console.print(
-            Text.assemble(
-                (commit["id"][:12], "yellow"), "  ", commit["at"][:19].replace("T", " "), " UTC"
-            )
-        )
-        console.print(Text(_indented(commit["message"])))
+        at = f"{commit.at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+        console.print(Text.assemble((commit.id[:12], "yellow"), "  ", at))
+        console.print(Text(_indented(commit.message)))
 
 
 @contextmanager
-def told(console: Console) -> Iterator[Callable[[JobProgress], None]]:
-    """A line that says how far an image is, while the context lasts; nothing where none reads."""
+def progress_line(console: Console) -> Iterator[Callable[[JobProgress], None]]:
+    """A line with an image's progress while the context lasts; nothing outside a terminal."""
     with console.status("") as line:
 
         def tell(progress: JobProgress) -> None:
@@ -101,16 +81,16 @@ def told(console: Console) -> Iterator[Callable[[JobProgress], None]]:
 
 
 def show_replayed(console: Console, made: "Replayed") -> None:
-    """`replay`'s sentence, and what is another here than what was recorded."""
+    """`replay`'s sentence, and a table of what differs from the record."""
     image = f"Image {made.recorded.image_id} was made again:"
     if made.same_bytes:
         say = f"{image} the same bytes, SHA-256 {made.recorded.sha256}."
-        note = "This is another here than what was recorded, and made no difference:"
+        note = "These differ from the recorded values, and made no difference:"
     elif made.differences:
         say = f"{image} the bytes differ."
-        note = "This is another here than what was recorded:"
+        note = "These differ from the recorded values:"
     else:
-        say = f"{image} the bytes differ, although everything that was recorded is the same here."
+        say = f"{image} the bytes differ, although all recorded values are the same."
         note = ""
 
     console.print(Text(say, style="bold"), soft_wrap=True)
@@ -131,56 +111,80 @@ def show_replayed(console: Console, made: "Replayed") -> None:
         console.print(Text(_UNRECORDED), soft_wrap=True)
 
 
-_UNRECORDED = "Not recorded are the driver, the very processor, and kernels chosen by measuring."
+_UNRECORDED = "Not recorded: the driver, the exact processor, and kernels chosen by timing them."
 
 
 def _pixels(made: "Replayed") -> str:
     pixels = made.pixels
     if pixels is None:
-        return "How far the pictures are apart is not known: the recorded one is not here."
+        return "The pixels cannot be compared: the recorded image is not here."
 
     if pixels.largest == 0:
-        return "Every pixel is the same: only the PNG file was written in another way."
+        return "Every pixel is the same: only the encoding of the PNG file differs."
 
     return (
-        f"The pictures are apart by {pixels.mean:.3f} of 255 on average, and by "
-        f"{pixels.largest} where they are apart most."
+        f"The pixels differ by {pixels.mean:.3f} of 255 on average, and by {pixels.largest} "
+        "at most."
     )
 
 
-def _worker(worker: Mapping[str, Any]) -> str:
-    parts = [worker["state"]]
-    parts += worker["models"]
-    if worker["serving"]:
-        parts.append(worker["serving"])
+def _discord(discord: Discord) -> str:
+    if not discord.connected:
+        return "not connected"
 
-    if worker["restarts"]:
-        parts.append(f"replaced {count(worker['restarts'], 'time')}")
+    return f"connected, {count(discord.servers, 'server')}"
 
-    if worker["last_error"]:
-        parts.append(worker["last_error"])
+
+def _queue(queue: Queue) -> str:
+    seconds = queue.seconds_per_request
+    estimate = "" if seconds is None else f", {seconds:.1f} s a request"
+
+    return f"{queue.waiting} waiting, {queue.running} running{estimate}"
+
+
+def _worker(worker: WorkerStatus) -> str:
+    parts = [str(worker.state), *worker.models]
+    if worker.serving:
+        parts.append(worker.serving)
+
+    if worker.restarts:
+        parts.append(f"replaced {count(worker.restarts, 'time')}")
+
+    if worker.last_error:
+        parts.append(worker.last_error)
 
     return ", ".join(parts)
 
 
-def _remote(remote: Mapping[str, Any]) -> str:
-    lines = [f"{remote['url']}, branch {remote['branch']}"]
-    if remote["moved"]:
-        lines[0] += " (somebody else changed the one that is set)"
+def _votes(votes: Votes) -> str:
+    return f"{votes.waiting}, oldest {_age(votes.oldest_waiting_s)}" if votes.waiting else "0"
 
-    if remote["commits_waiting"]:
+
+def _last_commit(commit: LastCommit) -> str:
+    if commit.id is None:
+        return "none since the start"
+
+    return f"{commit.id[:12]}, {_age(commit.age_s)} ago"
+
+
+def _remote(remote: Remote) -> str:
+    lines = [f"{remote.url}, branch {remote.branch}"]
+    if remote.moved:
+        lines[0] += " (somebody else changed the branch in the settings)"
+
+    if remote.commits_waiting:
         lines.append(
-            f"{count(remote['commits_waiting'], 'commit')} with "
-            f"{count(remote['votes_waiting'], 'vote')} not pushed,"
-            f" oldest {_age(remote['oldest_waiting_s'])}"
+            f"{count(remote.commits_waiting, 'commit')} with "
+            f"{count(remote.votes_waiting, 'vote')} not pushed,"
+            f" oldest {_age(remote.oldest_waiting_s)}"
         )
-    elif remote["pushed_id"] is None:
+    elif remote.pushed_id is None:
         lines.append("not asked yet")
     else:
-        lines.append(f"has everything, last push {_age(remote['pushed_age_s'])} ago")
+        lines.append(f"up to date, last push {_age(remote.pushed_age_s)} ago")
 
-    if remote["error"]:
-        lines.append(remote["error"])
+    if remote.error:
+        lines.append(remote.error)
 
     return "\n".join(lines)
 

@@ -47,6 +47,13 @@ class Replayed:
         """Whether it is what was recorded, byte for byte."""
         return _sha256(self.png) == self.recorded.sha256
 
+    def write(self, path: Path) -> None:
+        """Write the new image as a PNG file. Raises CannotReplay."""
+        try:
+            path.write_bytes(self.png)
+        except OSError as exc:
+            raise CannotReplay(f"{path} cannot be written: {exc.strerror}.") from exc
+
 
 async def replay(
     settings: Settings,

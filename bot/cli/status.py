@@ -1,129 +1,83 @@
-"""What the running bot tells another shell: its state, snapshots, and the last commits."""
+"""The status of a running bot, as it crosses the control socket and as `status --json` prints it.
 
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Any
+Ages and durations are in seconds. Imports little, so that `status` starts quickly.
+"""
 
-from bot.chat import texts
-from bot.chat.client import OxherdClient
-from bot.cli.control import Handler
-from bot.settings import Settings
-from generation.queue.executor import Executor
-from generation.queue.status import WorkerState
-from storage.dataset.repository import CommitInfo
-from storage.status import RemoteStatus
-from storage.store import VoteStore
+from pydantic import BaseModel, ConfigDict
+
+from generation.queue.status import WorkerStatus
 
 
-def handlers(
-    settings: Settings, store: VoteStore, executor: Executor, client: OxherdClient
-) -> dict[str, Handler]:
-    """The control socket's commands."""
-
-    async def status(_: Mapping[str, Any]) -> dict[str, Any]:
-        return await gathered(settings, store, executor, client)
-
-    async def snapshot(_: Mapping[str, Any]) -> str | None:
-        return await store.snapshot()
-
-    async def log(request: Mapping[str, Any]) -> list[dict[str, str]]:
-        return plain(await store.log(int(request["limit"])))
-
-    return {"status": status, "snapshot": snapshot, "log": log}
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True)
 
 
-def plain(commits: Sequence[CommitInfo]) -> list[dict[str, str]]:
-    """Commits as JSON values; times are ISO 8601, UTC."""
-    return [
-        {
-            "id": commit.id,
-            "at": commit.at.astimezone(UTC).isoformat(timespec="seconds"),
-            "message": commit.message,
-        }
-        for commit in commits
-    ]
+class Discord(_Frozen):
+    """connected: whether every shard's gateway connection is open."""
+
+    connected: bool
+    servers: int
 
 
-async def gathered(
-    settings: Settings, store: VoteStore, executor: Executor, client: OxherdClient
-) -> dict[str, Any]:
-    """The state as plain JSON values; `problems` is empty when all is well."""
-    kept = await store.status()
-    made = executor.status()
-    connected = client.is_connected()
-    free_mb = kept.disk_free_bytes // 10**6
-    problems = [
-        *([] if connected else ["The gateway is not connected."]),
-        *(
-            f"The worker on {worker.device} is {worker.state}: {worker.last_error}"
-            for worker in made.workers
-            if worker.state in (WorkerState.FAILED, WorkerState.RESTARTING)
-        ),
-        *([] if kept.writer_alive else ["The writer is down."]),
-        *([kept.last_error] if kept.last_error else []),
-        *([] if kept.remote is None else _remote_problems(kept.remote, settings)),
-        *([] if free_mb >= settings.min_free_mb else [f"Only {free_mb} MB of disk are free."]),
-    ]
+class Queue(_Frozen):
+    """seconds_per_request: the estimate; None until a request has been made."""
 
-    return {
-        "discord": {"connected": connected, "servers": len(client.guilds)},
-        "queue": {
-            "waiting": made.waiting,
-            "running": made.running,
-            "seconds_per_request": made.seconds_per_request,
-        },
-        "workers": [
-            {
-                "device": worker.device,
-                "state": str(worker.state),
-                "pid": worker.pid,
-                "restarts": worker.restarts,
-                "models": list(worker.models),
-                "serving": worker.serving,
-                "last_error": worker.last_error,
-            }
-            for worker in made.workers
-        ],
-        "writer": {"alive": kept.writer_alive, "pid": kept.writer_pid},
-        "votes": {
-            "waiting": kept.votes_waiting,
-            "oldest_waiting_s": _age_s(kept.oldest_waiting_at),
-        },
-        "last_commit": {
-            "id": kept.last_commit_id,
-            "age_s": _age_s(kept.last_commit_at),
-            "error": kept.last_error,
-        },
-        "remote": None if kept.remote is None else _remote(kept.remote),
-        "disk_free_mb": free_mb,
-        "problems": problems,
-    }
+    waiting: int
+    running: int
+    seconds_per_request: float | None
 
 
-def _remote(remote: RemoteStatus) -> dict[str, Any]:
-    mark = remote.mark
+class Writer(_Frozen):
+    """The process that commits. pid: None while there is none."""
 
-    return {
-        "url": remote.url,
-        "branch": mark.branch,
-        "moved": mark.moved,
-        "votes_waiting": mark.votes_waiting,
-        "commits_waiting": mark.commits_waiting,
-        "oldest_waiting_s": _age_s(mark.waiting_since),
-        "pushed_id": mark.commit_id,
-        "pushed_age_s": _age_s(mark.pushed_at),
-        "error": remote.last_error,
-    }
+    alive: bool
+    pid: int | None
 
 
-def _remote_problems(remote: RemoteStatus, settings: Settings) -> list[str]:
-    """A remote that is away for a moment is none; the backlog's age decides."""
-    age_s = _age_s(remote.mark.waiting_since)
-    if age_s is None or age_s < settings.remote_alarm_s:
-        return []
+class Votes(_Frozen):
+    """Votes that are not committed yet."""
 
-    return [texts.remote_behind(remote, age_s=age_s)]
+    waiting: int
+    oldest_waiting_s: float | None
 
 
-def _age_s(moment: datetime | None) -> float | None:
-    return None if moment is None else (datetime.now(UTC) - moment).total_seconds()
+class LastCommit(_Frozen):
+    """id and age_s: None before the first. error: why the last try failed; None if it did not."""
+
+    id: str | None
+    age_s: float | None
+    error: str | None
+
+
+class Remote(_Frozen):
+    """What is not pushed yet, and the last push.
+
+    moved: whether `branch` is not the one in the settings, because somebody else changed that one.
+    """
+
+    url: str
+    branch: str
+    moved: bool
+    votes_waiting: int
+    commits_waiting: int
+    oldest_waiting_s: float | None
+    pushed_id: str | None
+    pushed_age_s: float | None
+    error: str | None
+
+
+class Status(_Frozen):
+    """remote: None where none is set. problems: sentences for the operator; empty if all is well.
+
+    disk_free_mb: free space under the data folder, in units of 10**6 bytes.
+    """
+
+    discord: Discord
+    queue: Queue
+    workers: tuple[WorkerStatus, ...]
+    writer: Writer
+    votes: Votes
+    last_commit: LastCommit
+    remote: Remote | None
+    disk_free_mb: int
+    problems: tuple[str, ...]

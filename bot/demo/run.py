@@ -19,7 +19,7 @@ import discord
 
 from bot.app import following, opened, stopped_by_signals, wind_down
 from bot.chat.client import OxherdClient
-from bot.cli import control, status
+from bot.cli import control_server
 from bot.demo.page import LivePage
 from bot.errors import CannotDemo
 from bot.settings import Settings
@@ -99,8 +99,10 @@ async def _live(
     """One life of the bot, from opening its journal to closing it; presses wait between two."""
     async with opened(settings) as parts:
         client = OxherdClient(settings, store=parts.store, studio=parts.studio, shard_count=1)
-        handlers = status.handlers(settings, parts.store, parts.executor, client)
-        async with following(parts.studio), control.served(settings.data, handlers):
+        async with (
+            following(parts.studio),
+            control_server.served(settings, parts.store, parts.executor, client),
+        ):
             await env.restart_bot(client)
             await client.tree.sync()
             async with page.in_use():

@@ -12,7 +12,8 @@ from typing import Any, Self
 
 import psutil
 
-from bot.cli.control import ask
+from bot.cli import control
+from bot.cli.status import Status
 from bot.errors import ControlFailed, NotRunning
 from tests.support.discord.payloads import TOKEN
 from tests.support.discord.stub import DiscordStub
@@ -118,14 +119,12 @@ class WholeProgram:
 
         return await asyncio.wait_for(self.process.wait(), within_s)
 
-    async def status(self) -> dict[str, Any] | None:
-        """What `oxherd status --json` prints; None when nobody answers."""
+    async def status(self) -> Status | None:
+        """What `oxherd status` shows; None when nobody answers."""
         try:
-            state: dict[str, Any] = await ask(self.data, "status")
-        except (NotRunning, ControlFailed, OSError):
+            return await control.status(self.data)
+        except (NotRunning, ControlFailed):
             return None
-
-        return state
 
     async def settled(self, *, within_s: float) -> None:
         """Wait until it answers and no vote waits for its commit. Raises TimeoutError."""
@@ -134,9 +133,9 @@ class WholeProgram:
                 await asyncio.sleep(POLL_S)
 
     async def _has_committed_all(self) -> bool:
-        state = await self.status()
+        status = await self.status()
 
-        return state is not None and state["votes"]["waiting"] == 0
+        return status is not None and status.votes.waiting == 0
 
     def log_end(self, *, lines: int = 30) -> str:
         """The last lines of its log."""

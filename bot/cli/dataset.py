@@ -1,0 +1,44 @@
+"""The dataset's snapshot and log: from the running bot or, if none runs, from the disk."""
+
+import asyncio
+from collections.abc import Sequence
+
+from bot.cli import control
+from bot.configuration import repository_settings
+from bot.errors import NotRunning
+from bot.settings import Settings
+from storage import offline
+from storage.dataset.repository import CommitInfo
+from storage.folder import DataFolder
+
+
+def snapshot(settings: Settings) -> str | None:
+    """Write train.csv; the id of its commit, or None if it was up to date.
+
+    Raises NotRunning when there is no dataset, ControlFailed, and StorageError.
+    """
+    try:
+        return asyncio.run(control.snapshot(settings.data))
+    except NotRunning:
+        _require_dataset(settings)
+
+        return offline.snapshot(settings.data, repository_settings(settings))
+
+
+def log(settings: Settings, *, limit: int) -> Sequence[CommitInfo]:
+    """The last commits, newest first. Raises what `snapshot` raises."""
+    try:
+        return asyncio.run(control.log(settings.data, limit=limit))
+    except NotRunning:
+        _require_dataset(settings)
+
+        return offline.log(settings.data, repository_settings(settings), limit=limit)
+
+
+def _require_dataset(settings: Settings) -> None:
+    """Opening a dataset would make one."""
+    if not DataFolder(settings.data).dataset.is_dir():
+        raise NotRunning(
+            f"There is no dataset in {settings.data}; the bot makes it when it starts. "
+            "OXHERD_DATA names the folder."
+        )
