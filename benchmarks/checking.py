@@ -91,7 +91,9 @@ def alone(model: str, *, times: int, device: str) -> Mapping[str, Any]:
 def four_pictures() -> list[bytes]:
     """Four drawings of 512 x 512 as PNG."""
     spec = BackendSpec(kind="placeholder", options={"seconds_per_step": 0})
-    request = ImageRequest(prompt="a fox in the snow", seeds=(1, 2, 3, 4), steps=1)
+    request = ImageRequest(
+        prompt="a fox in the snow", seeds=(1, 2, 3, 4), steps=1, model="placeholder"
+    )
     made = PlaceholderBackend(spec, device="cpu").generate(request, _Nobody())
 
     return [image.png for image in made.images]

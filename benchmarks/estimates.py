@@ -21,7 +21,7 @@ from bot.chat.texts import duration
 from generation.queue.executor import Executor
 from generation.queue.job import Job, JobProgress, JobState
 from generation.queue.limits import ExecutorLimits
-from generation.request import ImageRequest, Limits, Size
+from generation.request import ImageRequest, Size
 from generation.worker.backend import BackendSpec
 
 HONEST = 0.2
@@ -41,13 +41,14 @@ class Told:
 async def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Everybody asks at once, so that most wait in line."""
     requests = [
-        ImageRequest(prompt="a fox", seeds=seeds, steps=steps, size=options.size)
+        ImageRequest(
+            prompt="a fox", seeds=seeds, steps=steps, size=options.size, model="placeholder"
+        )
         for _ in range(options.rounds)
         for seeds, steps in (((1, 2, 3, 4), options.steps), ((1,), options.steps // 2))
     ]
     limits = ExecutorLimits(max_waiting=len(requests), load_s=600)
-    allowed = Limits(sizes=(options.size,))
-    async with Executor.open(_spec(options), limits=limits, request_limits=allowed) as executor:
+    async with Executor.open({"placeholder": _spec(options)}, limits=limits) as executor:
         await asyncio.wait_for(_loaded(executor), timeout=600)
         jobs = [executor.submit(request, owner=n) for n, request in enumerate(requests)]
         followed = await asyncio.gather(*(_follow(job) for job in jobs))

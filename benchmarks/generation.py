@@ -33,11 +33,10 @@ from benchmarks.support.device_work import (
     peak_memory_mb,
 )
 from benchmarks.support.facts import run
-from benchmarks.support.picture_makers import FULL, IMAGES, OURS, Setting, makers_of, opened
+from benchmarks.support.picture_makers import FULL, IMAGES, MODEL, OURS, Setting, makers_of, opened
 from benchmarks.support.random_model import SIDE_PX, TOY_SIDE_PX, saved_model
 from generation.queue.executor import Executor
 from generation.queue.limits import ExecutorLimits
-from generation.request import Limits, Size
 
 PACKAGES = ("torch", "diffusers", "transformers", "accelerate")
 SETTLES_WITHIN_S = 3600.0
@@ -148,10 +147,9 @@ async def started(
     """
     began_s = time.perf_counter()
     async with Executor.open(
-        setting.spec,
+        {MODEL: setting.spec},
         devices=[setting.device],
         limits=ExecutorLimits(max_waiting=100, deadline_s=SETTLES_WITHIN_S),
-        request_limits=Limits(max_steps=1000, sizes=(Size(setting.side_px, setting.side_px),)),
     ) as executor:
         await executor.submit(setting.request(0), owner=0).result()
         first_s = time.perf_counter() - began_s

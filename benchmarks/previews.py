@@ -141,6 +141,7 @@ def _request(options: argparse.Namespace, prompt: str, steps: int | None = None)
         steps=steps or options.steps,
         guidance_scale=options.guidance,
         size=options.size,
+        model=options.model,
     )
 
 

@@ -149,6 +149,7 @@ class RealTask:
                 seeds=seeds,
                 steps=asked.steps,
                 size=Size(TOY_SIDE_PX, TOY_SIDE_PX),
+                model="toy",
             )
         )
 

@@ -20,12 +20,10 @@ from bot.chat.client import OxherdClient
 from bot.chat.requests import Studio
 from bot.cli import control_server
 from bot.configuration import (
-    backend_spec,
-    blocked_words,
-    more_specs,
+    door,
+    model_specs,
     remote,
     repository_settings,
-    request_limits,
 )
 from bot.errors import CannotConnect
 from bot.settings import Settings, SettingsError
@@ -75,7 +73,7 @@ async def run(settings: Settings) -> None:
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[Parts]:
     """Storage and generation, ready for a Discord client. Raises SettingsError."""
-    blocked = blocked_words(settings)
+    entrance = door(settings)
     async with (
         VoteStore.open(
             settings.data,
@@ -86,8 +84,7 @@ async def opened(settings: Settings) -> AsyncIterator[Parts]:
             flush_timeout_s=settings.flush_s,
         ) as store,
         Executor.open(
-            backend_spec(settings),
-            more=more_specs(settings),
+            model_specs(settings),
             devices=settings.devices,
             limits=ExecutorLimits(
                 max_waiting=settings.max_waiting,
@@ -97,10 +94,9 @@ async def opened(settings: Settings) -> AsyncIterator[Parts]:
                 silence_s=settings.silence_s,
                 grace_s=0,  # wind_down has given them theirs
             ),
-            request_limits=request_limits(settings),
         ) as executor,
     ):
-        studio = Studio(store=store, executor=executor, blocked=blocked)
+        studio = Studio(store=store, executor=executor, door=entrance)
         yield Parts(store=store, executor=executor, studio=studio)
 
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 from functools import partial
 
 from bot.prompts.blocked_words import BlockedWords
+from bot.prompts.door import Door, Limits
 from bot.settings import Settings
-from generation.request import Limits
 from generation.safety.screen import SafetySpec
 from generation.worker.backend import BackendSpec
 from storage.dataset.card import CardFacts
@@ -19,8 +19,22 @@ from storage.remote.pusher_process import start_pusher
 from storage.remote.settings import RemoteSettings
 
 
-def backend_spec(settings: Settings) -> BackendSpec:
-    """What the worker processes open."""
+def model_specs(settings: Settings) -> dict[str, BackendSpec]:
+    """What the worker processes open, by the names that members choose; the default first."""
+    spec = BackendSpec(
+        kind=settings.backend,
+        dtype=settings.dtype,
+        options=_options(settings),
+        safety=_safety(settings),
+    )
+
+    return {
+        offered.name: replace(spec, model=offered.model, revision=offered.revision)
+        for offered in settings.offered_models
+    }
+
+
+def _options(settings: Settings) -> dict[str, str | float]:
     folder = DataFolder(settings.data.resolve())
     options: dict[str, str | float] = (
         {"seconds_per_step": settings.placeholder_step_seconds}
@@ -37,14 +51,7 @@ def backend_spec(settings: Settings) -> BackendSpec:
     shows_what_may_be_withheld = settings.preview == "auto" and settings.safety_model is not None
     options["preview"] = "never" if shows_what_may_be_withheld else settings.preview
 
-    return BackendSpec(
-        kind=settings.backend,
-        model=settings.model,
-        revision=settings.revision,
-        dtype=settings.dtype,
-        options=options,
-        safety=_safety(settings),
-    )
+    return options
 
 
 def _safety(settings: Settings) -> SafetySpec | None:
@@ -59,16 +66,6 @@ def _safety(settings: Settings) -> SafetySpec | None:
     )
 
 
-def more_specs(settings: Settings) -> dict[str, BackendSpec]:
-    """The models beside the default, by the names that members choose."""
-    default = backend_spec(settings)
-
-    return {
-        offered.name: replace(default, model=offered.model, revision=offered.revision)
-        for offered in settings.offered_models[1:]
-    }
-
-
 def blocked_words(settings: Settings) -> BlockedWords:
     """What prompts may not have; nothing where no list is set. Raises SettingsError."""
     if settings.blocked_words is None:
@@ -77,15 +74,17 @@ def blocked_words(settings: Settings) -> BlockedWords:
     return BlockedWords.read(settings.blocked_words.expanduser())
 
 
-def request_limits(settings: Settings) -> Limits:
-    """What one request may ask for."""
-    return Limits(
+def door(settings: Settings) -> Door:
+    """What requests come in by. Raises SettingsError for a list of words that cannot be read."""
+    limits = Limits(
         max_prompt_chars=settings.max_prompt_chars,
         max_steps=settings.max_steps,
         max_guidance=settings.max_guidance,
         sizes=settings.sizes,
-        models=tuple(offered.name for offered in settings.offered_models[1:]),
+        models=tuple(offered.name for offered in settings.offered_models),
     )
+
+    return Door(limits, blocked_words(settings))
 
 
 def repository_settings(settings: Settings) -> RepositorySettings:

@@ -234,7 +234,10 @@ class Settings(BaseModel):
     @property
     def offered_models(self) -> tuple[OfferedModel, ...]:
         """The default model, and those that members may choose beside it."""
-        return offered_models(self.model, self.revision, self.more_models)
+        drawn = self.backend == "placeholder" and "model" not in self.model_fields_set
+        default = "placeholder" if drawn else self.model
+
+        return offered_models(default, self.revision, self.more_models)
 
     @model_validator(mode="after")
     def _safety_only_with_a_classifier(self) -> Self:

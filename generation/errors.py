@@ -1,7 +1,6 @@
 """What can go wrong while images are made.
 
 GenerationError
-├── InvalidRequest        a field is outside its limits; change the request
 ├── QueueFull             too many requests are waiting; try again later
 ├── TooManyYours          this person has too many waiting; their own requests must finish first
 ├── Closing               the bot is stopping; nothing new is started
@@ -18,19 +17,6 @@ The messages are for operators. Members read the sentences in `bot.chat.texts`.
 
 class GenerationError(Exception):
     """Base for everything that generation raises on purpose."""
-
-
-class InvalidRequest(GenerationError):
-    """One field of a request is outside its limits.
-
-    `allowed` says what would be accepted, as a phrase: "1 to 150".
-    """
-
-    def __init__(self, *, field: str, value: object, allowed: str) -> None:
-        super().__init__(f"{field} is {value!r}; allowed is {allowed}.")
-        self.field = field
-        self.value = value
-        self.allowed = allowed
 
 
 class QueueFull(GenerationError):

@@ -3,11 +3,9 @@
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Self
-
-from generation.errors import InvalidRequest
 
 MAX_SEED = 2**32 - 1
 """Seeds run from 0 to here: what every random generator in use accepts."""
@@ -50,7 +48,11 @@ class Size:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageRequest:
-    """One batch of images: one per seed, all else alike."""
+    """One batch of images: one per seed, all else alike.
+
+    Its prompts are always clean (see `clean_prompt`): making a request cleans them.
+    model: the name of one that is offered.
+    """
 
     prompt: str
     negative_prompt: str = ""
@@ -58,8 +60,12 @@ class ImageRequest:
     steps: int = 50
     guidance_scale: float = 7.5
     size: Size = Size(512, 512)
-    model: str = ""
-    """One of those that are offered by name; empty is the default."""
+    model: str
+
+    def __post_init__(self) -> None:
+        for field_name in ("prompt", "negative_prompt"):
+            clean = clean_prompt(getattr(self, field_name))
+            object.__setattr__(self, field_name, clean)
 
 
 class Withheld(StrEnum):
@@ -124,21 +130,6 @@ class Preview:
     jpeg: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What one request may ask for; the operator's choice within what models take."""
-
-    max_prompt_chars: int = 500
-    min_steps: int = 1
-    max_steps: int = 100
-    min_guidance: float = 0.0
-    max_guidance: float = 20.0
-    sizes: tuple[Size, ...] = (Size(512, 512), Size(768, 512), Size(512, 768))
-    max_images: int = 4
-    models: tuple[str, ...] = ()
-    """Names of models beside the default."""
-
-
 def clean_prompt(text: str) -> str:
     """The prompt as it is recorded and given to the model; cleaning twice changes nothing.
 
@@ -147,68 +138,6 @@ def clean_prompt(text: str) -> str:
     markdown included, stays as the person wrote it.
     """
     return _one_line(_TOKENIZER_COMMANDS.sub(" ", text))
-
-
-def checked(request: ImageRequest, limits: Limits) -> ImageRequest:
-    """The request with its prompts cleaned. Raises InvalidRequest for the first field at fault."""
-    request = replace(
-        request,
-        prompt=clean_prompt(request.prompt),
-        negative_prompt=clean_prompt(request.negative_prompt),
-    )
-    for problem in _problems(request, limits):
-        raise problem
-
-    return request
-
-
-def _problems(request: ImageRequest, limits: Limits) -> list[InvalidRequest]:
-    length = f"{{}} to {limits.max_prompt_chars} characters"
-    steps = f"{limits.min_steps} to {limits.max_steps}"
-    guidance = f"{limits.min_guidance:g} to {limits.max_guidance:g}"
-    sizes = ", ".join(map(str, limits.sizes))
-    rules: list[tuple[bool, str, object, str]] = [
-        (
-            1 <= len(request.prompt) <= limits.max_prompt_chars,
-            "prompt",
-            f"{len(request.prompt)} characters long",
-            length.format(1),
-        ),
-        (
-            len(request.negative_prompt) <= limits.max_prompt_chars,
-            "negative_prompt",
-            f"{len(request.negative_prompt)} characters long",
-            length.format(0),
-        ),
-        (
-            1 <= len(request.seeds) <= limits.max_images,
-            "seeds",
-            f"{len(request.seeds)} seeds",
-            f"1 to {limits.max_images} seeds",
-        ),
-        (
-            all(0 <= seed <= MAX_SEED for seed in request.seeds),
-            "seeds",
-            request.seeds,
-            f"0 to {MAX_SEED}",
-        ),
-        (limits.min_steps <= request.steps <= limits.max_steps, "steps", request.steps, steps),
-        (
-            # NaN compares as false, so it is refused here too.
-            limits.min_guidance <= request.guidance_scale <= limits.max_guidance,
-            "guidance_scale",
-            request.guidance_scale,
-            guidance,
-        ),
-        (request.size in limits.sizes, "size", str(request.size), sizes),
-        (request.model in ("", *limits.models), "model", request.model, ", ".join(limits.models)),
-    ]
-
-    return [
-        InvalidRequest(field=name, value=value, allowed=allowed)
-        for kept, name, value, allowed in rules
-        if not kept
-    ]
 
 
 def _one_line(text: str) -> str:

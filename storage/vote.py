@@ -80,8 +80,8 @@ class NewSet:
     guidance_scale: float
     width_px: int
     height_px: int
-    model: str = ""
-    """The one that was chosen, by its name; empty is whatever the default is."""
+    model: str
+    """Its name, as members choose it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.chat import requests
+from bot.chat import responses
 from bot.cli.doctor import examine
 from bot.prompts.blocked_words import BlockedWords
 from bot.prompts.confusables import foldings
@@ -237,7 +237,7 @@ async def test_a_prompt_too_long_for_a_message_comes_back_as_a_file(
 
         [file] = seen(result).attachments
         assert seen(result).ephemeral
-        assert len(seen(result).content) < requests.MESSAGE_CHARS
+        assert len(seen(result).content) < responses.MESSAGE_CHARS
         assert file.filename == "prompt.txt"
         assert file.size == len(prompt) + 2 + 500
 

@@ -12,14 +12,11 @@ from generation.errors import BackendUnavailable, Cancelled, RequestFailed
 from generation.queue.executor import Executor
 from generation.queue.job import JobState
 from generation.queue.limits import ExecutorLimits
-from generation.request import Limits, Size
 from generation.worker.backend import BackendSpec
 from generation.worker.doctor import check_backend
-from tests.support.generation.requests import a_request, stepping
-from tests.support.generation.scripted_backend import scripted
+from tests.support.generation.requests import MODEL, a_request, stepping
+from tests.support.generation.scripted_backend import one_model, scripted
 
-TWO = Limits(sizes=(Size(64, 64),), models=("other",))
-TINY = Limits(sizes=(Size(64, 64), Size(60, 60)), max_steps=10_000)
 SAVE = """
 import sys, pathlib
 from tests.support.generation.tiny_model import save_tiny_model
@@ -44,7 +41,7 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> BackendSpec:
 async def test_the_executor_makes_the_same_bytes_again_and_reads_no_commands_in_prompts(
     spec: BackendSpec,
 ) -> None:
-    async with Executor.open(spec, request_limits=TINY) as executor:
+    async with Executor.open({MODEL: spec}) as executor:
         jobs = [
             executor.submit(a_request(prompt, steps=4, side_px=64), owner=owner)
             for owner, prompt in enumerate(("a fox", "a fox", "a<|endoftext|>fox"))
@@ -62,13 +59,13 @@ async def test_two_models_on_one_worker_make_what_each_makes_alone(
     other = replace(spec, model=str(shutil.copytree(spec.model, tmp_path / "other")))
     config = Path(other.model) / "scheduler" / "scheduler_config.json"
     config.write_text(config.read_text().replace("0.012", "0.02"))
-    async with Executor.open(spec, more={"other": other}, request_limits=TWO) as executor:
+    async with Executor.open({MODEL: spec, "other": other}) as executor:
         one, two, again = [
             await executor.submit(a_request("a fox", side_px=64, model=model), owner=1).result()
-            for model in ("", "other", "")
+            for model in (MODEL, "other", MODEL)
         ]
 
-    async with Executor.open(other, request_limits=TWO) as executor:
+    async with Executor.open({MODEL: other}) as executor:
         alone = await executor.submit(a_request("a fox", side_px=64), owner=1).result()
 
     assert one.images == again.images != two.images
@@ -78,7 +75,7 @@ async def test_two_models_on_one_worker_make_what_each_makes_alone(
 
 
 async def test_a_model_is_stopped_between_two_steps_and_serves_the_next(spec: BackendSpec) -> None:
-    async with Executor.open(spec, request_limits=TINY) as executor:
+    async with Executor.open({MODEL: spec}) as executor:
         job = executor.submit(a_request("a fox", steps=10_000, side_px=64), owner=1)
         progress = await stepping(job)
         job.cancel()
@@ -93,7 +90,7 @@ async def test_a_model_is_stopped_between_two_steps_and_serves_the_next(spec: Ba
 
 
 async def test_a_size_that_the_model_cannot_make_fails_alone(spec: BackendSpec) -> None:
-    async with Executor.open(spec, request_limits=TINY) as executor:
+    async with Executor.open({MODEL: spec}) as executor:
         job = executor.submit(a_request("a fox", side_px=60), owner=1)
 
         with pytest.raises(RequestFailed, match="divisible by 8"):
@@ -105,7 +102,7 @@ async def test_a_size_that_the_model_cannot_make_fails_alone(spec: BackendSpec) 
 
 async def test_a_missing_model_reaches_whoever_waits_as_a_sentence() -> None:
     spec = BackendSpec(kind="diffusers", model="/nowhere/model")
-    async with Executor.open(spec, limits=ExecutorLimits(retry_s=60)) as executor:
+    async with Executor.open({MODEL: spec}, limits=ExecutorLimits(retry_s=60)) as executor:
         job = executor.submit(a_request(), owner=1)
 
         with pytest.raises(BackendUnavailable, match=r"folder /nowhere/model does not exist\."):
@@ -113,7 +110,7 @@ async def test_a_missing_model_reaches_whoever_waits_as_a_sentence() -> None:
 
 
 def test_the_checkup_finds_device_model_and_engine(spec: BackendSpec) -> None:
-    findings = check_backend(spec, device="cpu")
+    findings = check_backend({MODEL: spec}, device="cpu")
 
     assert [(finding.subject, finding.ok) for finding in findings] == [
         ("device", True),
@@ -134,13 +131,13 @@ def test_the_checkup_finds_device_model_and_engine(spec: BackendSpec) -> None:
 def test_a_checkup_that_fails_is_a_finding(
     tmp_path: Path, load: str, timeout_s: float, detail: str
 ) -> None:
-    (finding,) = check_backend(scripted(tmp_path, load=load), device="cpu", timeout_s=timeout_s)
+    (finding,) = check_backend(one_model(tmp_path, load=load), device="cpu", timeout_s=timeout_s)
 
     assert (finding.ok, finding.detail) == (False, detail)
 
 
 def test_an_unknown_backend_is_a_finding() -> None:
-    (finding,) = check_backend(BackendSpec(kind="difusers"), device="cpu")
+    (finding,) = check_backend({MODEL: BackendSpec(kind="difusers")}, device="cpu")
 
     assert not finding.ok
     assert "known are diffusers, placeholder" in finding.detail
@@ -157,8 +154,11 @@ def test_importing_the_package_imports_no_model_library() -> None:
 
 def test_the_checkup_looks_for_every_model(tmp_path: Path) -> None:
     found = check_backend(
-        scripted(tmp_path),
-        more={"green": scripted(tmp_path), "red": scripted(tmp_path, load="refuse")},
+        {
+            **one_model(tmp_path),
+            "green": scripted(tmp_path),
+            "red": scripted(tmp_path, load="refuse"),
+        },
         device="cpu",
     )
 

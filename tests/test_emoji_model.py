@@ -44,6 +44,7 @@ def painted(backend: DiffusersBackend, prompt: str, *seeds: int, steps: int = ST
         steps=steps,
         guidance_scale=GUIDANCE,
         size=Size(SIDE_PX, SIDE_PX),
+        model=MODEL.name,
     )
 
     return backend.generate(request, Onlooker())

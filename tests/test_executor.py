@@ -8,7 +8,6 @@ import pytest
 
 from generation.errors import (
     Cancelled,
-    InvalidRequest,
     OutOfMemory,
     QueueFull,
     RequestFailed,
@@ -19,7 +18,7 @@ from generation.queue.job import JobState
 from generation.queue.limits import ExecutorLimits
 from generation.queue.status import WorkerState
 from tests.support.generation.requests import a_request, progress_when, stepping, worker_when
-from tests.support.generation.scripted_backend import scripted
+from tests.support.generation.scripted_backend import one_model
 
 ALICE, BOB, CAROL = 1, 2, 3
 
@@ -27,7 +26,7 @@ ALICE, BOB, CAROL = 1, 2, 3
 @pytest.fixture
 async def executor(tmp_path: Path) -> AsyncIterator[Executor]:
     limits = ExecutorLimits(max_waiting=4, max_waiting_per_person=3, grace_s=0)
-    async with Executor.open(scripted(tmp_path), limits=limits) as opened:
+    async with Executor.open(one_model(tmp_path), limits=limits) as opened:
         yield opened
 
 
@@ -134,7 +133,7 @@ async def test_one_person_may_not_fill_the_line(executor: Executor) -> None:
 
 async def test_one_person_does_not_take_two_devices_while_another_waits(tmp_path: Path) -> None:
     limits = ExecutorLimits(max_running_per_person=1, grace_s=0)
-    async with Executor.open(scripted(tmp_path), devices=("a", "b"), limits=limits) as executor:
+    async with Executor.open(one_model(tmp_path), devices=("a", "b"), limits=limits) as executor:
         first, second = (executor.submit(a_request("until go"), owner=ALICE) for _ in range(2))
         await stepping(first)
         await executor.submit(a_request(), owner=BOB).result()
@@ -143,7 +142,7 @@ async def test_one_person_does_not_take_two_devices_while_another_waits(tmp_path
 
 
 async def test_two_devices_serve_two_people_at_once(tmp_path: Path) -> None:
-    async with Executor.open(scripted(tmp_path), devices=("a", "b")) as executor:
+    async with Executor.open(one_model(tmp_path), devices=("a", "b")) as executor:
         jobs = [executor.submit(a_request("until go"), owner=owner) for owner in (ALICE, BOB)]
         for job in jobs:
             await stepping(job)
@@ -222,20 +221,11 @@ async def test_a_request_that_the_backend_cannot_serve_fails_alone(
     assert executor.status().workers[0].pid == pid
 
 
-async def test_a_request_outside_the_limits_never_waits(executor: Executor) -> None:
-    with pytest.raises(InvalidRequest):
-        executor.submit(a_request(steps=0), owner=ALICE)
-
-    assert executor.status().waiting == 0
-
-
-async def test_the_job_carries_the_request_as_it_is_made(executor: Executor) -> None:
-    job = executor.submit(a_request("step\n<|endoftext|>"), owner=ALICE)
-
-    assert job.request.prompt == "step"
-
-
-async def test_an_executor_needs_a_device(tmp_path: Path) -> None:
+async def test_an_executor_needs_a_device_and_a_model(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="at least one device"):
-        async with Executor.open(scripted(tmp_path), devices=()):
+        async with Executor.open(one_model(tmp_path), devices=()):
+            pass
+
+    with pytest.raises(ValueError, match="at least one model"):
+        async with Executor.open({}):
             pass

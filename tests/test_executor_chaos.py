@@ -19,7 +19,7 @@ from generation.queue.limits import ExecutorLimits
 from generation.queue.status import WorkerState
 from generation.request import Result
 from tests.support.generation.requests import a_request, worker_when
-from tests.support.generation.scripted_backend import scripted
+from tests.support.generation.scripted_backend import one_model
 
 LIMITS = ExecutorLimits(
     max_waiting=30, max_waiting_per_person=6, max_running_per_person=1, retry_s=0.01, grace_s=0
@@ -33,7 +33,7 @@ async def test_kills_cancellations_and_failures_at_once_leave_no_promise_open(
     dice = random.Random(2)
     jobs: list[Job] = []
     cancelled: set[int] = set()
-    async with Executor.open(scripted(tmp_path), devices=("a", "b"), limits=LIMITS) as executor:
+    async with Executor.open(one_model(tmp_path), devices=("a", "b"), limits=LIMITS) as executor:
         await worker_when(executor, WorkerState.IDLE)  # a start may take longer than all of it
         for number in range(120):
             with suppress(QueueFull, TooManyYours, BackendUnavailable):

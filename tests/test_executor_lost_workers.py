@@ -18,7 +18,7 @@ from tests.support.generation.requests import (
     stepping,
     worker_when,
 )
-from tests.support.generation.scripted_backend import scripted
+from tests.support.generation.scripted_backend import one_model
 
 ALICE, BOB = 1, 2
 QUICK = ExecutorLimits(retry_s=0.01, grace_s=0)
@@ -26,7 +26,7 @@ IMPATIENT = ExecutorLimits(retry_s=0.01, grace_s=0, silence_s=3)
 
 
 async def test_an_idle_worker_that_is_killed_is_replaced(tmp_path: Path) -> None:
-    async with Executor.open(scripted(tmp_path), limits=QUICK) as executor:
+    async with Executor.open(one_model(tmp_path), limits=QUICK) as executor:
         killed = await worker_when(executor, WorkerState.IDLE)
         assert killed.pid is not None
 
@@ -42,14 +42,14 @@ async def test_an_idle_worker_that_is_killed_is_replaced(tmp_path: Path) -> None
 
 
 async def test_a_request_whose_worker_dies_is_tried_again(tmp_path: Path) -> None:
-    async with Executor.open(scripted(tmp_path), limits=QUICK) as executor:
+    async with Executor.open(one_model(tmp_path), limits=QUICK) as executor:
         result = await executor.submit(a_request("die-once"), owner=ALICE).result()
 
         assert len(result.images) == 4
 
 
 async def test_a_request_that_is_tried_again_goes_ahead_of_the_line(tmp_path: Path) -> None:
-    async with Executor.open(scripted(tmp_path), limits=QUICK) as executor:
+    async with Executor.open(one_model(tmp_path), limits=QUICK) as executor:
         job = executor.submit(a_request("until go"), owner=ALICE)
         await stepping(job)
         behind = executor.submit(a_request(), owner=BOB)
@@ -66,7 +66,7 @@ async def test_a_request_that_is_tried_again_goes_ahead_of_the_line(tmp_path: Pa
 async def test_a_request_that_loses_two_workers_fails_and_the_next_is_served(
     tmp_path: Path,
 ) -> None:
-    async with Executor.open(scripted(tmp_path), limits=QUICK) as executor:
+    async with Executor.open(one_model(tmp_path), limits=QUICK) as executor:
         job = executor.submit(a_request("die"), owner=ALICE)
 
         with pytest.raises(RequestFailed, match=r"two workers were lost, .* SIGKILL"):
@@ -80,7 +80,7 @@ async def test_a_request_that_loses_two_workers_fails_and_the_next_is_served(
 async def test_a_worker_that_goes_silent_is_killed_and_its_request_tried_again(
     tmp_path: Path, prompt: str
 ) -> None:
-    async with Executor.open(scripted(tmp_path), limits=IMPATIENT) as executor:
+    async with Executor.open(one_model(tmp_path), limits=IMPATIENT) as executor:
         job = executor.submit(a_request(prompt), owner=ALICE)
 
         with pytest.raises(RequestFailed, match=r"two workers were lost, .* sent nothing for 3 s"):
@@ -92,7 +92,7 @@ async def test_a_worker_that_goes_silent_is_killed_and_its_request_tried_again(
 
 async def test_a_worker_without_work_may_be_silent(tmp_path: Path) -> None:
     limits = ExecutorLimits(retry_s=0.01, grace_s=0, silence_s=2)
-    async with Executor.open(scripted(tmp_path), devices=("a",), limits=limits) as executor:
+    async with Executor.open(one_model(tmp_path), devices=("a",), limits=limits) as executor:
         await executor.submit(a_request(), owner=ALICE).result()
 
         with pytest.raises(TimeoutError):
@@ -101,7 +101,7 @@ async def test_a_worker_without_work_may_be_silent(tmp_path: Path) -> None:
 
 
 async def test_a_cancelled_request_ends_even_if_its_worker_hangs(tmp_path: Path) -> None:
-    async with Executor.open(scripted(tmp_path), limits=IMPATIENT) as executor:
+    async with Executor.open(one_model(tmp_path), limits=IMPATIENT) as executor:
         job = executor.submit(a_request("seize"), owner=ALICE)
         await stepping(job)
         job.cancel()
@@ -116,7 +116,7 @@ async def test_a_request_that_runs_too_long_is_stopped_and_the_worker_stays(
     tmp_path: Path,
 ) -> None:
     limits = ExecutorLimits(deadline_s=0.2, grace_s=0)
-    async with Executor.open(scripted(tmp_path), limits=limits) as executor:
+    async with Executor.open(one_model(tmp_path), limits=limits) as executor:
         job = executor.submit(a_request("until never"), owner=ALICE)
 
         with pytest.raises(DeadlineExceeded) as late:
@@ -129,7 +129,7 @@ async def test_a_request_that_runs_too_long_is_stopped_and_the_worker_stays(
 
 async def test_both_tries_together_have_one_deadline(tmp_path: Path) -> None:
     limits = ExecutorLimits(deadline_s=2.0, silence_s=1.5, retry_s=0.01, grace_s=0)
-    async with Executor.open(scripted(tmp_path), limits=limits) as executor:
+    async with Executor.open(one_model(tmp_path), limits=limits) as executor:
         job = executor.submit(a_request("hang"), owner=ALICE)
 
         with pytest.raises(DeadlineExceeded):
@@ -149,7 +149,7 @@ async def test_when_no_worker_can_load_nobody_is_left_waiting(
     tmp_path: Path, load: str, load_s: float, reason: str
 ) -> None:
     limits = ExecutorLimits(load_s=load_s, retry_s=60, grace_s=0)
-    async with Executor.open(scripted(tmp_path, load=load), limits=limits) as executor:
+    async with Executor.open(one_model(tmp_path, load=load), limits=limits) as executor:
         waiting = executor.submit(a_request(), owner=ALICE)
 
         with pytest.raises(BackendUnavailable, match=reason):
@@ -162,7 +162,7 @@ async def test_when_no_worker_can_load_nobody_is_left_waiting(
 
 async def test_loading_is_tried_again_until_it_succeeds(tmp_path: Path) -> None:
     limits = ExecutorLimits(retry_s=0.01, grace_s=0)
-    async with Executor.open(scripted(tmp_path, load="after repair"), limits=limits) as executor:
+    async with Executor.open(one_model(tmp_path, load="after repair"), limits=limits) as executor:
         await worker_when(executor, WorkerState.FAILED)
 
         (tmp_path / "repair").touch()

@@ -14,7 +14,7 @@ from generation.queue.executor import Executor
 from generation.queue.limits import ExecutorLimits
 from generation.queue.status import WorkerState
 from tests.support.generation.requests import a_request, pid_of, stepping, worker_when
-from tests.support.generation.scripted_backend import scripted
+from tests.support.generation.scripted_backend import one_model
 
 ALICE, BOB = 1, 2
 ROOT = Path(__file__).parent.parent
@@ -29,7 +29,7 @@ def workers_of(pid: int) -> list[psutil.Process]:
 
 
 async def test_a_running_request_gets_its_grace(tmp_path: Path) -> None:
-    async with Executor.open(scripted(tmp_path), limits=ExecutorLimits(grace_s=30)) as executor:
+    async with Executor.open(one_model(tmp_path), limits=ExecutorLimits(grace_s=30)) as executor:
         job = executor.submit(a_request("until go"), owner=ALICE)
         await stepping(job)
         (tmp_path / "go").touch()
@@ -41,7 +41,7 @@ async def test_a_running_request_gets_its_grace(tmp_path: Path) -> None:
 async def test_what_is_unfinished_after_the_grace_ends_with_closing(
     tmp_path: Path, prompt: str
 ) -> None:
-    async with Executor.open(scripted(tmp_path), limits=ExecutorLimits(grace_s=0.05)) as executor:
+    async with Executor.open(one_model(tmp_path), limits=ExecutorLimits(grace_s=0.05)) as executor:
         running = executor.submit(a_request(prompt), owner=ALICE)
         await stepping(running)
         waiting = executor.submit(a_request(), owner=BOB)
@@ -55,7 +55,7 @@ async def test_what_is_unfinished_after_the_grace_ends_with_closing(
 async def test_a_request_whose_worker_dies_during_the_grace_is_not_tried_again(
     tmp_path: Path,
 ) -> None:
-    async with Executor.open(scripted(tmp_path), limits=ExecutorLimits(grace_s=30)) as executor:
+    async with Executor.open(one_model(tmp_path), limits=ExecutorLimits(grace_s=30)) as executor:
         job = executor.submit(a_request("until never"), owner=ALICE)
         await stepping(job)
         executor.stop_accepting()
@@ -67,7 +67,7 @@ async def test_a_request_whose_worker_dies_during_the_grace_is_not_tried_again(
 
 
 async def test_nothing_is_taken_while_closing(tmp_path: Path) -> None:
-    async with Executor.open(scripted(tmp_path), limits=ExecutorLimits(grace_s=0)) as executor:
+    async with Executor.open(one_model(tmp_path), limits=ExecutorLimits(grace_s=0)) as executor:
         before = executor.submit(a_request(), owner=ALICE)
         executor.stop_accepting()
 
@@ -78,7 +78,7 @@ async def test_nothing_is_taken_while_closing(tmp_path: Path) -> None:
 
 
 async def test_draining_answers_everybody_and_may_be_repeated(tmp_path: Path) -> None:
-    async with Executor.open(scripted(tmp_path)) as executor:
+    async with Executor.open(one_model(tmp_path)) as executor:
         running = executor.submit(a_request("until never"), owner=ALICE)
         await stepping(running)
         waiting = executor.submit(a_request(), owner=BOB)
@@ -92,7 +92,7 @@ async def test_draining_answers_everybody_and_may_be_repeated(tmp_path: Path) ->
 
 
 async def test_an_executor_can_be_closed_before_its_worker_is_there(tmp_path: Path) -> None:
-    async with Executor.open(scripted(tmp_path)) as executor:
+    async with Executor.open(one_model(tmp_path)) as executor:
         job = executor.submit(a_request(), owner=ALICE)
 
     with pytest.raises(Closing):
@@ -104,7 +104,7 @@ async def test_an_error_in_the_body_comes_out_as_it_is_and_leaves_no_process(
     tmp_path: Path,
 ) -> None:
     async def fail_inside() -> None:
-        async with Executor.open(scripted(tmp_path)) as executor:
+        async with Executor.open(one_model(tmp_path)) as executor:
             await worker_when(executor, WorkerState.IDLE)
             raise ZeroDivisionError
 
@@ -115,7 +115,7 @@ async def test_an_error_in_the_body_comes_out_as_it_is_and_leaves_no_process(
 
 
 async def test_a_worker_leaves_the_terminals_signals_to_its_parent(tmp_path: Path) -> None:
-    async with Executor.open(scripted(tmp_path), limits=ExecutorLimits(grace_s=0)) as executor:
+    async with Executor.open(one_model(tmp_path), limits=ExecutorLimits(grace_s=0)) as executor:
         pid = (await worker_when(executor, WorkerState.IDLE)).pid
         assert pid is not None
 

@@ -270,7 +270,7 @@ def test_doctor_tells_what_is_withheld_or_what_is_wrong(folder: Path, tmp_path: 
 
     good, packaged, bad = (
         check_backend(
-            BackendSpec(kind="placeholder", safety=SafetySpec(model=model, threshold=0.7)),
+            {"any": BackendSpec(kind="placeholder", safety=SafetySpec(model=model, threshold=0.7))},
             device="cpu",
             timeout_s=200.0,  # however busy the machine is
         )[-1]

@@ -83,11 +83,13 @@ async def test_a_chosen_model_makes_the_images_and_again_asks_it_again(tmp_path:
         assert loaded(w) == 2
 
 
-async def test_the_default_is_not_a_choice_so_again_follows_the_settings(tmp_path: Path) -> None:
+async def test_the_default_has_its_name_whether_or_not_it_is_chosen(tmp_path: Path) -> None:
     async with world(tmp_path, **SEVERAL) as w:
-        message = await w.imagine(w.alice, "a fox", model="red")
+        chosen = await w.imagine(w.alice, "a fox", model="red")
+        default = await w.imagine(w.alice, "a fox")
 
-        assert text_of(message).endswith("guidance 7.5")
+        assert text_of(chosen).endswith("guidance 7.5 · red")
+        assert text_of(default).endswith("guidance 7.5 · red")
         assert loaded(w) == 1
 
 
@@ -104,8 +106,9 @@ async def test_a_model_that_is_no_longer_offered_is_refused_with_those_that_are(
         await w.restart()
         none = await w.bob.click(message, custom_id=set_button(message, "again"))
 
-        assert text_of(seen(fewer)) == "The model “green” is not offered here; choose one of blue."
-        assert text_of(seen(none)) == "The model “green” is not offered here any more."
+        refusal = "The model “green” is not offered here; choose one of "
+        assert text_of(seen(fewer)) == f"{refusal}red, blue."
+        assert text_of(seen(none)) == f"{refusal}red."
 
 
 def loaded(w: Any) -> int:

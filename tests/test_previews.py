@@ -18,7 +18,7 @@ from generation.queue.executor import Executor
 from generation.queue.status import WorkerState
 from tests.support.discord.world import World, buttons, image_ids, seen, set_button, text_of, world
 from tests.support.generation.requests import a_request
-from tests.support.generation.scripted_backend import scripted
+from tests.support.generation.scripted_backend import one_model
 
 # Long enough for a preview, and not done before the test is; cancelled soon all the same.
 SLOW = {"placeholder_step_seconds": 0.5, "default_steps": 100}
@@ -162,7 +162,7 @@ def _sent(w: World) -> bytes:
 
 async def test_a_preview_that_cannot_be_drawn_costs_no_images(tmp_path: Path) -> None:
     slow = replace(a_request("spoil", steps=10), guidance_scale=1.1)  # seconds a step
-    async with Executor.open(scripted(tmp_path)) as executor:
+    async with Executor.open(one_model(tmp_path)) as executor:
         result = await executor.submit(slow, owner=1).result()
 
     assert len(result.images) == 4

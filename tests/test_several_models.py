@@ -11,21 +11,19 @@ from generation.errors import (
     BackendUnavailable,
     Cancelled,
     DeadlineExceeded,
-    InvalidRequest,
     OutOfMemory,
 )
 from generation.queue.estimates import Estimates
 from generation.queue.executor import Executor
 from generation.queue.limits import ExecutorLimits
 from generation.queue.status import WorkerState
-from generation.request import Limits, Provenance
+from generation.request import Provenance
 from generation.worker.stopwatch import Stopwatch
-from tests.support.generation.requests import a_request, progress_when, worker_when
+from tests.support.generation.requests import MODEL, a_request, progress_when, worker_when
 from tests.support.generation.scripted_backend import scripted
 
 ALICE, BOB = 1, 2
 NAMES = ("red", "green")
-OFFERED = Limits(models=NAMES)
 
 
 @asynccontextmanager
@@ -41,9 +39,7 @@ async def serving(
     """A default, which loads at once, and two others, which load as told."""
     more = {name: scripted(folder, model=name, load=load, room=room, claim=claim) for name in NAMES}
     default = scripted(folder, model="default", room=room, claim=claim)
-    async with Executor.open(
-        default, more=more, devices=devices, limits=limits, request_limits=OFFERED
-    ) as executor:
+    async with Executor.open({MODEL: default, **more}, devices=devices, limits=limits) as executor:
         yield executor
 
 
@@ -67,7 +63,7 @@ def noted(folder: Path) -> list[str]:
 
 async def test_each_request_is_made_by_the_model_that_it_names(tmp_path: Path) -> None:
     async with serving(tmp_path) as executor:
-        made = await made_by(executor, "green", "", "red", "green")
+        made = await made_by(executor, "green", MODEL, "red", "green")
 
     assert [provenance.model for provenance in made] == ["green", "default", "red", "green"]
 
@@ -77,7 +73,7 @@ async def test_a_model_is_loaded_when_it_is_first_asked_for_and_stays(tmp_path: 
         await worker_when(executor, WorkerState.IDLE)
         assert noted(tmp_path) == ["+default"]
 
-        await made_by(executor, "red", "", "red", "")
+        await made_by(executor, "red", MODEL, "red", MODEL)
 
         assert noted(tmp_path) == ["+default", "+red"]
         assert executor.status().workers[0].models == ("default (1)", "red (1)")
@@ -85,7 +81,7 @@ async def test_a_model_is_loaded_when_it_is_first_asked_for_and_stays(tmp_path: 
 
 async def test_what_was_not_asked_for_the_longest_makes_room(tmp_path: Path) -> None:
     async with serving(tmp_path, room=2, claim=2) as executor:
-        await made_by(executor, "red", "", "green", "")
+        await made_by(executor, "red", MODEL, "green", MODEL)
 
         assert noted(tmp_path) == ["+default", "+red", "-red", "+green"]
         assert executor.status().workers[0].models == ("default (1)", "green (1)")
@@ -103,11 +99,11 @@ async def test_one_that_turns_out_not_to_fit_is_loaded_alone(tmp_path: Path) -> 
 async def test_one_that_fits_not_even_alone_fails_its_request_and_no_other(tmp_path: Path) -> None:
     default = scripted(tmp_path, model="default")
     huge = scripted(tmp_path, model="red", room=0)
-    async with Executor.open(default, more={"red": huge}, request_limits=OFFERED) as executor:
+    async with Executor.open({MODEL: default, "red": huge}) as executor:
         with pytest.raises(OutOfMemory):
             await made_by(executor, "red")
 
-        [made] = await made_by(executor, "")
+        [made] = await made_by(executor, MODEL)
 
         assert made.model == "default"
         assert executor.status().workers[0].restarts == 0
@@ -118,7 +114,7 @@ async def test_one_that_cannot_be_had_fails_its_request_and_no_other(tmp_path: P
         with pytest.raises(BackendUnavailable, match="there is no model"):
             await made_by(executor, "red")
 
-        [made] = await made_by(executor, "")
+        [made] = await made_by(executor, MODEL)
 
         assert made.model == "default"
         assert noted(tmp_path) == ["+default", "+red"]
@@ -135,12 +131,6 @@ async def test_a_request_that_does_not_fit_beside_other_models_has_them_unloaded
         assert result.provenance.model == "default"
         assert noted(tmp_path)[-1] == "-red"
         assert executor.status().workers[0].models == ("default (1)",)
-
-
-async def test_a_model_that_is_not_offered_is_refused_with_those_that_are(tmp_path: Path) -> None:
-    async with serving(tmp_path) as executor:
-        with pytest.raises(InvalidRequest, match=r"model is 'blue'; allowed is red, green\."):
-            executor.submit(a_request(model="blue"), owner=ALICE)
 
 
 async def test_whoever_waits_for_a_model_to_load_sees_that_it_does(tmp_path: Path) -> None:
@@ -223,7 +213,7 @@ async def test_a_request_goes_to_the_worker_that_has_its_model(tmp_path: Path) -
 
 async def test_how_long_it_takes_is_learnt_for_each_model(tmp_path: Path) -> None:
     async with serving(tmp_path) as executor:
-        await made_by(executor, "", "red")
+        await made_by(executor, MODEL, "red")
         busy = executor.submit(a_request("until go"), owner=BOB)
         known = executor.submit(a_request(model="red"), owner=ALICE)
         unknown = executor.submit(a_request(model="green"), owner=ALICE)

@@ -16,10 +16,9 @@ from PIL import Image, ImageDraw
 from torch.multiprocessing import ProcessRaisedException
 
 from generation.diffusion.backend import DiffusersBackend
-from generation.request import ImageRequest, Size
 from generation.worker.backend import BackendSpec
 from tests.support.generation.lesson import SCHEDULE, a_model, fail, learn, loss_of
-from tests.support.generation.requests import Onlooker
+from tests.support.generation.requests import Onlooker, a_request
 from training import emoji as source
 from training.autoencoder import DECODER, ENCODER
 from training.captions import FILLERS, Caption, caption, nouns
@@ -85,7 +84,7 @@ def test_a_few_steps_give_a_model_that_the_bot_can_use(
 
     backend = DiffusersBackend(BackendSpec(kind="diffusers", model=str(model)), device="cpu")
     backend.load()
-    request = ImageRequest(prompt="a red disc", seeds=(1, 2), steps=2, size=Size(128, 128))
+    request = a_request("a red disc", seeds=(1, 2), steps=2, side_px=128)
     assert len(backend.generate(request, Onlooker()).images) == 2
     hashes = (model / "SHA256SUMS").read_text()
     assert {line.split("  ")[1] for line in hashes.splitlines()} == {

@@ -23,7 +23,7 @@ AN_ID = "A" * 22
 
 def all_views() -> list[Any]:
     image = NewImage(image_id=AN_ID, slot=1, seed=1, sha256="0" * 64, png=b"")
-    asked = ImageRequest(prompt="a fox", seeds=(1, 2, 3, 4))
+    asked = ImageRequest(prompt="a fox", seeds=(1, 2, 3, 4), model="model")
 
     return [
         views.result(set_id=AN_ID, asked=asked, images=[image] * 4, note="Image 2 was withheld."),

@@ -16,8 +16,7 @@ from generation.diffusion.backend import DiffusersBackend
 from generation.diffusion.compile import compiler
 from generation.errors import BackendUnavailable
 from generation.queue.executor import Executor
-from generation.request import Limits, Size
-from tests.support.generation.requests import a_request
+from tests.support.generation.requests import MODEL, a_request
 from tests.support.generation.tiny_model import tiny_stable_diffusion
 from tests.support.generation.warm_start import (
     COMPILES_WITHIN_S,
@@ -145,9 +144,7 @@ def test_a_second_start_compiles_nothing_and_makes_the_same_bytes(
 
 async def test_the_executor_tells_how_a_worker_serves(first_start: FirstStart, model: Path) -> None:
     spec = spec_of(model, first_start.folder)
-    async with Executor.open(
-        spec, request_limits=Limits(sizes=(Size(SIDE_PX, SIDE_PX),))
-    ) as executor:
+    async with Executor.open({MODEL: spec}) as executor:
         job = executor.submit(a_request("a fox", steps=4, side_px=SIDE_PX), owner=1)
         result = await job.result()
 

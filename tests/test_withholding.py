@@ -15,7 +15,7 @@ import pytest
 
 from bot.chat import messages, texts
 from bot.cli.replay import replay
-from bot.configuration import backend_spec
+from bot.configuration import model_specs
 from generation.errors import NotChecked
 from generation.placeholder import PlaceholderBackend
 from generation.queue.executor import Executor
@@ -34,7 +34,7 @@ from tests.support.discord.world import (
     vote_ids,
     world,
 )
-from tests.support.generation.requests import Onlooker, a_request
+from tests.support.generation.requests import MODEL, Onlooker, a_request
 from tests.support.generation.scripted_backend import scripted
 from tests.support.generation.tiny_model import SIDE_PX, save_tiny_model
 
@@ -234,7 +234,7 @@ async def test_what_looks_at_the_pictures_may_find_nothing(tmp_path: Path) -> No
 
 async def test_pictures_that_could_not_be_checked_are_shown_to_nobody(tmp_path: Path) -> None:
     what_makes_no_pictures = replace(scripted(tmp_path), safety=SafetySpec(model=PACKAGED))
-    async with Executor.open(what_makes_no_pictures) as executor:
+    async with Executor.open({MODEL: what_makes_no_pictures}) as executor:
         with pytest.raises(NotChecked, match="ImageDecodeError") as caught:
             await executor.submit(a_request(), owner=1).result()
 
@@ -289,6 +289,6 @@ async def test_a_moderator_can_make_a_withheld_picture_again(tmp_path: Path) -> 
 def test_what_may_be_withheld_has_no_preview(
     tmp_path: Path, settings: dict[str, Any], previews: str
 ) -> None:
-    spec = backend_spec(quick_settings(tmp_path, **settings))
+    (spec,) = model_specs(quick_settings(tmp_path, **settings)).values()
 
     assert spec.options["preview"] == previews

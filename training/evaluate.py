@@ -104,6 +104,7 @@ class Painter:
             BackendSpec(kind="diffusers", model=str(model)), device="cpu"
         )
         self._backend.load()
+        self._name = model.name
         self.seconds: list[float] = []
 
     def step_done(self, step: int, steps: int) -> None:
@@ -121,6 +122,7 @@ class Painter:
                 steps=STEPS,
                 guidance_scale=GUIDANCE,
                 size=Size(source.SIDE_PX, source.SIDE_PX),
+                model=self._name,
             ),
             self,
         )

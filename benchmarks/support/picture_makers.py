@@ -14,6 +14,7 @@ from generation.request import ImageRequest, Size
 from generation.worker.backend import BackendSpec
 
 IMAGES = 4
+MODEL = "model"
 GUIDANCE = 7.5
 PROMPT = "a fox in the snow, oil on canvas, morning light"
 COMPILES_WITHIN_S = 3600.0
@@ -61,6 +62,7 @@ class Setting:
             steps=self.steps,
             guidance_scale=GUIDANCE,
             size=Size(self.side_px, self.side_px),
+            model=MODEL,
         )
 
 

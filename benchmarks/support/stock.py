@@ -59,6 +59,7 @@ async def _posted_set(store: VoteStore, *, kilobytes: int, randomness: random.Ra
         guidance_scale=7.5,
         width_px=512,
         height_px=512,
+        model="model",
         seeds=seeds,
     )
     await store.add_request(asked)

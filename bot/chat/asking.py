@@ -1,55 +1,12 @@
 """A request as it crosses from Discord to generation and on to storage. Pure."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import discord
 
-from generation.request import MAX_SEED, ImageRequest, Result, Size
+from generation.request import ImageRequest, Result, Size
 from storage.vote import NewImage, NewSet, StoredSet, Withheld
-
-IMAGES_PER_REQUEST = 4
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
-    """What somebody asked for, as typed."""
-
-    prompt: str
-    negative_prompt: str = ""
-    seed: int | None = None
-    steps: int
-    guidance_scale: float
-    size: Size
-    model: str = ""
-
-    def request(self, *, new_seed: int) -> ImageRequest:
-        """What generation is asked for; *new_seed* counts where the member named none."""
-        return ImageRequest(
-            prompt=self.prompt,
-            negative_prompt=self.negative_prompt,
-            seeds=_seeds(new_seed if self.seed is None else self.seed),
-            steps=self.steps,
-            guidance_scale=self.guidance_scale,
-            size=self.size,
-            model=self.model,
-        )
-
-
-def again(stored: StoredSet, *, new_seed: int) -> ImageRequest:
-    """The same request with other seeds."""
-    asked = stored.request
-
-    return ImageRequest(
-        prompt=asked.prompt,
-        negative_prompt=asked.negative_prompt,
-        seeds=_seeds(new_seed),
-        steps=asked.steps,
-        guidance_scale=asked.guidance_scale,
-        size=Size(asked.width_px, asked.height_px),
-        model=asked.model,
-    )
 
 
 def new_set(interaction: discord.Interaction[Any], set_id: str, request: ImageRequest) -> NewSet:
@@ -68,6 +25,21 @@ def new_set(interaction: discord.Interaction[Any], set_id: str, request: ImageRe
         width_px=request.size.width_px,
         height_px=request.size.height_px,
         model=request.model,
+    )
+
+
+def requested(stored: StoredSet) -> ImageRequest:
+    """The request of a set that the journal kept."""
+    asked = stored.request
+
+    return ImageRequest(
+        prompt=asked.prompt,
+        negative_prompt=asked.negative_prompt,
+        seeds=asked.seeds,
+        steps=asked.steps,
+        guidance_scale=asked.guidance_scale,
+        size=Size(asked.width_px, asked.height_px),
+        model=asked.model,
     )
 
 
@@ -100,8 +72,3 @@ def provenance(result: Result) -> dict[str, str]:
         "dtype": made.dtype,
         **made.versions,
     }
-
-
-def _seeds(first: int) -> tuple[int, ...]:
-    """One seed an image, so that each can be made again alone."""
-    return tuple((first + slot) % (MAX_SEED + 1) for slot in range(IMAGES_PER_REQUEST))

@@ -44,6 +44,7 @@ class OxherdClient(ContextClient):
         )
         self.context = Context(
             store=store,
+            door=studio.door,
             imagine=studio.imagine,
             again=studio.again,
             details=studio.details,

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 import discord
 
-from bot.chat.asking import Ask
+from bot.prompts.door import Door
+from generation.request import ImageRequest
 from storage.store import VoteStore
 
 
@@ -41,7 +42,8 @@ class Context:
     """
 
     store: VoteStore
-    imagine: Callable[["Interaction", Ask], Awaitable[None]]
+    door: Door
+    imagine: Callable[["Interaction", ImageRequest], Awaitable[None]]
     again: Callable[["Interaction", str], Awaitable[None]]
     details: Callable[["Interaction", str], Awaitable[None]]
     cancel: Callable[["Interaction", str], Awaitable[None]]

@@ -6,7 +6,6 @@ from typing import Any
 
 from discord import app_commands
 
-from bot.chat.asking import Ask
 from bot.chat.context import Interaction
 from bot.chat.responses import answered
 from bot.settings import Settings
@@ -50,18 +49,17 @@ def imagine_command(settings: Settings) -> app_commands.Command[Any, ..., None]:
         model: str | None = None,
     ) -> None:
         async with answered(interaction):
-            await interaction.client.context.imagine(
-                interaction,
-                Ask(
-                    prompt=prompt,
-                    negative_prompt=negative_prompt,
-                    seed=seed,
-                    steps=settings.default_steps if steps is None else steps,
-                    guidance_scale=settings.default_guidance if guidance is None else guidance,
-                    size=Size.parse(size) if size else settings.sizes[0],
-                    model="" if model is None or model == default else model,
-                ),
+            context = interaction.client.context
+            request = context.door.admit(
+                prompt=prompt,
+                negative_prompt=negative_prompt,
+                seed=seed,
+                steps=settings.default_steps if steps is None else steps,
+                guidance_scale=settings.default_guidance if guidance is None else guidance,
+                size=settings.sizes[0] if size is None else Size.parse(size),
+                model=model or default,
             )
+            await context.imagine(interaction, request)
 
     if not more:
         _take_out(imagine, "model")

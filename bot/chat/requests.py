@@ -2,8 +2,7 @@
 
 import asyncio
 import logging
-import secrets
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -12,15 +11,15 @@ import shortuuid
 from discord import ui
 
 from bot.chat import texts, views
-from bot.chat.asking import Ask, again, new_images, new_set, provenance
+from bot.chat.asking import new_images, new_set, provenance, requested
 from bot.chat.context import Interaction
 from bot.chat.messages import InteractionPlace, MessageDeleted
 from bot.chat.responses import NOT_TAKEN, answered, in_time, say_privately, tolerated
-from bot.prompts.blocked_words import BlockedWords
+from bot.prompts.door import Door
 from generation.errors import Cancelled, GenerationError
 from generation.queue.executor import Executor
 from generation.queue.job import Job, JobProgress
-from generation.request import MAX_SEED, ImageRequest, Preview, Result
+from generation.request import ImageRequest, Preview, Result
 from storage.errors import StorageError
 from storage.store import VoteStore
 from storage.vote import NewImage, SetState
@@ -33,9 +32,6 @@ PROGRESS_EVERY_S = 2.0
 # Under a preview that stays, the words change only every so many looks: each change uploads the
 # preview again, and whoever looks at it loads it again.
 LOOKS_AT_ONE_PREVIEW = 3
-
-# What Discord takes as the text of a message.
-MESSAGE_CHARS = 2000
 
 
 class Studio:
@@ -51,15 +47,11 @@ class Studio:
         *,
         store: VoteStore,
         executor: Executor,
-        blocked: BlockedWords,
-        new_id: Callable[[], str] = shortuuid.uuid,
-        new_seed: Callable[[], int] = lambda: secrets.randbelow(MAX_SEED + 1),
+        door: Door,
     ) -> None:
+        self.door = door
         self._store = store
         self._executor = executor
-        self._blocked = blocked
-        self._new_id = new_id
-        self._new_seed = new_seed
         self._jobs: dict[str, Job] = {}
         self._starting: asyncio.Queue[Coroutine[Any, Any, None]] = asyncio.Queue()
         self._idle = asyncio.Event()
@@ -79,9 +71,9 @@ class Studio:
         """Wait until no request is being followed."""
         await self._idle.wait()
 
-    async def imagine(self, interaction: Interaction, ask: Ask) -> None:
+    async def imagine(self, interaction: Interaction, request: ImageRequest) -> None:
         """Queue what was asked, say so, and follow it. Raises GenerationError, said nothing."""
-        await self._begin(interaction, ask.request(new_seed=self._new_seed()))
+        await self._begin(interaction, request)
 
     async def again(self, interaction: Interaction, set_id: str) -> None:
         """The same request with new seeds, for whoever pressed the button."""
@@ -90,7 +82,7 @@ class Studio:
             await say_privately(interaction, texts.UNKNOWN_SET)
             return
 
-        await self._begin(interaction, again(stored, new_seed=self._new_seed()))
+        await self._begin(interaction, self.door.admit_again(requested(stored)))
 
     async def details(self, interaction: Interaction, set_id: str) -> None:
         """Tell the presser what the images were made from."""
@@ -125,13 +117,7 @@ class Studio:
             await say_privately(interaction, texts.NO_ATTACHMENTS)
             return
 
-        word = self._blocked.first_in(request.prompt)
-        if word is not None:
-            log.info("interaction %d: its prompt has a blocked word", interaction.id)
-            await _give_back(interaction, word, request)
-            return
-
-        set_id = self._new_id()
+        set_id = shortuuid.uuid()
         job = self._executor.submit(request, owner=interaction.user.id)
         self._jobs[set_id] = job
         self._idle.clear()
@@ -171,7 +157,7 @@ class Studio:
         job: Job,
         place: InteractionPlace,
     ) -> None:
-        request = job.request  # its prompts are cleaned
+        request = job.request
 
         async def explain(sentence: str) -> None:
             with suppress(MessageDeleted), tolerated(interaction, doing="explaining"):
@@ -183,7 +169,7 @@ class Studio:
                 set_id, channel_id=interaction.channel_id or 0, message_id=place.message_id
             )
             result = await self._shown_result(set_id, job, place)
-            images = new_images(result, new_id=self._new_id)
+            images = new_images(result, new_id=shortuuid.uuid)
             await self._store.add_images(set_id, images, provenance=provenance(result))
             unread = texts.cut_short(request, result.provenance.versions)
             message_id = await self._post(interaction, set_id, request, images, place, unread)
@@ -266,15 +252,6 @@ class Studio:
         self._jobs.pop(set_id, None)
         if not self._jobs:
             self._idle.set()
-
-
-async def _give_back(interaction: Interaction, word: str, request: ImageRequest) -> None:
-    """Say which word is not allowed, with all that was typed, so that nobody types it again."""
-    text = texts.blocked(word, request)
-    if len(text) <= MESSAGE_CHARS:
-        await say_privately(interaction, text)
-    else:
-        await say_privately(interaction, texts.blocked_long(word), file=views.typed_file(request))
 
 
 def _progress(set_id: str, job: Job, progress: JobProgress) -> ui.LayoutView:

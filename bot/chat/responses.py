@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from io import BytesIO
 from typing import TypeVar
 
 import aiohttp
@@ -16,7 +17,9 @@ from discord import ui
 
 from bot.chat import texts
 from bot.chat.context import Interaction
+from bot.prompts.refusals import BlockedPrompt, Refused
 from generation.errors import GenerationError
+from generation.request import ImageRequest
 from storage.errors import StorageError
 
 log = logging.getLogger(__name__)
@@ -30,6 +33,9 @@ DEFER_AFTER_S = 1.5
 NOT_TAKEN = (discord.HTTPException, aiohttp.ClientError, OSError)
 
 NO_MENTIONS = discord.AllowedMentions.none()
+
+# What Discord takes as the text of a message.
+MESSAGE_CHARS = 2000
 
 
 async def in_time(interaction: Interaction, work: Awaitable[T], *, new_message: bool = True) -> T:
@@ -54,12 +60,34 @@ async def answered(interaction: Interaction) -> AsyncIterator[None]:
     with interaction.client.context.in_hand:
         try:
             yield
+        except BlockedPrompt as exc:
+            log.info("interaction %s: %s", reference, exc)
+            await _give_back(interaction, exc)
+        except Refused as exc:
+            log.info("interaction %s: %s", reference, exc)
+            await say_privately(interaction, texts.refused(exc))
         except (GenerationError, StorageError) as exc:
             log.warning("interaction %s: %s", reference, exc)
             await say_privately(interaction, texts.refusal(exc, reference=reference))
         except Exception:
             log.exception("interaction %s failed", reference)
             await say_privately(interaction, texts.unexpected(reference))
+
+
+async def _give_back(interaction: Interaction, blocked: BlockedPrompt) -> None:
+    """Say which word is not allowed, with the whole request, so that nobody types it again."""
+    text = texts.blocked(blocked.word, blocked.request)
+    if len(text) <= MESSAGE_CHARS:
+        await say_privately(interaction, text)
+    else:
+        file = _prompts_file(blocked.request)
+        await say_privately(interaction, texts.blocked_long(blocked.word), file=file)
+
+
+def _prompts_file(request: ImageRequest) -> discord.File:
+    prompts = "\n\n".join(text for text in (request.prompt, request.negative_prompt) if text)
+
+    return discord.File(BytesIO(prompts.encode()), "prompt.txt")
 
 
 async def say_privately(

@@ -7,13 +7,20 @@ from typing import assert_never
 from discord.utils import escape_markdown
 
 from bot.plurals import count
+from bot.prompts.refusals import (
+    BlockedPrompt,
+    EmptyPrompt,
+    NotOffered,
+    OutOfRange,
+    PromptTooLong,
+    Refused,
+)
 from generation.errors import (
     BackendUnavailable,
     Cancelled,
     Closing,
     DeadlineExceeded,
     GenerationError,
-    InvalidRequest,
     NotChecked,
     QueueFull,
     TooManyYours,
@@ -169,12 +176,11 @@ def _halves(number: float) -> str:
 
 def parameters(request: ImageRequest | NewSet) -> str:
     """One line under the prompt."""
-    chosen = f" · {quoted(request.model)}" if request.model else ""
     size = request if isinstance(request, NewSet) else request.size
 
     return (
         f"{size.width_px}×{size.height_px} · {request.steps} steps · "
-        f"guidance {request.guidance_scale:g}{chosen}"
+        f"guidance {request.guidance_scale:g} · {quoted(request.model)}"
     )
 
 
@@ -207,8 +213,6 @@ def details(stored: StoredSet) -> str:
 def refusal(error: GenerationError | StorageError, *, reference: str) -> str:
     """What a member reads when something they asked for cannot be done."""
     match error:
-        case InvalidRequest(field=field, value=value, allowed=allowed):
-            return _invalid(field, value, allowed)
         case QueueFull(waiting=waiting):
             return (
                 f"The line is full, with {count(waiting, 'request')} waiting. "
@@ -251,24 +255,34 @@ def refusal(error: GenerationError | StorageError, *, reference: str) -> str:
             return f"The images could not be made. If you report it, mention `{reference}`."
 
 
-def _invalid(field: str, value: object, allowed: str) -> str:
-    match field:
-        case "prompt" if value == "0 characters long":
+def refused(problem: Refused) -> str:
+    """What a member reads when the door does not let a request in."""
+    match problem:
+        case EmptyPrompt():
             return "The prompt is empty, so nothing was started. Describe what you want to see."
-        case "prompt" | "negative_prompt":
-            name = field.replace("_", " ")
-            return f"The {name} is {value}; {allowed} are allowed, so nothing was started."
-        case "seeds":
-            return f"The seed must be a whole number from {allowed}, so nothing was started."
-        case "guidance_scale":
-            return f"Guidance must be from {allowed} (you gave {value}), so nothing was started."
-        case "model":
-            offered = f"; choose one of {quoted(allowed)}" if allowed else " any more"
-            return f"The model “{quoted(str(value)[:100])}” is not offered here{offered}."
-        case "size":
-            return f"The size {value} is not offered here; choose one of {allowed}."
+        case PromptTooLong(prompt=name, chars=chars, most=most):
+            return (
+                f"The {name} is {chars} characters long; {most} is the most, so nothing was "
+                "started."
+            )
+        case OutOfRange(option=option, value=value, lowest=lowest, highest=highest):
+            return (
+                f"The {option} must be from {_number(lowest)} to {_number(highest)} (you gave "
+                f"{_number(value)}), so nothing was started."
+            )
+        case NotOffered(option=option, value=value, offered=offered):
+            return (
+                f"The {option} “{quoted(value[:100])}” is not offered here; choose one of "
+                f"{quoted(', '.join(offered))}."
+            )
+        case BlockedPrompt(word=word):
+            return _not_allowed(word)
         case _:
-            return f"The number of {field} must be {allowed} (you gave {value})."
+            raise AssertionError(f"no sentence for {type(problem).__name__}")
+
+
+def _number(number: float) -> str:
+    return f"{number:g}" if isinstance(number, float) else str(number)
 
 
 def bad_option(value: str) -> str:

@@ -38,13 +38,6 @@ def files(images: Sequence[NewImage], *, prompt: str) -> list[discord.File]:
     ]
 
 
-def typed_file(request: ImageRequest) -> discord.File:
-    """What somebody typed, character for character, where it is too long for a message."""
-    typed = "\n\n".join(text for text in (request.prompt, request.negative_prompt) if text)
-
-    return discord.File(BytesIO(typed.encode(errors="replace")), "prompt.txt")
-
-
 def result(
     *, set_id: str, asked: Asked, images: Sequence[NewImage], note: str = ""
 ) -> ui.LayoutView:

@@ -4,9 +4,8 @@ import shutil
 from collections.abc import Callable, Iterator
 
 from bot.configuration import (
-    backend_spec,
     blocked_words,
-    more_specs,
+    model_specs,
     remote,
     repository_settings,
 )
@@ -123,7 +122,8 @@ def _blocked_words(settings: Settings) -> Finding:
 
 def _generation(settings: Settings) -> Iterator[Finding]:
     """The default on every device, and the other models on the first."""
-    spec, (first, *others) = backend_spec(settings), settings.devices
-    yield from check_backend(spec, more=more_specs(settings), device=first)
+    models, (first, *others) = model_specs(settings), settings.devices
+    name = next(iter(models))
+    yield from check_backend(models, device=first)
     for device in others:
-        yield from check_backend(spec, device=device)
+        yield from check_backend({name: models[name]}, device=device)

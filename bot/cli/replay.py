@@ -8,19 +8,20 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
 
-from bot.chat.asking import IMAGES_PER_REQUEST, provenance
+from bot.chat.asking import provenance
 from bot.cli.comparison import Difference, PixelDifference, differences, pixel_difference
 from bot.errors import CannotReplay
+from bot.prompts.door import IMAGES_PER_REQUEST
 from bot.settings import Settings
 from generation import emoji
 from generation.errors import GenerationError, OutOfMemory
 from generation.queue.executor import Executor
 from generation.queue.job import JobProgress
 from generation.queue.limits import ExecutorLimits
-from generation.request import MAX_SEED, ImageRequest, Limits, Result, Size
+from generation.request import MAX_SEED, ImageRequest, Result, Size
 from generation.worker.backend import BackendSpec
 from storage.dataset.reader import RecordedImage, find_recorded, recorded_bytes
 from storage.errors import RecordError
@@ -185,6 +186,7 @@ def request_of(recorded: RecordedImage) -> tuple[ImageRequest, int]:
         steps=recorded.steps,
         guidance_scale=recorded.guidance_scale,
         size=Size(recorded.width_px, recorded.height_px),
+        model=PurePath(recorded.made_by["model"]).name,
     )
 
     return request, place
@@ -196,15 +198,9 @@ async def _made(
     """The images, whatever the moderators' limits are by now, and however long it takes."""
     try:
         async with Executor.open(
-            spec,
+            {request.model: spec},
             devices=(device,),
             limits=ExecutorLimits(deadline_s=_DAY_S, silence_s=_DAY_S, grace_s=0),
-            request_limits=Limits(
-                max_prompt_chars=len(request.prompt + request.negative_prompt),
-                max_steps=request.steps,
-                max_guidance=request.guidance_scale,
-                sizes=(request.size,),
-            ),
         ) as executor:
             job = executor.submit(request, owner=0)
             progress = job.progress

@@ -23,6 +23,8 @@ _NO_LETTER_AFTER = r"(?![^\W_])"
 # Digits alone are a number and no word: 455 has no letter, a55 does.
 _NOT_A_NUMBER = rf"(?![\W\d_]+{_NO_LETTER_AFTER})"
 
+_NO_LETTERS = re.compile(r"[\W_]+")
+
 # The same gap between any two: "a.s.s", and not "a S.S. ship".
 _SPELLED_OUT = re.compile(
     rf"{_NO_LETTER_BEFORE}[^\W\d_]([\W_]{{1,3}})[^\W\d_](?:\1[^\W\d_])+{_NO_LETTER_AFTER}"
@@ -91,15 +93,29 @@ class _Finder:
 
     def first_in(self, text: str) -> int | None:
         """The number of a word that the text has."""
+        number = self._whole_word_in(text)
+        if number is not None:
+            return number
+
+        runs = [_letters(run) for run in _SPELLED_OUT.finditer(text)]
+        if not runs:
+            return None
+
+        for number, word in enumerate(self._words):
+            letters = "".join(word.split())
+            if len(letters) >= _LONG_ENOUGH and any(letters in run for run in runs):
+                return number
+
+        # A phrase of which each word is spelled out: "r.e.d r.u.m".
+        number = self._whole_word_in(_SPELLED_OUT.sub(_letters, text))
+
+        return number if number is not None and " " in self._words[number] else None
+
+    def _whole_word_in(self, text: str) -> int | None:
         for pattern in self._all:
             for match in pattern.finditer(text):
                 if not _goes_on(match):
                     return self._number_of(match)
-
-        spelled = [re.sub(r"[\W_]", "", run[0]) for run in _SPELLED_OUT.finditer(text)]
-        for number, word in enumerate(self._words if spelled else ()):
-            if len(word) >= _LONG_ENOUGH and any(word in run for run in spelled):
-                return number
 
         return None
 
@@ -112,6 +128,10 @@ class _Finder:
             if first in word[:1] + _WRITTEN_FOR.get(word[0], "")
             and re.compile(_pattern(word)).match(match.string, match.start())
         )
+
+
+def _letters(run: re.Match[str]) -> str:
+    return _NO_LETTERS.sub("", run[0])
 
 
 def _goes_on(match: re.Match[str]) -> bool:

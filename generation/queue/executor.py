@@ -24,7 +24,7 @@ from generation.queue.limits import ExecutorLimits
 from generation.queue.status import ExecutorStatus, WorkerState
 from generation.queue.supervisor import WorkerSupervisor
 from generation.queue.waiting_times import WaitingJob, WorkerLoad, finished_in_s
-from generation.request import ImageRequest, Limits, checked
+from generation.request import ImageRequest
 from generation.worker.backend import BackendSpec
 
 log = logging.getLogger(__name__)
@@ -44,10 +44,8 @@ class Executor:
         *,
         devices: Sequence[str],
         limits: ExecutorLimits,
-        request_limits: Limits,
     ) -> None:
         self._limits = limits
-        self._request_limits = request_limits
         self._queue: FairQueue[Job] = FairQueue()
         self._ids = itertools.count(1)
         self._closing = False
@@ -69,17 +67,15 @@ class Executor:
     @asynccontextmanager
     async def open(
         cls,
-        backend: BackendSpec,
+        models: Mapping[str, BackendSpec],
         *,
-        more: Mapping[str, BackendSpec] | None = None,
         devices: Sequence[str] = ("cpu",),
         limits: ExecutorLimits | None = None,
-        request_limits: Limits | None = None,
     ) -> AsyncIterator[Self]:
         """Start the workers. Requests are accepted at once, and wait for the model to load.
 
-        backend: the default model. more: others, by the names that requests call them; each is
-        loaded when it is first asked for.
+        models: what to open for each name that a request may have. The first is the default and
+        is loaded at once; each of the others is loaded when it is first asked for.
 
         On leaving, running jobs may continue for `limits.grace_s`. Then all unfinished jobs end
         with Closing, and the worker processes are gone.
@@ -87,13 +83,11 @@ class Executor:
         if not devices:
             raise ValueError("an executor needs at least one device")
 
+        if not models:
+            raise ValueError("an executor needs at least one model")
+
         limits = limits or ExecutorLimits()
-        executor = cls(
-            {"": backend, **(more or {})},
-            devices=devices,
-            limits=limits,
-            request_limits=request_limits or Limits(),
-        )
+        executor = cls(models, devices=devices, limits=limits)
         supervisors = [
             asyncio.create_task(worker.run(), name="worker-supervisor")
             for worker in executor._workers
@@ -116,10 +110,8 @@ class Executor:
     def submit(self, request: ImageRequest, *, owner: int) -> Job:
         """Put a request in the queue, or refuse it at once.
 
-        Raises InvalidRequest, Closing, BackendUnavailable if no worker can load, TooManyYours or
-        QueueFull. The job's request is the cleaned one.
+        Raises Closing, BackendUnavailable if no worker can load, TooManyYours or QueueFull.
         """
-        request = checked(request, self._request_limits)
         if self._closing:
             raise Closing
 

@@ -11,15 +11,15 @@ from generation.worker.backend import BackendSpec, Finding, open_backend
 
 
 def check_backend(
-    spec: BackendSpec,
+    models: Mapping[str, BackendSpec],
     *,
-    more: Mapping[str, BackendSpec] | None = None,
     device: str,
     timeout_s: float = 60.0,
 ) -> Sequence[Finding]:
-    """Check whether the backend could load on the device; blocks for `timeout_s` at most.
+    """Check whether the models could load on the device; blocks for `timeout_s` at most.
 
-    more: other models; the subjects of their findings contain their names.
+    models: by name, the default first; the subjects of the other models' findings contain their
+        names.
 
     A faulty backend is a finding, never an exception. The calling process imports no model
     library, and the process that does is gone on return.
@@ -27,7 +27,7 @@ def check_backend(
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(
-        target=_check, args=(spec, more or {}, device, theirs), name="backend-check", daemon=True
+        target=_check, args=(models, device, theirs), name="backend-check", daemon=True
     )
     process.start()
     theirs.close()
@@ -47,21 +47,21 @@ def check_backend(
 
 
 def _check(
-    spec: BackendSpec,
-    more: Mapping[str, BackendSpec],
+    models: Mapping[str, BackendSpec],
     device: str,
     pipe: "Connection[Sequence[Finding], object]",
 ) -> None:
-    findings = list(_check_model(spec, device))
-    for name, other in more.items():
+    (_, default), *others = models.items()
+    findings = list(_check_model(default, device))
+    for name, other in others:
         findings += [
             replace(finding, subject=f"{finding.subject} {name}")
             for finding in _check_model(other, device)
             if finding.subject != "device"
         ]
 
-    if spec.safety is not None:
-        findings.append(_check_safety(spec.safety, device=device))
+    if default.safety is not None:
+        findings.append(_check_safety(default.safety, device=device))
 
     pipe.send(findings)
 

@@ -56,7 +56,10 @@ class LoadedModels:
             if (phrase := loaded.backend.between_requests())
         }
 
-        return "; ".join(f"{model} {phrase}".lstrip() for model, phrase in phrases.items())
+        if len(self._specs) == 1:
+            return "".join(phrases.values())
+
+        return "; ".join(f"{model} {phrase}" for model, phrase in phrases.items())
 
     def unload_others(self, model: str) -> bool:
         """Unload all models but this one; false if no other was loaded."""
@@ -74,14 +77,14 @@ class LoadedModels:
         try:
             return _loaded(backend)
         except OutOfMemory as exc:
-            log.warning("%s does not fit: %s", model or "the default model", exc.cause)
+            log.warning("%s does not fit: %s", model, exc.cause)
             if not self.unload_others(model):
                 raise
 
         return _loaded(backend)
 
     def _unload(self, model: str) -> None:
-        log.info("unloading %s from %s", model or "the default model", self._device)
+        log.info("unloading %s from %s", model, self._device)
         self._loaded.pop(model).backend.unload()
 
 

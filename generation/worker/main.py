@@ -51,8 +51,8 @@ Pipe: TypeAlias = "Connection[FromWorker, ToWorker]"  # generic for type checker
 def serve(models: Mapping[str, BackendSpec], device: str, pipe: Pipe) -> None:
     """Load the default model, then run jobs until the process is killed or the parent is gone.
 
-    models: the models that may be requested, by name; the empty name is the default. The others
-    are loaded when they are requested.
+    models: the models that may be requested, by name. The first is the default; each of the others
+    is loaded when it is first requested.
 
     This thread is the only one that touches a backend or writes to the pipe. A second thread
     reads the pipe, so that a cancellation arrives while a job is running.
@@ -100,14 +100,15 @@ class _Worker:
         self._inbox = inbox
         self._pipe = pipe
         self._models = LoadedModels(models, device=device)
-        self._screen = Screen(models[""].safety, device=device)
+        self._default = next(iter(models))
+        self._screen = Screen(models[self._default].safety, device=device)
         self._budget = PreviewBudget()
 
     def load_default(self) -> bool:
         """Load the default model and report it; false if it cannot be loaded."""
         try:
             self._screen.load()  # before the model, which may then use the memory that is left
-            self._models.load("")
+            self._models.load(self._default)
         except BackendUnavailable as exc:
             reason = exc.reason
         except OutOfMemory as exc:

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from storage.clock import timestamp
 from storage.dataset.layout import SHOWN, unguarded
@@ -175,8 +175,8 @@ def _add_sets(connection: sqlite3.Connection, shown: Sequence[Mapping[str, str]]
         connection.execute(
             "INSERT INTO sets (set_id, state, requester_id, guild_id, request_channel_id,"
             " interaction_id, prompt, negative_prompt, seeds, steps, guidance_scale, width_px,"
-            " height_px, channel_id, provenance, created_at, posted_at)"
-            " VALUES (?, ?, 0, NULL, 0, 0, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?)",
+            " height_px, model, channel_id, provenance, created_at, posted_at)"
+            " VALUES (?, ?, 0, NULL, 0, 0, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?)",
             (
                 set_id,
                 SetState.POSTED,
@@ -187,6 +187,7 @@ def _add_sets(connection: sqlite3.Connection, shown: Sequence[Mapping[str, str]]
                 float(first["guidance_scale"]),
                 int(first["width_px"]),
                 int(first["height_px"]),
+                PurePath(unguarded(first["model"])).name,
                 json.dumps(made_by(first), sort_keys=True),
                 first["shown_at"],
                 first["shown_at"],

@@ -129,7 +129,7 @@ class WarmStart:
         """Names the compiled code, once there is some."""
         self._engine = engine
         self._modules = {"unet": pipeline.unet, "decoder": pipeline.vae}
-        self._request = ImageRequest(prompt="", seeds=(0,) * _IMAGES, steps=2, size=size)
+        self._request = ImageRequest(prompt="", seeds=(0,) * _IMAGES, steps=2, size=size, model="")
         self._folder = folder
         self._must_be_faster = must_be_faster
         self._calls: Mapping[str, Call] = {}

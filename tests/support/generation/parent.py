@@ -11,11 +11,11 @@ from pathlib import Path
 
 from generation.queue.executor import Executor
 from tests.support.generation.requests import a_request, stepping
-from tests.support.generation.scripted_backend import scripted
+from tests.support.generation.scripted_backend import one_model
 
 
 async def main(folder: Path, prompt: str) -> None:
-    async with Executor.open(scripted(folder)) as executor:
+    async with Executor.open(one_model(folder)) as executor:
         await stepping(executor.submit(a_request(prompt), owner=1))
         sys.stdout.write(f"{executor.status().workers[0].pid}\n")
         sys.stdout.flush()

@@ -8,6 +8,9 @@ from generation.queue.job import Job, JobProgress
 from generation.queue.status import WorkerState, WorkerStatus
 from generation.request import ImageRequest, Size
 
+MODEL = "default"
+"""The name of the one model that most tests offer."""
+
 
 def a_request(
     prompt: str = "step",
@@ -15,7 +18,7 @@ def a_request(
     seeds: tuple[int, ...] = (1, 2, 3, 4),
     steps: int = 3,
     side_px: int = 512,
-    model: str = "",
+    model: str = MODEL,
 ) -> ImageRequest:
     return ImageRequest(
         prompt=prompt, seeds=seeds, steps=steps, size=Size(side_px, side_px), model=model

@@ -15,6 +15,7 @@ from pathlib import Path
 from generation.errors import BackendUnavailable, Cancelled, OutOfMemory
 from generation.request import GeneratedImage, ImageRequest, Made, Provenance
 from generation.worker.backend import BackendSpec, Finding, Watcher
+from tests.support.generation.requests import MODEL
 
 ENDLESS = 1_000_000
 _LOOK_S = 0.002
@@ -35,6 +36,11 @@ def scripted(
         model=model,
         options={"folder": str(folder), "load": load, "room": room, "claim": claim},
     )
+
+
+def one_model(folder: Path, *, load: str = "at once") -> dict[str, BackendSpec]:
+    """The one model that an executor offers, for requests that name none."""
+    return {MODEL: scripted(folder, load=load)}
 
 
 class ScriptedBackend:

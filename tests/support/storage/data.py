@@ -63,6 +63,7 @@ def a_set(set_id: str = "set-0", *, prompt: str = "a fox in the snow") -> NewSet
         guidance_scale=7.5,
         width_px=64,
         height_px=64,
+        model="model",
     )
 
 

@@ -1,0 +1,118 @@
+"""The door: the only place where what a person asks for becomes a request."""
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from bot.prompts.blocked_words import BlockedWords
+from bot.prompts.refusals import (
+    BlockedPrompt,
+    EmptyPrompt,
+    NotOffered,
+    OutOfRange,
+    PromptTooLong,
+    Refused,
+)
+from generation.request import MAX_SEED, ImageRequest, Size
+
+IMAGES_PER_REQUEST = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one request may ask for; the operator's choice within what models take.
+
+    models: the names of all that are offered, the default first.
+    """
+
+    max_prompt_chars: int
+    max_steps: int
+    max_guidance: float
+    sizes: tuple[Size, ...]
+    models: tuple[str, ...]
+
+
+class Door:
+    """Admits requests within the limits and without blocked words.
+
+    Behind it no text is raw: an ImageRequest cleans its prompts when it is made.
+    """
+
+    def __init__(self, limits: Limits, blocked: BlockedWords) -> None:
+        self._limits = limits
+        self._blocked = blocked
+
+    def admit(
+        self,
+        *,
+        prompt: str,
+        negative_prompt: str = "",
+        seed: int | None = None,
+        steps: int,
+        guidance_scale: float,
+        size: Size,
+        model: str,
+    ) -> ImageRequest:
+        """The request for what somebody typed; without a seed, with new ones. Raises Refused."""
+        # First, so that nothing else reads a text of any length.
+        self._check_lengths(prompt, negative_prompt)
+        if seed is not None and not 0 <= seed <= MAX_SEED:
+            raise OutOfRange("seed", seed, lowest=0, highest=MAX_SEED)
+
+        return self._checked(
+            ImageRequest(
+                prompt=prompt,
+                negative_prompt=negative_prompt,
+                seeds=_new_seeds() if seed is None else _seeds(seed),
+                steps=steps,
+                guidance_scale=guidance_scale,
+                size=size,
+                model=model,
+            )
+        )
+
+    def admit_again(self, request: ImageRequest) -> ImageRequest:
+        """The same request with new seeds. Raises Refused: the limits may be different now."""
+        return self._checked(replace(request, seeds=_new_seeds()))
+
+    def _check_lengths(self, prompt: str, negative_prompt: str) -> None:
+        most = self._limits.max_prompt_chars
+        for name, text in (("prompt", prompt), ("negative prompt", negative_prompt)):
+            if len(text) > most:
+                raise PromptTooLong(name, chars=len(text), most=most)
+
+    def _checked(self, request: ImageRequest) -> ImageRequest:
+        self._check_lengths(request.prompt, request.negative_prompt)
+        for problem in _problems(request, self._limits):
+            raise problem
+
+        if (word := self._blocked.first_in(request.prompt)) is not None:
+            raise BlockedPrompt(word, request)
+
+        return request
+
+
+def _problems(request: ImageRequest, limits: Limits) -> Iterator[Refused]:
+    if not request.prompt:
+        yield EmptyPrompt()
+
+    if not 1 <= request.steps <= limits.max_steps:
+        yield OutOfRange("number of steps", request.steps, lowest=1, highest=limits.max_steps)
+
+    if not 0 <= request.guidance_scale <= limits.max_guidance:  # refuses NaN too
+        yield OutOfRange("guidance", request.guidance_scale, lowest=0, highest=limits.max_guidance)
+
+    if request.size not in limits.sizes:
+        yield NotOffered("size", str(request.size), offered=tuple(map(str, limits.sizes)))
+
+    if request.model not in limits.models:
+        yield NotOffered("model", request.model, offered=limits.models)
+
+
+def _new_seeds() -> tuple[int, ...]:
+    return _seeds(secrets.randbelow(MAX_SEED + 1))
+
+
+def _seeds(first: int) -> tuple[int, ...]:
+    """One seed an image, so that each can be made again alone."""
+    return tuple((first + slot) % (MAX_SEED + 1) for slot in range(IMAGES_PER_REQUEST))
