@@ -29,6 +29,7 @@ from bot.errors import CannotConnect
 from bot.settings import Settings, SettingsError
 from generation.queue.executor import Executor
 from generation.queue.limits import ExecutorLimits
+from storage.dataset.memory import MemoryRepository
 from storage.store import VoteStore
 
 log = logging.getLogger(__name__)
@@ -71,13 +72,18 @@ async def run(settings: Settings) -> None:
 
 
 @asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[Parts]:
-    """Storage and generation, ready for a Discord client. Raises SettingsError."""
+async def opened(
+    settings: Settings, *, repository: MemoryRepository | None = None
+) -> AsyncIterator[Parts]:
+    """Storage and generation, ready for a Discord client. Raises SettingsError.
+
+    repository: the dataset, for tests; without one it is an Oxen repository in the data folder.
+    """
     entrance = door(settings)
     async with (
         VoteStore.open(
             settings.data,
-            repository=repository_settings(settings),
+            repository=repository or repository_settings(settings),
             keep_unvoted=timedelta(days=settings.keep_unvoted_days),
             remote=remote(settings),
             commit_timeout_s=settings.commit_timeout_s,

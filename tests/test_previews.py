@@ -16,7 +16,16 @@ from bot.chat.custom_ids import VoteId
 from generation.preview_picture import one_picture
 from generation.queue.executor import Executor
 from generation.queue.status import WorkerState
-from tests.support.discord.world import World, buttons, image_ids, seen, set_button, text_of, world
+from tests.support.discord.world import (
+    Real,
+    World,
+    buttons,
+    image_ids,
+    seen,
+    set_button,
+    text_of,
+    world,
+)
 from tests.support.generation.requests import a_request
 from tests.support.generation.scripted_backend import one_model
 
@@ -76,7 +85,7 @@ async def test_a_slow_request_shows_a_preview_that_says_what_it_is_and_takes_no_
 
 @pytest.mark.stalls("the test looks through the data folder itself")
 async def test_the_preview_gives_way_to_the_images_and_is_stored_nowhere(tmp_path: Path) -> None:
-    async with world(tmp_path, placeholder_step_seconds=1, default_steps=11) as w:
+    async with world(tmp_path, Real.OXEN, placeholder_step_seconds=1, default_steps=11) as w:
         await with_preview(w)
         await w.posted()
         message = w.last_message()
@@ -102,7 +111,7 @@ async def test_the_preview_is_gone_when_the_request_is_cancelled(tmp_path: Path)
 
 
 async def test_the_preview_is_gone_when_the_request_fails(tmp_path: Path) -> None:
-    async with world(tmp_path, **SLOW) as w:
+    async with world(tmp_path, Real.WORKER_PROCESS, **SLOW) as w:
         await with_preview(w)
 
         w.kill_worker()

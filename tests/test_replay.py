@@ -28,7 +28,7 @@ from generation.worker.backend import BackendSpec
 from storage.dataset.layout import SHOWN_COLUMNS, csv_file, guarded
 from storage.dataset.reader import find_recorded
 from storage.vote import Rating
-from tests.support.discord.world import dataset_rows, image_ids, quick_settings, world
+from tests.support.discord.world import Real, dataset_rows, image_ids, quick_settings, world
 from tests.support.generation.requests import Onlooker, a_request
 from tests.support.generation.tiny_model import SIDE_PX, save_tiny_model
 
@@ -57,7 +57,7 @@ def made_before(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
     data = tmp_path_factory.mktemp("bot") / "data"
 
     async def use() -> Made:
-        async with world(data, **of(model)) as here:
+        async with world(data, Real.OXEN | Real.WORKER_PROCESS, **of(model)) as here:
             message = await here.imagine(here.alice, FORMULA, negative_prompt="-", seed=2**32 - 2)
             await here.vote(here.alice, message, 1, Rating.GOOD)
             await here.committed()
@@ -79,7 +79,7 @@ def made(made_before: Made, model: Path, tmp_path: Path) -> Made:
 @pytest.fixture
 async def drawn(tmp_path: Path) -> Made:
     """Four images of the placeholder, which nobody voted on."""
-    async with world(tmp_path / "data") as here:
+    async with world(tmp_path / "data", Real.OXEN) as here:
         message = await here.imagine(here.alice, "a fox")
         await here.committed()
 
@@ -261,7 +261,7 @@ async def test_without_the_models_folder_it_says_which_one_is_needed(made: Made)
 
 
 async def test_the_command_makes_an_image_again_while_the_bot_runs(tmp_path: Path) -> None:
-    async with world(tmp_path / "data") as here:
+    async with world(tmp_path / "data", Real.OXEN) as here:
         message = await here.imagine(here.alice, "a fox")
         await here.committed()
         image_id = image_ids(message)[2]
@@ -281,7 +281,7 @@ async def test_an_image_of_the_demo_is_made_again_without_naming_its_model(tmp_p
     of_demo = demo_settings(tmp_path / "data").model_dump(
         include={"backend", "model", "sizes", "default_guidance"}
     )
-    async with world(tmp_path / "data", **of_demo) as here:
+    async with world(tmp_path / "data", Real.OXEN | Real.WORKER_PROCESS, **of_demo) as here:
         message = await here.imagine(here.alice, "a fox")
         await here.committed()
         image_id = image_ids(message)[1]

@@ -8,9 +8,10 @@ from simcord import InteractionResult
 
 from bot.chat import texts
 from storage.vote import Rating
-from tests.support.discord.world import image_ids, seen, text_of, undo_id, vote_ids, world
+from tests.support.discord.world import Real, image_ids, seen, text_of, undo_id, vote_ids, world
 
 GOOD, BAD = Rating.GOOD, Rating.BAD
+AS_USERS_HAVE_IT = Real.OXEN | Real.WORKER_PROCESS
 
 
 def answer(result: InteractionResult) -> str:
@@ -21,7 +22,7 @@ def answer(result: InteractionResult) -> str:
 
 
 async def test_a_press_becomes_a_row_with_the_voters_id(tmp_path: Path) -> None:
-    async with world(tmp_path) as w:
+    async with world(tmp_path, AS_USERS_HAVE_IT) as w:
         message = await w.imagine(w.alice, "a fox in the snow", seed=7)
 
         said = answer(await w.vote(w.bob, message, 2, GOOD))
@@ -37,7 +38,7 @@ async def test_a_press_becomes_a_row_with_the_voters_id(tmp_path: Path) -> None:
         assert row["image_id"] == image_id
         assert row["slot"] == "2"
         posted = await message.attachments[1].read()
-        assert (tmp_path / "dataset" / row["path"]).read_bytes() == posted
+        assert w.pictures() == {row["path"]: posted}
 
 
 async def test_every_image_shown_has_a_generations_row(tmp_path: Path) -> None:
@@ -89,7 +90,7 @@ async def test_undo_removes_the_row_and_the_unwanted_image(tmp_path: Path) -> No
 
         assert "is removed" in text_of(seen(undone).message)
         assert w.rows() == []
-        assert list((tmp_path / "dataset" / "images").rglob("*.png")) == []
+        assert w.pictures() == {}
 
 
 async def test_a_vote_after_an_undo_counts_again(tmp_path: Path) -> None:
@@ -105,7 +106,7 @@ async def test_a_vote_after_an_undo_counts_again(tmp_path: Path) -> None:
 
         [row] = w.rows()
         assert row["rating"] == "bad"
-        assert (tmp_path / "dataset" / row["path"]).exists()
+        assert list(w.pictures()) == [row["path"]]
 
 
 async def test_two_people_vote_on_one_image(tmp_path: Path) -> None:
@@ -121,7 +122,7 @@ async def test_two_people_vote_on_one_image(tmp_path: Path) -> None:
 
 
 async def test_buttons_work_after_a_restart(tmp_path: Path) -> None:
-    async with world(tmp_path) as w:
+    async with world(tmp_path, AS_USERS_HAVE_IT) as w:
         message = await w.imagine(w.alice, "a fox")
         await w.vote(w.bob, message, 1, GOOD)
         await w.restart()

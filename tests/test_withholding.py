@@ -24,6 +24,7 @@ from generation.safety.screen import PACKAGED, SafetySpec
 from generation.worker.backend import BackendSpec
 from storage.vote import Rating, VoteKind
 from tests.support.discord.world import (
+    Real,
     World,
     buttons,
     image_ids,
@@ -117,7 +118,7 @@ async def test_the_rest_is_shown_and_only_the_requester_is_told(
 async def test_the_dataset_has_a_row_with_score_and_no_bytes(
     tmp_path: Path, scores: list[float], threshold: float, withheld_slots: list[int]
 ) -> None:
-    async with world(tmp_path, **guarded(threshold)) as w:
+    async with world(tmp_path, Real.OXEN, **guarded(threshold)) as w:
         message = await w.imagine(w.alice, PROMPT, seed=SEED)
         await w.vote(w.bob, message, 1, Rating.GOOD)
         await w.vote(w.bob, message, 2, Rating.BAD)
@@ -248,7 +249,7 @@ async def test_what_the_models_own_checker_blackens_is_withheld_in_the_same_way(
     tmp_path: Path, strict: Path
 ) -> None:
     own = {"backend": "diffusers", "model": str(strict), "sizes": f"{SIDE_PX}x{SIDE_PX}"}
-    async with world(tmp_path, **own) as w:
+    async with world(tmp_path, Real.OXEN | Real.WORKER_PROCESS, **own) as w:
         asked = await w.ask(w.alice, PROMPT)
         await w.posted()
         await w.committed()
@@ -262,7 +263,7 @@ async def test_what_the_models_own_checker_blackens_is_withheld_in_the_same_way(
 
 
 async def test_a_moderator_can_make_a_withheld_picture_again(tmp_path: Path) -> None:
-    async with world(tmp_path, **guarded(WITHHOLDS_ALL)) as w:
+    async with world(tmp_path, Real.OXEN, **guarded(WITHHOLDS_ALL)) as w:
         await w.ask(w.alice, PROMPT)
         await w.posted()
         await w.committed()

@@ -1,15 +1,19 @@
-"""A simulated Discord with the real bot in it: discord.py, SQLite, worker and writer are real.
+"""A simulated Discord with the real bot in it: discord.py, the executor and the journal are real.
 
-Tests act as members would (ask, press, look) and look at the dataset on disk. Entered inside the
-test itself, because simcord's clock belongs to the task that runs the test.
+The dataset is in memory and the worker a thread, unless a test asks for what is Real.
+
+Tests act as members would (ask, press, look) and look at the dataset. A world is entered inside
+the test itself, because simcord's clock belongs to the task that runs the test.
 """
 
 import asyncio
 import csv
+import enum
+import io
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +30,11 @@ from bot.chat.client import OxherdClient
 from bot.chat.custom_ids import SetId, UndoId, VoteId
 from bot.settings import Settings
 from generation.queue.status import WorkerState
+from storage.dataset.memory import MemoryRepository
 from storage.vote import Rating
+from tests.support.generation.inline_worker import inline_workers
 
-PATIENCE_S = 60.0
+PATIENCE_S = 240.0  # a worker process that imports torch on a busy machine takes a minute
 
 
 def quick_settings(data: Path, **changes: Any) -> Settings:
@@ -47,12 +53,27 @@ def quick_settings(data: Path, **changes: Any) -> Settings:
     )
 
 
-class World:
-    """One server, one channel, and two members, alice and bob, to begin with."""
+class Real(enum.Flag):
+    """What of a world is as users have it, and takes seconds to start."""
 
-    def __init__(self, env: simcord.Env, settings: Settings) -> None:
+    NEITHER = 0
+    OXEN = enum.auto()
+    """A repository in the data folder, with a writer process."""
+    WORKER_PROCESS = enum.auto()
+
+
+class World:
+    """One server, one channel, and two members, alice and bob, to begin with.
+
+    repository: the dataset; None for an Oxen repository in the data folder.
+    """
+
+    def __init__(
+        self, env: simcord.Env, settings: Settings, repository: MemoryRepository | None
+    ) -> None:
         self.env = env
         self.settings = settings
+        self.repository = repository
         self.guild = env.create_guild("oxherd's test server")
         self.channel = self.guild.create_text_channel("labelling")
         self.alice = self.member("alice")
@@ -67,7 +88,9 @@ class World:
 
     async def begin(self) -> None:
         """Start the bot on the world's folder."""
-        self.parts = await self._life.enter_async_context(opened(self.settings))
+        self.parts = await self._life.enter_async_context(
+            opened(self.settings, repository=self.repository)
+        )
         self.client = OxherdClient(
             self.settings, store=self.parts.store, studio=self.parts.studio, shard_count=1
         )
@@ -183,11 +206,30 @@ class World:
 
     def rows(self) -> list[dict[str, str]]:
         """The dataset's votes, as a trainer would read them."""
-        return dataset_rows(self.settings.data, "train")
+        return self._rows("train")
 
     def generations(self) -> list[dict[str, str]]:
         """The dataset's images, voted on or not."""
-        return dataset_rows(self.settings.data, "generations")
+        return self._rows("generations")
+
+    def pictures(self) -> dict[str, bytes]:
+        """The dataset's PNG files by path."""
+        if self.repository is None:
+            dataset = self.settings.data / "dataset"
+            return {
+                path.relative_to(dataset).as_posix(): path.read_bytes()
+                for path in (dataset / "images").rglob("*.png")
+            }
+
+        return {path: file for path, file in self.repository.files.items() if path[-4:] == ".png"}
+
+    def _rows(self, kind: str) -> list[dict[str, str]]:
+        if self.repository is None:
+            return dataset_rows(self.settings.data, kind)
+
+        shards = sorted(path for path in self.repository.files if path.startswith(f"{kind}/"))
+
+        return [row for shard in shards for row in _parsed(self.repository.files[shard])]
 
     def ratings(self) -> dict[tuple[str, str], str]:
         """The dataset's votes by image and voter. Two rows for one key are a failure."""
@@ -199,13 +241,14 @@ class World:
 
 
 def dataset_rows(data: Path, kind: str) -> list[dict[str, str]]:
-    """All rows of train/ or generations/, in order."""
-    rows = []
-    for path in sorted((data / "dataset" / kind).glob("*.csv")):
-        with path.open(newline="", encoding="utf-8") as stream:
-            rows += list(csv.DictReader(stream))
+    """All rows of train/ or generations/ of a dataset on disk, in order."""
+    shards = sorted((data / "dataset" / kind).glob("*.csv"))
 
-    return rows
+    return [row for shard in shards for row in _parsed(shard.read_bytes())]
+
+
+def _parsed(shard: bytes) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(shard.decode(), newline="")))
 
 
 def buttons(message: Any) -> list[str]:
@@ -282,14 +325,16 @@ def text_of(message: Any) -> str:
 
 
 @asynccontextmanager
-async def world(data: Path, **changes: Any) -> AsyncIterator[World]:
+async def world(data: Path, real: Real = Real.NEITHER, /, **changes: Any) -> AsyncIterator[World]:
     """A world with the bot running in it. Errors that the bot let through fail the test."""
+    repository = None if Real.OXEN in real else MemoryRepository()
     nobody = discord.AutoShardedClient(intents=discord.Intents(guilds=True), shard_count=1)
+    workers = nullcontext() if Real.WORKER_PROCESS in real else inline_workers()
     async with simcord.run(nobody, settle_timeout=PATIENCE_S) as env:
-        with env.time_context():
-            made = World(env, quick_settings(data, **changes))
-            await made.begin()
+        with workers, env.time_context():
+            made = World(env, quick_settings(data, **changes), repository)
             try:
+                await made.begin()
                 yield made
             finally:
                 await made.end()
