@@ -15,8 +15,9 @@ from PIL import Image, ImageChops
 from torch import cuda
 
 from generation.diffusion.backend import DiffusersBackend
-from generation.diffusion.model_files import content_revision
+from generation.diffusion.model_files import model_files
 from generation.errors import BackendUnavailable, Cancelled, OutOfMemory
+from generation.model_folder import content_revision
 from generation.request import GeneratedImage, ImageRequest, Size, Withheld
 from generation.worker.backend import BackendSpec
 from tests.support.generation.requests import Onlooker, a_request
@@ -54,6 +55,10 @@ def spec_of(model: Path | str, **options: str) -> BackendSpec:
 
 def revision_of(model: Path) -> str:
     return DiffusersBackend(spec_of(model), device="cpu").load().revision
+
+
+def hashed(folder: Path, *, remembered: Path | None = None) -> str:
+    return content_revision(folder, model_files(folder), remembered=remembered)
 
 
 def a_small_request(
@@ -249,17 +254,17 @@ def test_a_folders_files_are_hashed_once_and_again_when_they_change(
     copied: Path, tmp_path: Path
 ) -> None:
     hashes = tmp_path / "hashes.json"
-    first = content_revision(copied, remembered=hashes)
+    first = hashed(copied, remembered=hashes)
     known = dict.fromkeys(json.loads(hashes.read_bytes()), "0" * 64)
     hashes.write_text(json.dumps(known), encoding="utf-8")
 
-    believed = content_revision(copied, remembered=hashes)
+    believed = hashed(copied, remembered=hashes)
     for file in copied.rglob("*.safetensors"):
         file.touch()
 
-    assert first == content_revision(copied)
+    assert first == hashed(copied)
     assert believed != first  # no byte was read
-    assert content_revision(copied, remembered=hashes) not in (first, believed)
+    assert hashed(copied, remembered=hashes) not in (first, believed)
 
 
 def test_a_memory_of_hashes_that_is_torn_or_cannot_be_kept_does_no_harm(
@@ -268,7 +273,7 @@ def test_a_memory_of_hashes_that_is_torn_or_cannot_be_kept_does_no_harm(
     (tmp_path / "torn.json").write_bytes(b"{")
 
     for file in (tmp_path / "torn.json", tmp_path / "no-folder" / "hashes.json"):
-        assert content_revision(copied, remembered=file) == content_revision(copied)
+        assert hashed(copied, remembered=file) == hashed(copied)
 
     assert json.loads((tmp_path / "torn.json").read_bytes())
 
@@ -297,7 +302,7 @@ def test_a_model_in_the_hubs_cache_is_loaded_offline_and_named_by_its_commit(
         pytest.param(
             spec_of("/nowhere/model"),
             "cpu",
-            "The model's folder /nowhere/model does not exist.",
+            "The folder /nowhere/model does not exist.",
             id="no folder",
         ),
         pytest.param(spec_of("tests"), "cpu", "holds no model_index.json", id="no model"),

@@ -28,14 +28,13 @@ from generation.diffusion.model_files import (
     INDEX,
     check_engine,
     check_model,
-    content_revision,
     count_weights,
-    local_folder,
-    not_found,
+    model_files,
 )
 from generation.diffusion.pipeline_engine import PipelineEngine
 from generation.diffusion.prompt_length import characters_read
 from generation.errors import BackendUnavailable, Cancelled, OutOfMemory, root_cause
+from generation.model_folder import content_revision, local_folder, not_found
 from generation.request import (
     NEGATIVE_PROMPT_READ,
     PROMPT_READ,
@@ -148,6 +147,7 @@ class DiffusersBackend:
                 else beside.submit(
                     content_revision,
                     folder,
+                    model_files(folder),
                     remembered=None if remembered is None else Path(str(remembered)),
                 )
             )
@@ -336,7 +336,7 @@ class DiffusersBackend:
 
     def _find_model(self) -> tuple[Path, bool]:
         """The folder to load from, and whether it is the hub's copy, which its commit names."""
-        if folder := local_folder(self._model):
+        if folder := local_folder(self._model, index=INDEX):
             return folder, False
 
         try:
@@ -344,7 +344,7 @@ class DiffusersBackend:
                 self._model, revision=self._spec.revision, variant=self._variant
             )
         except Exception as exc:
-            raise BackendUnavailable(not_found(self._model, exc)) from exc
+            raise BackendUnavailable(not_found(self._model, exc, what="model")) from exc
 
         return Path(copy), True
 

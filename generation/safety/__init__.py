@@ -1,4 +1,4 @@
-"""Looks at every image before anybody sees it, and withholds what is unsafe.
+"""Checks every image before anybody sees it, and withholds the unsafe ones.
 
-`worker` imports the screen; the classifiers are opened by name, in worker processes only.
+`worker` imports the screen, which imports a classifier by name, in worker processes only.
 """

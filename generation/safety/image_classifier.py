@@ -1,9 +1,8 @@
-"""An image classifier of transformers that the operator names, on the worker's device.
+"""An image classifier of the operator's choice, loaded by transformers on the worker's device.
 
 Imported in worker processes only.
 """
 
-import hashlib
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,28 +10,36 @@ from typing import Any
 
 import torch
 import transformers
-from huggingface_hub import HfApi, snapshot_download, try_to_load_from_cache
+from huggingface_hub import snapshot_download
 from PIL import Image
 
 from generation.errors import BackendUnavailable, root_cause
+from generation.model_folder import (
+    cached_file,
+    check_hub,
+    content_revision,
+    local_folder,
+    not_found,
+)
 from generation.safety.screen import SafetySpec
 
-# Labels that published classifiers give to what a server may not want to show.
+# Labels of published classifiers for images that a server may not want to show.
 UNSAFE_LABELS = frozenset(
     {"explicit", "gore", "hentai", "nsfw", "nude", "nudity", "porn", "pornography", "pornographic"}
     | {"sex", "sexual", "sexy", "unsafe"}
 )
 
-# Weights only as safetensors: other formats run code when they are opened.
+# Only safetensors: other formats can run code when they are opened.
 _FILES = ("config.json", "preprocessor_config.json", "*.safetensors", "*.safetensors.index.json")
-_REACH_S = 10.0
+_INDEX = "config.json"
+_WHAT = "OXHERD_SAFETY_MODEL"
 
 
 class ImageClassifier:
-    """A model that AutoModelForImageClassification loads, from safetensors.
+    """A model that AutoModelForImageClassification can load from safetensors.
 
-    A picture's score is the sum of the probabilities of the unsafe labels; for a model whose
-    labels do not exclude each other, the greatest of them.
+    The score of an image is the sum of the probabilities of the unsafe labels; for a model whose
+    labels do not exclude each other, it is the highest of these probabilities.
     """
 
     def __init__(self, spec: SafetySpec, *, device: str) -> None:
@@ -43,15 +50,15 @@ class ImageClassifier:
         self._unsafe: list[int]
 
     def check(self) -> str:
-        folder = _local_folder(self._spec.model)
+        spec = self._spec
+        folder = local_folder(spec.model, index=_INDEX)
         if folder is None:
-            cached = try_to_load_from_cache(
-                self._spec.model, "config.json", revision=self._spec.revision or "main"
-            )
-            if not isinstance(cached, str):
-                return self._check_hub()
+            cached = cached_file(spec.model, _INDEX, revision=spec.revision)
+            if cached is None:
+                check_hub(spec.model, revision=spec.revision, what=_WHAT)
+                return f"{spec.model} on the hub; loading will download it and check its labels"
 
-            folder = Path(cached).parent
+            folder = cached.parent
 
         try:
             config = transformers.AutoConfig.from_pretrained(folder)
@@ -64,13 +71,13 @@ class ImageClassifier:
 
     def load(self) -> str:
         transformers.utils.logging.disable_progress_bar()
-        folder = _local_folder(self._spec.model)
+        folder = local_folder(self._spec.model, index=_INDEX)
         on_hub = folder is None
         if folder is None:
-            folder = self._fetched()
+            folder = self._download()
 
         try:
-            # Pillow's way of resizing whatever else is installed: the scores stay the same.
+            # Resize with Pillow, whatever else is installed, so that the scores are the same.
             self._processor = transformers.AutoImageProcessor.from_pretrained(folder, backend="pil")
             model = transformers.AutoModelForImageClassification.from_pretrained(
                 folder, dtype=self._dtype(), use_safetensors=True
@@ -78,7 +85,7 @@ class ImageClassifier:
             self._model = model.to(self._device).eval()
         except Exception as exc:
             raise BackendUnavailable(
-                f"The image classifier {self._spec.model!r} is there and could not be loaded: "
+                f"The image classifier {self._spec.model!r} was found and could not be loaded: "
                 f"{root_cause(exc)}"
             ) from exc
 
@@ -86,15 +93,17 @@ class ImageClassifier:
         if on_hub:
             return f"{self._spec.model} ({folder.name})"
 
-        # A folder's path is this machine's business; its name and content are not.
-        return f"{folder.name} ({_content_revision(folder)})"
+        # Recorded with the images: the folder's name and content, but not its path.
+        files = {file for pattern in _FILES for file in folder.glob(pattern)}
+
+        return f"{folder.name} ({content_revision(folder, files)})"
 
     def scores(self, pngs: Sequence[bytes]) -> Sequence[float]:
-        pictures = [Image.open(io.BytesIO(png)).convert("RGB") for png in pngs]
-        inputs = self._processor(images=pictures, return_tensors="pt")
+        images = [Image.open(io.BytesIO(png)).convert("RGB") for png in pngs]
+        inputs = self._processor(images=images, return_tensors="pt")
         with torch.inference_mode():
             pixels = inputs["pixel_values"].to(self._device, self._dtype())
-            logits = self._model(pixel_values=pixels).logits.float()  # [pictures, labels]
+            logits = self._model(pixel_values=pixels).logits.float()  # [images, labels]
 
         config = self._model.config
         if config.problem_type == "multi_label_classification" or config.num_labels == 1:
@@ -102,14 +111,14 @@ class ImageClassifier:
         else:
             scores = logits.softmax(dim=1)[:, self._unsafe].sum(dim=1).clamp(max=1.0)
 
-        found: list[float] = scores.tolist()
+        probabilities: list[float] = scores.tolist()
 
-        return found
+        return probabilities
 
     def _dtype(self) -> torch.dtype:
         return torch.float16 if self._device.startswith("cuda") else torch.float32
 
-    def _fetched(self) -> Path:
+    def _download(self) -> Path:
         try:
             return Path(
                 snapshot_download(
@@ -117,19 +126,11 @@ class ImageClassifier:
                 )
             )
         except Exception as exc:
-            raise BackendUnavailable(_not_found(self._spec.model, exc)) from exc
-
-    def _check_hub(self) -> str:
-        try:
-            HfApi().model_info(self._spec.model, revision=self._spec.revision, timeout=_REACH_S)
-        except Exception as exc:
-            raise BackendUnavailable(_not_found(self._spec.model, exc)) from exc
-
-        return f"{self._spec.model} on the hub; loading will download it and look at its labels"
+            raise BackendUnavailable(not_found(self._spec.model, exc, what=_WHAT)) from exc
 
 
 def _unsafe_labels(labels: Mapping[int, str], spec: SafetySpec) -> Mapping[int, str]:
-    """Those labels that mean unsafe. Raises BackendUnavailable when that is not clear."""
+    """The labels that mean unsafe. Raises BackendUnavailable if that is unclear."""
     has = f"The image classifier {spec.model!r} has the labels {', '.join(labels.values())}"
     known = {label.casefold() for label in labels.values()}
     wanted = {label.casefold() for label in spec.labels} or UNSAFE_LABELS
@@ -139,48 +140,13 @@ def _unsafe_labels(labels: Mapping[int, str], spec: SafetySpec) -> Mapping[int, 
             f"{has}, and not {', '.join(sorted(wanted - known))}, which OXHERD_SAFETY_LABELS names."
         )
 
-    # If every label of several were unsafe, so would be every picture.
+    # If all of several labels were unsafe, every image would be.
     if not unsafe or len(unsafe) == len(labels) > 1:
         raise BackendUnavailable(
             f"{has}. Say in OXHERD_SAFETY_LABELS which of them are unsafe to show."
         )
 
     return unsafe
-
-
-def _local_folder(model: str) -> Path | None:
-    """The folder that the setting names, or None when it must be a name on the hub."""
-    folder = Path(model).expanduser()
-    if (folder / "config.json").is_file():
-        return folder.resolve()
-
-    if folder.is_dir():
-        raise BackendUnavailable(f"The folder {folder} holds no config.json: not a classifier.")
-
-    if model.startswith(("/", ".", "~")):
-        raise BackendUnavailable(f"The image classifier's folder {folder} does not exist.")
-
-    return None
-
-
-def _content_revision(folder: Path) -> str:
-    """A name for exactly this content: it changes when a file that is loaded changes."""
-    whole = hashlib.sha256()
-    for file in sorted({file for pattern in _FILES for file in folder.glob(pattern)}):
-        with file.open("rb") as content:
-            digest = hashlib.file_digest(content, "sha256").hexdigest()
-
-        whole.update(f"{digest}  {file.name}\n".encode())
-
-    return f"sha256:{whole.hexdigest()}"
-
-
-def _not_found(model: str, exc: BaseException) -> str:
-    return (
-        f"The image classifier {model!r} is not a folder here, not complete in the hub's local "
-        f"cache, and could not be fetched: {root_cause(exc)}. Check OXHERD_SAFETY_MODEL and the "
-        "network, or name a folder."
-    )
 
 
 def _best_device() -> str:

