@@ -1,18 +1,18 @@
-# make demo · make test need nothing but Debian, make and Python 3.11 or newer.
+# `make demo` and `make test` need only Debian, make and Python 3.11 or newer.
 
 PYTHON ?= python3
 BIN := .venv/bin
 
 .PHONY: demo test check chaos chaos-remote remote oxen-server soak bench docs lock wheel format clean
 
-# The demo's model needs torch, which is large; ARGS=--placeholder does without both.
+# The demo's model needs torch, which is large; ARGS=--placeholder needs neither.
 demo: $(if $(findstring --placeholder,$(ARGS)),.venv/.demo,.venv/.demo .venv/.gpu) ## set everything up and open the demo in the browser
 	$(BIN)/oxherd demo $(ARGS)
 
 test: .venv/.dev .venv/.browser ## set everything up and pass the tests
 	$(BIN)/pytest $(ARGS)
 
-check: .venv/.dev ## format, lint, types, who may import whom, the Dockerfile
+check: .venv/.dev ## format, lint, types, import contracts, the Dockerfile
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -39,16 +39,16 @@ bench: .venv/.dev ## the benchmarks, one after another, JSON on standard output
 		$(BIN)/python -m benchmarks.$$name || exit 1; \
 	done
 
-wheel: .venv/.dev ## build the wheel and try it in an environment of its own
+wheel: .venv/.dev ## build the wheel and try it in a fresh environment
 	sh scripts/try-wheel
 
-docs: .venv/.dev ## write docs/files.md and docs/settings.md anew from the code
+docs: .venv/.dev ## write docs/files.md and docs/settings.md from the code
 	$(BIN)/python -m docs.generate
 
-lock: .venv/.dev ## choose versions anew
+lock: .venv/.dev ## choose new versions and lock them
 	sh scripts/lock
 
-format: .venv/.dev ## lay the code out
+format: .venv/.dev ## format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
