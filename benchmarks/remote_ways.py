@@ -26,7 +26,7 @@ from benchmarks.support.facts import run
 from benchmarks.support.pictures import noise_png
 from storage.dataset.layout import TRAIN_COLUMNS, csv_file, image_path, train_path
 from storage.dataset.repository import Changes
-from storage.errors import RemoteRefused, RemoteUnavailable, StorageError
+from storage.errors import RemoteError, RemoteUnavailable, StorageError
 from storage.journal.shards import ShardSizes
 from storage.processes.child import ChildProcess
 from storage.processes.thread import OneThread
@@ -290,7 +290,7 @@ async def _bench(folder: Path, options: argparse.Namespace) -> AsyncIterator[Ben
             name="sender",
             log_path=folder / "sender.log",
             gone=RemoteUnavailable.while_,
-            unexpected=RemoteRefused.while_,
+            unexpected=RemoteError.refused,
             timeout_s=PATIENCE_S,
         )
         bench = Bench(start, proxy=proxy, thread=thread)

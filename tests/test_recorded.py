@@ -8,7 +8,7 @@ import pytest
 from storage.dataset.layout import SHOWN_COLUMNS, csv_file
 from storage.dataset.memory import MemoryRepository
 from storage.dataset.reader import RecordedImage, find_recorded, recorded_bytes
-from storage.errors import ImageNotRecorded, RecordUnusable
+from storage.errors import RecordError
 from storage.folder import DataFolder
 from storage.vote import Rating
 from tests.support.storage.data import PROVENANCE, png_of, read_csv
@@ -64,17 +64,17 @@ def test_a_row_says_all_that_was_asked_for_and_all_that_made_it(dataset: Path) -
 
 
 def test_an_id_with_a_slip_gets_the_nearest_one(dataset: Path) -> None:
-    with pytest.raises(ImageNotRecorded, match=r"no image 'set-O-3'.*Did you mean set-0-3\?"):
+    with pytest.raises(RecordError, match=r"no image 'set-O-3'.*Did you mean set-0-3\?"):
         find_recorded(dataset, "set-O-3")
 
 
 def test_an_id_like_no_other_gets_no_hint(dataset: Path) -> None:
-    with pytest.raises(ImageNotRecorded, match=r"never does\.$"):
+    with pytest.raises(RecordError, match=r"never does\.$"):
         find_recorded(dataset, "qqqq")
 
 
 def test_a_folder_without_a_dataset_has_no_image(tmp_path: Path) -> None:
-    with pytest.raises(ImageNotRecorded):
+    with pytest.raises(RecordError, match="has no image 'set-0-3'"):
         find_recorded(tmp_path, "set-0-3")
 
 
@@ -95,7 +95,7 @@ def test_a_row_that_says_too_little_names_what_is_wrong(
 ) -> None:
     rewrite(dataset, lambda row: row.update(changes))
 
-    with pytest.raises(RecordUnusable) as refused:
+    with pytest.raises(RecordError) as refused:
         find_recorded(dataset, "set-0-3")
 
     assert "image 'set-0-3' does not say how to make it again" in str(refused.value)
@@ -105,14 +105,14 @@ def test_a_row_that_says_too_little_names_what_is_wrong(
 def test_a_file_that_is_no_table_is_a_sentence(dataset: Path) -> None:
     (dataset / SHARD).write_bytes(b"\xff\xfe")
 
-    with pytest.raises(RecordUnusable, match="cannot be read"):
+    with pytest.raises(RecordError, match="cannot be read"):
         find_recorded(dataset, "set-0-3")
 
 
 def test_an_id_that_leads_out_of_the_dataset_is_refused(dataset: Path) -> None:
     rewrite(dataset, lambda row: row.update(image_id="../secret"))
 
-    with pytest.raises(RecordUnusable, match=r"its image_id is '\.\./secret'"):
+    with pytest.raises(RecordError, match=r"its image_id is '\.\./secret'"):
         find_recorded(dataset, "../secret")
 
 

@@ -19,8 +19,8 @@ from storage.dataset.repository import Changes
 from storage.dataset.writer_process import RepositorySettings
 from storage.errors import (
     JournalInUse,
+    RepositoryError,
     RepositoryForeign,
-    RepositoryFull,
     StoreClosing,
 )
 from storage.folder import DataFolder
@@ -50,7 +50,7 @@ class FullRepository(MemoryRepository):
 
     def apply(self, changes: Changes) -> None:
         if self.full:
-            raise RepositoryFull.at(Path("/data/dataset"))
+            raise RepositoryError.full(Path("/data/dataset"))
 
         super().apply(changes)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from storage.dataset.memory import MemoryRepository
-from storage.errors import RepositoryRejected
+from storage.errors import RepositoryError
 from storage.folder import DataFolder
 from storage.journal.shards import ShardSizes
 from storage.vote import Rating
@@ -143,7 +143,7 @@ def test_an_image_that_is_lost_is_named_and_its_vote_waits(
     desk.spool.discard([image_id])
     desk.vote(image_id, ALICE, Rating.GOOD)
 
-    with pytest.raises(RepositoryRejected, match=image_id):
+    with pytest.raises(RepositoryError, match=image_id):
         desk.settle()
 
     desk.restart_writer()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from storage.clock import utc_now
 from storage.dataset.repository import Changes, CommitInfo
-from storage.errors import RepositoryRejected
+from storage.errors import RepositoryError
 
 
 class MemoryRepository:
@@ -34,7 +34,7 @@ class MemoryRepository:
             try:
                 self._applied[path] = source.read_bytes()
             except FileNotFoundError as exc:
-                raise RepositoryRejected.while_(
+                raise RepositoryError.rejected(
                     "adding an image", reason=f"{source} is gone"
                 ) from exc
 

@@ -1,8 +1,8 @@
-"""The dataset in a local Oxen repository. One of two files that import oxen.
+"""The dataset in a local Oxen repository. One of the two files that import oxen.
 
-oxen keeps the GIL during every call and allows one process for each repository, so this belongs
-into a process of its own (`writer_process`). Commits survive `kill -9` of that process. They are
-as safe from a power cut as Oxen's own files are; the journal and the images are safer.
+oxen keeps the GIL during every call and allows one process per repository, so this runs in a
+process of its own (`writer_process`). Commits survive `kill -9` of that process. After a power cut
+they are as safe as Oxen's own files are; the journal and the working tree are safer.
 """
 
 import os
@@ -21,19 +21,18 @@ from storage.dataset.card import CardFacts, follows, is_ours, render
 from storage.dataset.layout import CARD
 from storage.dataset.oxen_errors import vendor_errors
 from storage.dataset.repository import Changes, CommitInfo
-from storage.errors import RepositoryForeign, RepositoryRejected
-from storage.journal.spool import sync_file, sync_folder
+from storage.errors import RepositoryError, RepositoryForeign
+from storage.files import make_folder, replace_durably, sync, write_durably
 
-# Oxen stores a folder's list of entries in pieces of about this many, and a piece again when an
-# entry in it changes: some 270 bytes an entry. Its default of 10,000 makes every commit grow with
-# the dataset. Measured, one vote a commit, KB of lists at 1,000 and at 20,000 votes: 38 and 78;
-# with 16: 18 and 23.
+# Oxen stores a folder's list of entries in pieces of about this many, and rewrites a piece when an
+# entry in it changes: some 270 bytes per entry. Its default of 10,000 makes commits grow with the
+# dataset. Measured with one vote per commit, in KB of lists at 1,000 and at 20,000 votes: 38 and
+# 78; with 16: 18 and 23.
 _ENTRIES_A_NODE = 16
 
 # Adding a folder compares all of it with the last commit; adding a file opens Oxen's databases
-# again. Measured: a folder of 256 costs as much as two files.
+# again. Measured: a folder of 256 files costs as much as two files.
 _FILES_ADDED_ONE_BY_ONE = 2
-
 
 # What `rm` says of a path that is not in the last commit.
 _NOT_COMMITTED = ("must be committed", "not found in tree")
@@ -57,13 +56,14 @@ class OxenRepository:
     def __init__(self, repo: Any, *, path: Path, head: str) -> None:
         self._repo = repo
         self._path = path
+        self._part = path / ".oxen" / "oxherd.part"  # outside the working tree: never committed
         self._head = head
 
     @classmethod
     def open(cls, settings: OxenSettings) -> Self:
         """Open the repository, made with its card if absent, with nothing staged.
 
-        Raises RepositoryForeign, RepositoryInUse, RepositoryFull or RepositoryUnavailable.
+        Raises RepositoryForeign, RepositoryInUse, RepositoryError or RepositoryError.
         """
         path = settings.path.absolute()
         with vendor_errors(path, doing="opening it"):
@@ -77,9 +77,9 @@ class OxenRepository:
 
             _refuse_foreign(path, journal_id=settings.journal_id)
             repo = oxen.Repo(str(path))
-            head = repo.log()[0].id  # the first call that meets another process's lock
+            head = repo.log()[0].id  # the first call that fails if another process has the lock
             # What a killed process had staged is staged again from the journal. Oxen itself cannot
-            # open this database when it was killed while removing it after a commit.
+            # open this database if it was killed while removing it after a commit.
             shutil.rmtree(path / ".oxen" / "staged", ignore_errors=True)
 
         repository = cls(repo, path=path, head=head)
@@ -99,10 +99,10 @@ class OxenRepository:
                 self._place(path, source)
 
             for folder in {(self._path / path).parent for path in changes.images}:
-                sync_folder(folder)  # the spool's copies go once the commit landed
+                sync(folder)  # the spool deletes its copies after the commit
 
             for path, content in changes.files.items():
-                self._write(path, content)
+                write_durably(self._path / path, content, part=self._part)
 
             self._stage([*changes.images, *changes.files])
             for path in changes.removals:
@@ -116,7 +116,7 @@ class OxenRepository:
                 if "No changes to commit" in str(exc):
                     return None
 
-                # It may raise after the commit landed: look before anybody tries again.
+                # It may raise after the commit landed: check, so that nobody commits again.
                 head = self._repo.log()[0].id
                 if head == self._head:
                     raise
@@ -130,9 +130,9 @@ class OxenRepository:
             return [_commit_info(commit) for commit in self._repo.log()[:limit]]
 
     def share(self, path: Path) -> str:
-        # What Oxen only ever adds to is shared: file contents, the tree (LMDB, which processes may
-        # share) and each commit's list of folders. What it changes is copied: `refs` has a lock,
-        # which this process holds.
+        # Shared is what Oxen only ever adds to: file contents, the tree (LMDB, which processes may
+        # share) and each commit's list of folders. Copied is what Oxen changes: this process holds
+        # the lock of `refs`.
         with vendor_errors(self._path, doing="sharing it"):
             ours, theirs = self._path / ".oxen", path / ".oxen"
             theirs.mkdir(parents=True)
@@ -154,31 +154,17 @@ class OxenRepository:
         if target.exists():
             return
 
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         try:
             target.hardlink_to(source)  # no second copy, and as durable as the spool's
         except FileNotFoundError as exc:
-            raise RepositoryRejected.while_(
+            raise RepositoryError.rejected(
                 "adding an image",
                 reason=f"{source} is gone, and {target} never arrived; restore one from a backup",
             ) from exc
         except OSError:  # another file system, or one without links
-            part = self._part()
-            shutil.copyfile(source, part)
-            sync_file(part)
-            part.replace(target)
-
-    def _write(self, path: str, content: bytes) -> None:
-        target = self._path / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = self._part()
-        part.write_bytes(content)
-        part.replace(target)
-
-    def _part(self) -> Path:
-        """A name outside the working tree, so that nothing half written is ever added; on its
-        file system, so that it can be moved there."""
-        return self._path / ".oxen" / "oxherd.part"
+            shutil.copyfile(source, self._part)
+            replace_durably(self._part, target)
 
     def _stage(self, paths: Iterable[str]) -> None:
         by_folder = defaultdict[PurePosixPath, list[str]](list)
@@ -210,7 +196,7 @@ class OxenRepository:
 
 
 def _create(path: Path, *, text: str) -> None:
-    """Make the repository beside its place and move it there whole."""
+    """Make the repository beside `path`, and rename it when it is complete."""
     new = path.with_name(f"{path.name}.new")
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
@@ -221,12 +207,12 @@ def _create(path: Path, *, text: str) -> None:
     (new / CARD).write_text(text, encoding="utf-8")
     repo.add(str(new / CARD))
     repo.commit("dataset card")
-    del repo  # Oxen keeps paths: nothing may be open while the folder moves
-    new.replace(path)
+    del repo  # Oxen remembers paths, so nothing may be open during the rename
+    replace_durably(new, path)
 
 
 def list_finely(path: Path) -> None:
-    """Let the new repository keep its folders' lists in small pieces."""
+    """Make the new repository store its folders' lists in small pieces."""
     config = path / ".oxen" / "config.toml"
     lines = config.read_text(encoding="utf-8").splitlines()
     config.write_text(
@@ -252,7 +238,7 @@ def _refuse_foreign(path: Path, *, journal_id: str) -> None:
         raise RepositoryForeign.at(path, found=f"its {CARD} does not carry oxherd's mark")
 
     if not follows(text, journal_id):
-        raise RepositoryForeign.at(path, found="it was made from another journal")
+        raise RepositoryForeign.at(path, found="it belongs to a different journal")
 
 
 def _commit_info(commit: Any) -> CommitInfo:
@@ -260,8 +246,8 @@ def _commit_info(commit: Any) -> CommitInfo:
 
 
 def moment(text: str) -> datetime:
-    """Oxen writes `2026-11-23 7:25:37.280482962 +00:00:00`: hours of one digit, nanoseconds, an odd
-    offset.
+    """The time that Oxen writes like `2026-11-23 7:25:37.280482962 +00:00:00`, with hours of one
+    digit, nanoseconds, and seconds in the offset.
     """
     day, clock, offset = text.split(" ")
     seconds, _, fraction = clock.partition(".")

@@ -7,10 +7,7 @@ from pathlib import Path
 
 from storage.errors import (
     RepositoryError,
-    RepositoryFull,
     RepositoryInUse,
-    RepositoryRejected,
-    RepositoryUnavailable,
 )
 
 # What Oxen says, in lower case.
@@ -31,22 +28,22 @@ def vendor_errors(path: Path, *, doing: str) -> Iterator[None]:
         if not is_panic(exc):
             raise
 
-        raise RepositoryRejected.while_(doing, reason=f"Oxen stopped: {exc}") from exc
+        raise RepositoryError.rejected(doing, reason=f"Oxen stopped: {exc}") from exc
 
 
 def translated(exc: Exception, *, path: Path, doing: str) -> RepositoryError:
     """Our error for what Oxen, or the file system under it, said."""
     text = one_line(exc)
     if isinstance(exc, OSError) and exc.errno in (errno.ENOSPC, errno.EDQUOT):
-        return RepositoryFull.at(path)
+        return RepositoryError.full(path)
 
     if _LOCKED in text.lower():
         return RepositoryInUse.at(path)
 
     if says_disk_full(text):
-        return RepositoryFull.at(path)
+        return RepositoryError.full(path)
 
-    return RepositoryUnavailable.while_(doing, reason=text[:500])
+    return RepositoryError.unavailable(doing, reason=text[:500])
 
 
 def says_disk_full(text: str) -> bool:

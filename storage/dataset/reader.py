@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from storage.dataset.layout import MADE_BY_COLUMNS, unguarded
-from storage.errors import ImageNotRecorded, RecordUnusable
+from storage.errors import RecordError
 from storage.journal.spool import Spool
 
 _IMAGE_ID = re.compile(r"[\w-]+")
@@ -45,7 +45,7 @@ class RecordedImage:
 def find_recorded(dataset: Path, image_id: str) -> RecordedImage:
     """The row of an image.
 
-    Raises ImageNotRecorded, with the nearest id there is, and RecordUnusable for a row that does
+    Raises RecordError, with the nearest id there is, and RecordError for a row that does
     not say all that is needed.
     """
     known = []
@@ -56,22 +56,22 @@ def find_recorded(dataset: Path, image_id: str) -> RecordedImage:
 
             known.append(row.get("image_id") or "")
     except (OSError, ValueError, csv.Error) as exc:  # not UTF-8, not a table, not ours
-        raise RecordUnusable.because(image_id, reason=f"{dataset} cannot be read: {exc}") from exc
+        raise RecordError.unusable(image_id, reason=f"{dataset} cannot be read: {exc}") from exc
 
-    raise ImageNotRecorded.in_(
+    raise RecordError.absent(
         dataset, image_id, nearest=difflib.get_close_matches(image_id, known, n=1)
     )
 
 
 def recorded_image(row: Mapping[str, str | None]) -> RecordedImage:
-    """The row as a value. Raises RecordUnusable, naming the column at fault."""
+    """The row as a value. Raises RecordError, naming the column at fault."""
     image_id = row.get("image_id") or ""
 
     def cell(column: str, shape: re.Pattern[str] | None = None) -> str:
         text = row.get(column)
         if not text or (shape is not None and not shape.fullmatch(text)):
             found = "is not there" if not text else f"is {text!r}"
-            raise RecordUnusable.because(image_id, reason=f"its {column} {found}")
+            raise RecordError.unusable(image_id, reason=f"its {column} {found}")
 
         return text
 
@@ -90,7 +90,7 @@ def recorded_image(row: Mapping[str, str | None]) -> RecordedImage:
             sha256=cell("sha256", _SHA256),
         )
     except (ValueError, TypeError, AttributeError) as exc:  # a number or JSON that is none
-        raise RecordUnusable.because(image_id, reason=str(exc)) from exc
+        raise RecordError.unusable(image_id, reason=str(exc)) from exc
 
 
 def made_by(row: Mapping[str, str]) -> dict[str, str]:

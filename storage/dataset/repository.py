@@ -11,9 +11,9 @@ from typing import Protocol
 class Changes:
     """What a commit is to change. Paths are relative to the dataset, with `/`.
 
-    `files` are written whole. `images` are put in place from a file elsewhere; they never
-    change, so one that is in place already stays, and then its source need not exist.
-    `removals` may name paths that are not there.
+    files: contents, written as a whole. images: the file that each is copied or linked from;
+    images never change, so one that is in place stays, and then its source need not exist.
+    removals: may name paths that do not exist.
     """
 
     files: Mapping[str, bytes]
@@ -33,21 +33,21 @@ class CommitInfo:
 class DataRepository(Protocol):
     """A versioned dataset that has one owner.
 
-    Every method raises a RepositoryError when the vendor fails. After one, close the
-    repository and open it again: opening forgets what was applied but not committed.
+    Every method raises a RepositoryError when the vendor fails. After that, close the repository
+    and open it again: opening discards what was applied but not committed.
     """
 
     def read(self, path: str) -> bytes | None:
-        """The file as it was applied last, or None."""
+        """The file's content as it was last applied, or None."""
         ...
 
     def apply(self, changes: Changes) -> None:
-        """Put the changes in place for the next commit. Applying twice is applying once."""
+        """Put the changes in place for the next commit. Idempotent."""
         ...
 
     def commit(self, message: str) -> str | None:
-        """Commit what was applied; the commit's id, or None when nothing differs from the
-        last commit. A commit that landed is never reported as failed."""
+        """Commit what was applied; the commit's id, or None when nothing differs from the last
+        commit. A commit that landed is never reported as failed."""
         ...
 
     def log(self, limit: int) -> Sequence[CommitInfo]:
@@ -55,10 +55,10 @@ class DataRepository(Protocol):
         ...
 
     def share(self, path: Path) -> str:
-        """Make `path` a repository of its own that shows the last commit, for another process to
-        push from while this one goes on; the commit's id. Costs the same however much there is."""
+        """Make `path` a repository that shows the last commit, from which a different process can
+        push while this one continues; the commit's id. The cost is constant."""
         ...
 
     def close(self) -> None:
-        """Let go of the repository. Nothing applied is lost by it, or kept by it."""
+        """Close the repository."""
         ...

@@ -1,7 +1,7 @@
-"""The dataset's owner: makes it follow the journal, one commit at a time.
+"""Commits the journal's changes to the dataset, batch by batch.
 
-The dataset is a pure function of the journal, so everything here can be stopped anywhere and
-done again: committing twice is committing once.
+The dataset is a pure function of the journal, so everything here is idempotent: it can be killed
+at any point and done again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from storage.journal.spool import Spool
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Committed:
-    """The dataset holds every change up to `upto_seq`. `commit_id` is None when it did before."""
+    """The dataset holds every change up to `upto_seq`. `commit_id` is None if it already did."""
 
     upto_seq: int
     commit_id: str | None
@@ -26,8 +26,8 @@ class Committed:
 class Writer:
     """Reads the journal, writes the repository, and moves image bytes between it and the spool.
 
-    Every method raises a RepositoryError when the dataset cannot be changed; then the writer
-    has to be thrown away together with its repository.
+    Every method raises a RepositoryError when the dataset cannot be changed. After that, the writer
+    and its repository must be opened again.
     """
 
     def __init__(self, repository: DataRepository, *, journal: Path, spool: Spool) -> None:
@@ -51,13 +51,13 @@ class Writer:
         self._bring_back(batch.leaving)
         self._repository.apply(batch.changes)
         commit_id = self._repository.commit(batch.message)
-        # Only now: until the commit landed, the spool's copy is the one that counts.
+        # Not earlier: until the commit has landed, the spool's copy may be the only one.
         self._spool.discard(batch.arriving)
 
         return Committed(upto_seq=batch.upto_seq, commit_id=commit_id)
 
     def snapshot(self) -> str | None:
-        """Write `train.csv` anew from everything in `train/`; None if that changes nothing."""
+        """Write `train.csv` from all of `train/`; the commit's id, None if nothing changed."""
         with open_for_reading(self._journal) as journal:
             (last,) = journal.execute("SELECT max(train_shard) FROM votes").fetchone()
 
@@ -79,15 +79,15 @@ class Writer:
         return self._repository.log(limit)
 
     def share(self, path: Path) -> str:
-        """Let another process push what is committed so far; the last commit's id."""
+        """Make `path` a repository to push from; the last commit's id."""
         return self._repository.share(path)
 
     def close(self) -> None:
-        """Let go of the repository."""
+        """Close the repository."""
         self._repository.close()
 
     def _bring_back(self, leaving: Mapping[str, str]) -> None:
-        """Put the bytes of images that leave the dataset into the spool, before they leave."""
+        """Copy images that leave the dataset to the spool, before they leave."""
         for image_id, path in leaving.items():
             if self._spool.path(image_id).exists():
                 continue

@@ -8,7 +8,7 @@ from storage.dataset.card import CardFacts
 from storage.dataset.changes import open_for_reading
 from storage.dataset.repository import DataRepository
 from storage.dataset.writer import Writer
-from storage.errors import RepositoryInUse, RepositoryRejected, RepositoryUnavailable
+from storage.errors import RepositoryError, RepositoryInUse
 from storage.folder import DataFolder
 from storage.journal.spool import Spool
 from storage.processes.child import ChildProcess
@@ -34,8 +34,8 @@ def start_writer(
         partial(_open_writer, folder, settings),
         name="writer",
         log_path=folder.writer_log,
-        gone=RepositoryUnavailable.while_,
-        unexpected=RepositoryRejected.while_,
+        gone=RepositoryError.unavailable,
+        unexpected=RepositoryError.rejected,
         timeout_s=timeout_s,
     )
 

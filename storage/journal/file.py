@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
-from storage.errors import JournalFailed, JournalForeign, JournalFull, JournalInUse
+from storage.errors import JournalError, JournalFull, JournalInUse
 from storage.journal.schema import migrate
 
 # SQLite moves its write-ahead log into the database inside the COMMIT that made it this long, and
@@ -32,7 +32,7 @@ class JournalFile:
     def open(cls, path: Path) -> Iterator[Self]:
         """Own the journal at `path`, made if absent, until the block ends.
 
-        Raises JournalInUse, JournalTooNew, JournalForeign, JournalFull or JournalFailed.
+        Raises JournalInUse, JournalError, JournalError, JournalFull or JournalError.
         """
         with _disk_errors(path), _ownership(path):
             connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
@@ -103,7 +103,7 @@ def _ownership(path: Path) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock = os.open(lock_path, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as exc:
-        raise JournalFailed.at(lock_path, reason=str(exc)) from exc
+        raise JournalError.failed(lock_path, reason=str(exc)) from exc
 
     try:
         try:
@@ -132,10 +132,10 @@ def _disk_errors(path: Path) -> Iterator[None]:
             raise JournalFull.at(path) from exc
 
         if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
-            raise JournalForeign.at(path, found=str(exc)) from exc
+            raise JournalError.foreign(path, found=str(exc)) from exc
 
         if code in _DISK_CODES:
-            raise JournalFailed.at(path, reason=str(exc)) from exc
+            raise JournalError.failed(path, reason=str(exc)) from exc
 
         raise
 

@@ -7,7 +7,7 @@
 import sqlite3
 from pathlib import Path
 
-from storage.errors import JournalForeign, JournalTooNew
+from storage.errors import JournalError
 
 APPLICATION_ID = 0x6F786864  # "oxhd"
 
@@ -115,16 +115,16 @@ MIGRATIONS = (_TABLES, _REMOTE, _MODEL, _SAFETY)
 def migrate(connection: sqlite3.Connection, *, path: Path) -> None:
     """Bring the journal to the newest version, all or nothing.
 
-    Raises JournalForeign for somebody else's database, JournalTooNew for a later oxherd's.
+    Raises JournalError for somebody else's database, JournalError for a later oxherd's.
     """
     (found_id,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     if found_id != APPLICATION_ID and (found_id, version, tables) != (0, 0, 0):
-        raise JournalForeign.at(path, found=f"a database with application id {found_id:#x}")
+        raise JournalError.foreign(path, found=f"a database with application id {found_id:#x}")
 
     if version > len(MIGRATIONS):
-        raise JournalTooNew.with_version(version, newest=len(MIGRATIONS), path=path)
+        raise JournalError.too_new(path, found=version, newest=len(MIGRATIONS))
 
     for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
         connection.executescript(

@@ -55,7 +55,7 @@ class JournalThread:
     async def run(self, operation: Callable[[Journal], T]) -> T:
         """The operation's result, durable on return.
 
-        Raises what the operation raised, JournalFull or JournalFailed when the transaction it
+        Raises what the operation raised, JournalFull or JournalError when the transaction it
         shared did not commit, StoreClosing at the end. Cancelling the caller does not take the
         operation back.
         """

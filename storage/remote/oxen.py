@@ -17,7 +17,7 @@ from oxen.oxen_py import auth
 from storage.dataset.card import is_ours
 from storage.dataset.layout import CARD
 from storage.dataset.oxen import list_finely
-from storage.errors import RemoteAbsent
+from storage.errors import RemoteError
 from storage.remote.oxen_errors import remote_errors, says_absent
 from storage.remote.repository import Fetched
 from storage.remote.settings import RemoteSettings
@@ -81,7 +81,7 @@ class OxenRemote:
             remote = self._remote()
             if not remote.exists():
                 if not self._settings.create:
-                    raise RemoteAbsent.at(self._settings.url)
+                    raise RemoteError.absent(self._settings.url)
 
                 return "answers; the first push makes the repository, private"
 
@@ -152,6 +152,6 @@ class OxenRemote:
 
     def _create(self) -> None:
         if not self._settings.create:
-            raise RemoteAbsent.at(self._settings.url)
+            raise RemoteError.absent(self._settings.url)
 
         self._remote().create(empty=True, is_public=False)

@@ -6,12 +6,8 @@ from contextlib import contextmanager
 
 from storage.dataset.oxen_errors import is_panic, one_line, says_disk_full
 from storage.errors import (
-    RemoteAbsent,
-    RemoteDenied,
     RemoteError,
-    RemoteFull,
     RemoteMoved,
-    RemoteRefused,
     RemoteUnavailable,
 )
 from storage.remote.settings import RemoteSettings
@@ -42,7 +38,7 @@ def remote_errors(settings: RemoteSettings, *, doing: str, branch: str = "") -> 
             raise
 
         text = _without(settings.token, one_line(exc))[:500]
-        raise RemoteRefused.while_(doing, reason=f"Oxen stopped: {text}") from None
+        raise RemoteError.refused(doing, reason=f"Oxen stopped: {text}") from None
 
 
 def says_absent(exc: Exception) -> bool:
@@ -56,19 +52,19 @@ def _remote_error(text: str, settings: RemoteSettings, *, doing: str, branch: st
     found = re.search(r"err status \[(\d{3})|\b([45]\d\d) (?!commit)[a-z]", lower)
     status = int(found[1] or found[2]) if found else 0
     if says_disk_full(text):
-        return RemoteFull.at(settings.url)
+        return RemoteError.full(settings.url)
 
     if _MOVED in lower:
         return RemoteMoved.at(settings.url, branch=branch)
 
     if status in (401, 403) or "authenticat" in lower or "valid api key" in lower:
-        return RemoteDenied.at(settings.url)
+        return RemoteError.denied(settings.url)
 
     if _ABSENT in lower:
-        return RemoteAbsent.at(settings.url)
+        return RemoteError.absent(settings.url)
 
     if status in _PERMANENT:
-        return RemoteRefused.while_(doing, reason=text)
+        return RemoteError.refused(doing, reason=text)
 
     return RemoteUnavailable.while_(doing, reason=text)
 

@@ -6,7 +6,7 @@ commits continue while a push hangs.
 
 from functools import partial
 
-from storage.errors import RemoteRefused, RemoteUnavailable
+from storage.errors import RemoteError, RemoteUnavailable
 from storage.folder import DataFolder
 from storage.processes.child import ChildProcess
 from storage.remote.repository import RemoteRepository
@@ -25,7 +25,7 @@ def start_pusher(
         name="pusher",
         log_path=folder.pusher_log,
         gone=RemoteUnavailable.while_,
-        unexpected=RemoteRefused.while_,
+        unexpected=RemoteError.refused,
         timeout_s=timeout_s,
     )
     process.wait_until_open()

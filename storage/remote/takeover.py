@@ -8,6 +8,7 @@ from pathlib import Path
 
 from storage.dataset.card import journal_of
 from storage.dataset.layout import CARD
+from storage.files import replace_durably
 from storage.folder import DataFolder
 from storage.journal.spool import Spool
 from storage.journal.thread import JournalThread
@@ -55,7 +56,7 @@ async def take_over(
             await thread.run(lambda: shutil.rmtree(folder.fetched))
             return
 
-        folder.fetched.rename(folder.dataset)
+        await thread.run(lambda: replace_durably(folder.fetched, folder.dataset))
 
 
 def _fetch(remote: Remote, path: Path) -> Fetched | None:

@@ -22,7 +22,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from storage.dataset.writer_process import RepositorySettings
-from storage.errors import RemoteAbsent, RemoteDenied, RemoteError, RemoteMoved
+from storage.errors import RemoteError, RemoteMoved
 from storage.folder import DataFolder
 from storage.processes.child import ChildProcess
 from storage.processes.thread import OneThread
@@ -109,7 +109,7 @@ async def record(folder: Path) -> None:
         recorder = Recorder(proxy, thread, folder / "data")
         made["absent"] = await recorder.record(
             lambda pusher: pusher.call(RemoteRepository.push, first, branch="main"),
-            refused=RemoteAbsent,
+            refused=RemoteError,
             create=False,
         )
         made["create and push"] = await recorder.record(
@@ -141,7 +141,7 @@ async def record(folder: Path) -> None:
         await server.token("somebody")  # without any user it answers 500
         made["denied"] = await Recorder(proxy, thread, folder / "data").record(
             lambda pusher: pusher.call(RemoteRepository.push, first, branch="main"),
-            refused=RemoteDenied,
+            refused=RemoteError,
             token="not-a-token",
         )
 
