@@ -1,4 +1,4 @@
-"""Where everything is in the data folder."""
+"""The paths in the data folder."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class DataFolder:
-    """One folder holds all that must outlive the process."""
+    """The folder with everything that outlives the process."""
 
     root: Path
 
@@ -24,7 +24,7 @@ class DataFolder:
 
     @property
     def preview_factors(self) -> Path:
-        """How previews of each model are coloured; learnt anew when it is gone."""
+        """How previews of each model are coloured; learned again if deleted."""
         return self.root / "preview-factors"
 
     @property
@@ -34,12 +34,12 @@ class DataFolder:
 
     @property
     def model_hashes(self) -> Path:
-        """Remembers hashes of models' files; may go at any time."""
+        """A cache of the hashes of models' files; may be deleted at any time."""
         return self.root / "model-hashes.json"
 
     @property
     def compiled(self) -> Path:
-        """Compiled versions of models; may go at any time while no worker runs."""
+        """Compiled versions of models; may be deleted while no worker runs."""
         return self.root / "compiled"
 
     @property
@@ -52,7 +52,7 @@ class DataFolder:
 
     @property
     def shared(self) -> Path:
-        """What the pusher sees of the dataset; made anew for every push."""
+        """Repositories made from the dataset for the pusher, one per push."""
         return self.root / "pushing"
 
     @property

@@ -1,4 +1,4 @@
-"""How the store is, as one value."""
+"""The state of the store, as one value."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,7 +8,7 @@ from storage.journal.remote_watermark import RemoteWatermark
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RemoteStatus:
-    """How far the remote follows. `last_error` is None again once a push succeeded."""
+    """The state of the remote. `last_error` is None again after a successful push."""
 
     url: str
     mark: RemoteWatermark
@@ -17,10 +17,10 @@ class RemoteStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreStatus:
-    """A snapshot for `status` and for the health check.
+    """The state of the store, for `status` and the health check.
 
-    `last_error` is a sentence for operators, None again once a commit succeeded.
-    `writer_pid` is None while there is no writer process, `remote` when none is set.
+    last_error: a sentence for operators, None again after a successful commit. writer_pid: None
+    while there is no writer process. remote: None when none is set.
     """
 
     votes_waiting: int

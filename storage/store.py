@@ -1,15 +1,15 @@
-"""The asyncio side of keeping votes: what the bot uses.
+"""The vote store: the bot's door to the journal, the spool, the dataset and the remote.
 
 A vote is durable in the journal when `vote` returns, and in the dataset a moment later. Nothing
-here blocks the event loop: the journal has a thread, the spool has one, and so has the writer,
-whose work is done by a process.
+here blocks the event loop: the journal and the spool have a thread each, the writer and the pusher
+a process each.
 """
 
 import asyncio
 import logging
 import shutil
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Self, TypeVar
@@ -47,11 +47,10 @@ T = TypeVar("T")
 
 
 class VoteStore:
-    """One open store: the journal, the spool, and the writer behind them.
+    """One open data folder.
 
-    Kept: everything whose call returned, through `kill -9` anywhere and through a power cut.
-    Every method may raise a JournalError (nothing was recorded) or StoreClosing.
-    Cancelling a caller does not take back what it asked for.
+    Whatever a returned call recorded survives `kill -9` and a power cut. Every method may raise a
+    JournalError (nothing was recorded) or StoreClosing. Cancelling the caller does not undo a call.
     """
 
     def __init__(
@@ -89,25 +88,41 @@ class VoteStore:
         flush_timeout_s: float = 20.0,
         clock: Callable[[], datetime] = utc_now,
     ) -> AsyncIterator[Self]:
-        """Own the data folder until the block ends; then wait for the last commit and its push,
-        for `flush_timeout_s` at most. What was left then is done after the next start.
+        """Own the data folder until the block ends; then commit and push what is left, for
+        `flush_timeout_s` at most. The rest is done after the next start.
 
-        A MemoryRepository is used as it is, on a thread of this process.
-        Raises a JournalError, RepositoryForeign or RepositoryInUse. A dataset that cannot be
-        opened for another reason is tried again later, and `status` says so.
+        A MemoryRepository is used on a thread of this process, without a writer process. Raises a
+        JournalError, RepositoryForeign, RepositoryInUse, or a RemoteError of `take_over`. A dataset
+        that cannot be opened for other reasons is tried again later, and `status` says so.
         """
         folder = DataFolder(data_dir)
-        async with (
-            OneThread.open("oxherd-spool") as spool_thread,
-            JournalThread.open(folder.journal) as journal,
-            _taking_over(folder, remote, journal=journal, now=clock),
-            Committer.open(
-                lambda: _started_writer(folder, repository, timeout_s=commit_timeout_s),
-                journal=journal,
-                now=clock,
-            ) as committer,
-            _pushing(folder, remote, journal=journal, committer=committer, now=clock) as pusher,
-        ):
+        async with AsyncExitStack() as stack:
+            spool_thread = await stack.enter_async_context(OneThread.open("oxherd-spool"))
+            journal = await stack.enter_async_context(JournalThread.open(folder.journal))
+            await _note_remote(remote, journal=journal, now=clock)
+            if remote is not None:
+                await take_over(remote, folder=folder, journal=journal, now=clock)
+
+            committer = await stack.enter_async_context(
+                Committer.open(
+                    lambda: _started_writer(folder, repository, timeout_s=commit_timeout_s),
+                    journal=journal,
+                    now=clock,
+                )
+            )
+            pusher = None
+            if remote is not None:
+                pusher = await stack.enter_async_context(
+                    Pusher.open(
+                        remote,
+                        shared=folder.shared,
+                        journal=journal,
+                        committer=committer,
+                        now=clock,
+                    )
+                )
+                committer.committed = pusher.wake
+
             upkeep = Upkeep(
                 journal=journal,
                 journal_path=folder.journal,
@@ -126,27 +141,29 @@ class VoteStore:
                 pusher=pusher,
                 clock=clock,
             )
-            await store._take_up()
+            await store._resume()
             try:
                 async with upkeep.running():
                     yield store
             finally:
                 store._closing = True
                 if not await store._flush(flush_timeout_s):
-                    log.warning("votes are left for the next start to commit or to push")
+                    log.warning(
+                        "some votes are not committed or not pushed; the next start does that"
+                    )
 
     # Requests and images
 
     async def add_request(self, request: NewSet) -> None:
-        """Note a request before anything is done for it."""
+        """Record a request, before anything is done for it."""
         await self._record(lambda journal: journal.add_request(request, now=self._clock()))
 
     async def set_state(self, set_id: str, state: SetState) -> None:
-        """Note where the request is."""
+        """Record the state of a set."""
         await self._record(lambda journal: journal.set_state(set_id, state))
 
     async def note_message(self, set_id: str, *, channel_id: int, message_id: int) -> None:
-        """Note which message shows the set."""
+        """Record which message shows the set."""
         await self._record(
             lambda journal: journal.note_message(
                 set_id, channel_id=channel_id, message_id=message_id
@@ -156,10 +173,10 @@ class VoteStore:
     async def add_images(
         self, set_id: str, images: Sequence[NewImage], *, provenance: Mapping[str, str]
     ) -> None:
-        """Keep the images, with all that is needed to make them again. Durable on return.
+        """Record the images of a set and keep their bytes in the spool.
 
-        `provenance` holds model, revision, scheduler, backend, device and dtype; every other key
-        is kept as the version of a library.
+        provenance: model, revision, scheduler, backend, device and dtype; all other keys go into
+        the dataset's column `versions`.
         """
         self._refuse_when_closing()
         content = {image.image_id: image.png for image in images if image.withheld is None}
@@ -171,11 +188,11 @@ class VoteStore:
         )
 
     async def spooled(self, image_id: str) -> bytes | None:
-        """The bytes of an image that nobody has voted on yet, or None."""
+        """The bytes of an image that has no vote yet, or None."""
         return await self._spool_thread.run(lambda: self._spool.read(image_id))
 
     async def mark_posted(self, set_id: str, message_id: int) -> None:
-        """Note that people see the set: each image gets its `generations` row."""
+        """Record that the set was posted: each of its images gets a row in `generations`."""
         await self._record(
             lambda journal: journal.mark_posted(set_id, message_id=message_id, now=self._clock())
         )
@@ -190,10 +207,7 @@ class VoteStore:
         return await self._journal.run(lambda journal: journal.find_image(image_id))
 
     async def interrupted_sets(self) -> list[StoredSet]:
-        """Sets that were waiting or running when the last run ended.
-
-        They stay so until `set_state` says otherwise: tell the people first.
-        """
+        """Sets that were waiting or running when the last run ended. Their state is unchanged."""
         return list(self._interrupted)
 
     # Votes
@@ -201,7 +215,7 @@ class VoteStore:
     async def vote(self, image_id: str, voter_id: int, rating: Rating | None) -> VoteOutcome:
         """Make `rating` this voter's vote on the image; None takes the vote back.
 
-        Durable on return. The same again changes nothing.
+        The same vote again changes nothing.
         """
         outcome = await self._record(
             lambda journal: journal.vote(image_id, voter_id, rating, now=self._clock())
@@ -214,8 +228,8 @@ class VoteStore:
     # The dataset
 
     async def settle(self, timeout_s: float) -> bool:
-        """Wait until everything recorded so far is in the dataset and, if there is one, on the
-        remote; False when it took longer."""
+        """Wait until everything recorded so far is committed and, with a remote, pushed; False
+        after `timeout_s`."""
         try:
             async with asyncio.timeout(timeout_s):
                 await self._committer.settled()
@@ -227,7 +241,7 @@ class VoteStore:
         return True
 
     async def snapshot(self) -> str | None:
-        """Commit what waits, then `train.csv`: the commit's id, None if it was new enough.
+        """Commit all votes and then `train.csv`; the commit's id, None if that has not changed.
 
         Raises RepositoryError.
         """
@@ -238,7 +252,7 @@ class VoteStore:
         return await self._committer.log(limit)
 
     async def status(self) -> StoreStatus:
-        """How the store is."""
+        """A snapshot of the store's state."""
         mark, backlog, pushed, free_bytes = await self._journal.run(
             lambda journal: (
                 journal.progress.watermark(),
@@ -267,22 +281,24 @@ class VoteStore:
         )
 
     async def note_alarm(self, at: datetime | None) -> None:
-        """Note that the moderators were told that the remote is behind, or with None that it is
-        over; `status` says so after a restart too."""
+        """Record when the moderators were told that the remote is behind; None: it caught up."""
         await self._journal.run(lambda journal: journal.remote.mark_alarmed(at))
 
     async def note_told(self, branch: str) -> None:
-        """Note that the moderators know to which branch of the remote is pushed."""
+        """Record which branch of the remote the moderators were last told of."""
         await self._journal.run(lambda journal: journal.remote.mark_told(branch))
 
     async def drop_unvoted(self) -> int:
-        """Drop images nobody voted on for `keep_unvoted`; how many. Also done every 10 minutes."""
+        """Delete images without a vote that are older than `keep_unvoted`; how many there were.
+
+        The store does this every 10 minutes by itself.
+        """
         return await self._upkeep.drop_unvoted()
 
     # Inside
 
     async def _flush(self, timeout_s: float) -> bool:
-        """Commit and push the last votes; a remote that is away is not waited for."""
+        """Commit and push the last votes, without waiting for a remote that cannot be reached."""
         if self._pusher is None or self._pusher.last_error is None:
             return await self.settle(timeout_s)
 
@@ -292,8 +308,8 @@ class VoteStore:
 
         return False
 
-    async def _take_up(self) -> None:
-        """Go on where the last run ended."""
+    async def _resume(self) -> None:
+        """Continue where the last run ended."""
         self._interrupted = await self._journal.run(Journal.unfinished_sets)
         await self._spool_thread.run(self._spool.clean)
         here = await self._spool_thread.run(self._spool.ids)
@@ -319,50 +335,14 @@ class VoteStore:
             raise StoreClosing.now()
 
 
-@asynccontextmanager
-async def _taking_over(
-    folder: DataFolder,
-    remote: Remote | None,
-    *,
-    journal: JournalThread,
-    now: Callable[[], datetime],
-) -> AsyncIterator[None]:
-    """Before there is a dataset: if the remote has one, this host continues it."""
+async def _note_remote(
+    remote: Remote | None, *, journal: JournalThread, now: Callable[[], datetime]
+) -> None:
     if remote is None:
         await journal.run(lambda opened: opened.remote.clear())
     else:
-        where = remote.settings
-        await journal.run(
-            lambda opened: opened.remote.set(where.url, branch=where.branch, now=now())
-        )
-        await take_over(remote, folder=folder, journal=journal, now=now)
-
-    yield
-
-
-@asynccontextmanager
-async def _pushing(
-    folder: DataFolder,
-    remote: Remote | None,
-    *,
-    journal: JournalThread,
-    committer: Committer,
-    now: Callable[[], datetime],
-) -> AsyncIterator[Pusher | None]:
-    """The pusher, or nothing when no remote is set."""
-    if remote is None:
-        yield None
-        return
-
-    async with Pusher.open(
-        remote,
-        shared=folder.shared,
-        journal=journal,
-        committer=committer,
-        now=now,
-    ) as pusher:
-        committer.committed = pusher.wake
-        yield pusher
+        url, branch = remote.settings.url, remote.settings.branch
+        await journal.run(lambda opened: opened.remote.set(url, branch=branch, now=now()))
 
 
 def _started_writer(

@@ -1,4 +1,4 @@
-"""What has to be done now and then while the store is open."""
+"""Background jobs of the open store: old images, the daily snapshot, the journal's log."""
 
 import asyncio
 import logging
@@ -24,7 +24,7 @@ _SNAPSHOT_EVERY = timedelta(days=1)
 
 
 class Upkeep:
-    """Drops images nobody votes on, writes the daily snapshot, keeps the journal's log short."""
+    """Deletes images without votes, writes the daily snapshot, keeps SQLite's log short."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Upkeep:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
-        """Do all of it in the background until the block ends."""
+        """Run the jobs in the background until the block ends."""
         tasks = [
             asyncio.create_task(_repeat(job, every_s=every_s), name=f"oxherd-{job.__name__}")
             for job, every_s in (
@@ -65,12 +65,12 @@ class Upkeep:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def drop_unvoted(self) -> int:
-        """Drop images that nobody voted on for as long as they are kept; how many."""
+        """Delete images without a vote that are older than `keep_unvoted`; how many there were."""
         now = self._now()
         try:
             before = now - self._keep_unvoted
         except OverflowError:
-            return 0  # kept for longer than there is time
+            return 0  # kept for longer than a datetime reaches back
 
         total = 0
         while dropped := await self._journal.run(
@@ -82,13 +82,13 @@ class Upkeep:
         return total
 
     async def snapshot_if_due(self) -> None:
-        """Write `train.csv` if the last one is a day old."""
+        """Write `train.csv` if the last one is at least a day old."""
         mark = await self._journal.run(lambda journal: journal.progress.watermark())
         if mark.snapshot_at is None or self._now() - mark.snapshot_at >= _SNAPSHOT_EVERY:
             await self._committer.snapshot()
 
     async def shorten_the_log(self) -> None:
-        """Move the journal's write-ahead log into its database if it has grown."""
+        """Move SQLite's write-ahead log into the database if it has grown."""
         await self._spool_thread.run(partial(checkpoint, self._journal_path))
 
 
@@ -99,6 +99,6 @@ async def _repeat(job: Callable[[], Awaitable[object]], *, every_s: float) -> No
         except StorageError as exc:
             log.warning("%s", exc)
         except Exception:
-            log.exception("unexpected, tried again in %.0f s", every_s)
+            log.exception("unexpected error, the next try is in %.0f s", every_s)
 
         await asyncio.sleep(every_s)

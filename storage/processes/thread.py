@@ -19,7 +19,7 @@ class OneThread:
     @classmethod
     @asynccontextmanager
     async def open(cls, name: str) -> AsyncIterator[Self]:
-        """A thread until the block ends; what runs then is waited for."""
+        """A thread until the block ends; then wait for the running job."""
         self = cls(name)
         try:
             yield self
@@ -29,13 +29,13 @@ class OneThread:
 
     @property
     def busy(self) -> bool:
-        """Whether a job runs or waits, be its caller still there or not."""
+        """Whether a job runs or waits, even if its caller was cancelled."""
         return self._last is not None and not self._last.done()
 
     async def run(self, job: Callable[[], T]) -> T:
         """The job's result. Cancelling the caller leaves the job running."""
         future = asyncio.get_running_loop().run_in_executor(self._pool, job)
-        # Its caller may be gone by then; asyncio complains of an error that nobody looked at.
+        # The caller may be cancelled by then, and asyncio logs errors that nobody retrieved.
         future.add_done_callback(lambda done: done.cancelled() or done.exception())
         self._last = future
 
