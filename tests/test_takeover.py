@@ -74,7 +74,7 @@ def test_the_new_journal_renders_the_very_same_files(
     repository = MemoryRepository()
     with Desk.open(DataFolder(root / "second"), lambda: repository, shard_sizes=SMALL) as desk:
         taken_over(root / "clone", files, desk)
-        desk.note(lambda journal: journal.progress.forget_commits())
+        desk.note(lambda journal: journal.progress.restart())
         desk.settle(limit=4)
 
     def tables(all_files: Mapping[str, bytes]) -> dict[str, bytes]:

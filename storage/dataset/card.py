@@ -1,4 +1,4 @@
-"""The dataset's card: what a trainer who finds the dataset has to know. Pure."""
+"""The dataset's card, README.md: what people who train with the dataset need to know. Pure."""
 
 import re
 from dataclasses import dataclass
@@ -8,32 +8,22 @@ MARKER = "<!-- oxherd dataset, format 1"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardFacts:
-    """What only the people who run the bot can say about their dataset."""
+    """What the operator says about the dataset."""
 
     title: str = "Votes on generated images"
     licence: str = "unknown"
     consent_version: str = "none"
 
 
-def is_ours(card: str) -> bool:
-    """Whether oxherd wrote this card."""
-    return MARKER in card
-
-
-def follows(card: str, journal_id: str) -> bool:
-    """Whether the card's dataset is the one made from this journal."""
-    return f"{MARKER}, journal {journal_id}:" in card
-
-
 def journal_of(card: str) -> str | None:
-    """The journal that the card's dataset follows; None when oxherd did not write the card."""
+    """The id of the journal that the dataset is made from; None if the card is not oxherd's."""
     match = re.search(f"{re.escape(MARKER)}, journal ([0-9a-f]+):", card)
 
     return match[1] if match else None
 
 
 def render(facts: CardFacts, *, journal_id: str) -> str:
-    """README.md of the dataset that follows this journal."""
+    """The card of the dataset that is made from this journal."""
     return _CARD.format(
         marker=MARKER,
         journal_id=journal_id,

@@ -223,7 +223,7 @@ class Committer:
             log.warning(
                 "commit %s is not in the dataset: committing again from the first change", commit_id
             )
-            await self._journal.run(lambda journal: journal.progress.forget_commits())
+            await self._journal.run(lambda journal: journal.progress.restart())
 
         self._ready = True
 

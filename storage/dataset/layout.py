@@ -1,7 +1,7 @@
 """Where things are in the dataset and how they are written there. Pure.
 
-A row stays in the shard that it was given first, so a commit rewrites only the shards whose
-rows changed, and no file or folder grows without bound.
+A row stays in the shard that it was given first, so a commit rewrites only the shards whose rows
+changed, and no file or folder grows without limit.
 """
 
 from collections.abc import Iterable, Sequence
@@ -50,15 +50,15 @@ SHOWN_COLUMNS = (
 )
 
 MADE_BY_COLUMNS = ("model", "revision", "scheduler", "backend", "device", "dtype")
-"""What made an image, each in a column of its own; the rest of it is JSON in `versions`."""
+"""The part of an image's provenance that has columns; the rest is JSON in `versions`."""
 
 SHOWN = "no"
-"""In the column `withheld`: nobody kept the image back."""
+"""In the column `withheld`: the image was shown."""
 
-# What a spreadsheet may run as a formula, and the mark itself so that it can be taken off again.
+# What a spreadsheet may run as a formula, and the guard itself so that it can be removed again.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "'")
 
-# What pandas reads as a missing value or a boolean when nobody tells it otherwise.
+# What pandas reads as a missing value or a boolean by default.
 _WORDS_THAT_ARE_NOT_TEXT = frozenset(
     {"#n/a", "#n/a n/a", "#na", "1.#ind", "1.#qnan", "<na>", "n/a", "na", "null", "none"}
     | {"true", "false"}
@@ -68,26 +68,26 @@ _WORDS_THAT_ARE_NOT_TEXT = frozenset(
 def image_path(image_id: str, *, shard: int) -> str:
     """Where the bytes of a voted image are.
 
-    A folder of folders: Oxen's commits slow down with the number of siblings on their way.
+    In folders of folders: Oxen's commits slow down with the number of entries beside a path.
     """
     return f"images/{shard // _FOLDERS_A_FOLDER:03d}/{shard:05d}/{image_id}.png"
 
 
 def train_path(shard: int) -> str:
-    """Where the rows of one shard are."""
+    """Where the rows of one shard of `train` are."""
     return f"train/{shard:05d}.csv"
 
 
 def shown_path(shard: int) -> str:
-    """Where the parameters of one shard of shown images are."""
+    """Where the rows of one shard of `generations` are."""
     return f"generations/{shard:05d}.csv"
 
 
 def guarded(text: str) -> str:
-    """`text` such that a spreadsheet shows it and a CSV reader takes it for text.
+    """`text` so that a spreadsheet shows it and a CSV reader reads it as text.
 
-    One `'` is put before a formula, before what would be read as a number, a boolean or a
-    missing value, before an empty text, and before a `'`. `unguarded` takes it off again.
+    One `'` is put before a formula, before anything that reads as a number, a boolean or a missing
+    value, before an empty text, and before a `'`. `unguarded` removes it.
     """
     return f"'{text}" if text.startswith(_FORMULA_STARTS) or _reads_as_no_text(text) else text
 
@@ -100,8 +100,8 @@ def unguarded(cell: str) -> str:
 def csv_file(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> bytes:
     """RFC 4180 with a header and `\\n` after every line.
 
-    Not the csv module's writer: on Python 3.11 it leaves a lone carriage return unquoted,
-    which pandas takes for the end of the row.
+    Not by the csv module: on Python 3.11 it does not quote a lone carriage return, which pandas
+    reads as the end of the row.
     """
     lines = [",".join(columns), *(",".join(map(_quoted, row)) for row in rows), ""]
 

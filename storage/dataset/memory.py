@@ -1,4 +1,4 @@
-"""A dataset in memory, with the real one's contract. For tests and for trying things out."""
+"""A DataRepository in memory, for tests and for the demo."""
 
 import itertools
 from collections.abc import Callable, Sequence

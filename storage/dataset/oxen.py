@@ -17,7 +17,7 @@ from typing import Any, Self
 import oxen
 import oxen.user
 
-from storage.dataset.card import CardFacts, follows, is_ours, render
+from storage.dataset.card import CardFacts, journal_of, render
 from storage.dataset.layout import CARD
 from storage.dataset.oxen_errors import vendor_errors
 from storage.dataset.repository import Changes, CommitInfo
@@ -63,7 +63,7 @@ class OxenRepository:
     def open(cls, settings: OxenSettings) -> Self:
         """Open the repository, made with its card if absent, with nothing staged.
 
-        Raises RepositoryForeign, RepositoryInUse, RepositoryError or RepositoryError.
+        Raises RepositoryForeign, RepositoryInUse, or a RepositoryError for other reasons.
         """
         path = settings.path.absolute()
         with vendor_errors(path, doing="opening it"):
@@ -234,10 +234,11 @@ def _refuse_foreign(path: Path, *, journal_id: str) -> None:
     except FileNotFoundError:
         text = ""
 
-    if not is_ours(text):
+    found = journal_of(text)
+    if found is None:
         raise RepositoryForeign.at(path, found=f"its {CARD} does not carry oxherd's mark")
 
-    if not follows(text, journal_id):
+    if found != journal_id:
         raise RepositoryForeign.at(path, found="it belongs to a different journal")
 
 

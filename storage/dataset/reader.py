@@ -1,7 +1,7 @@
-"""What the dataset's plain files say of one image, for whoever makes it again.
+"""Reads rows and images from the dataset's files, for `oxherd replay` and for take-over.
 
-Needs neither the journal nor the repository, so it also works while a bot runs, and on anybody's
-copy of the dataset. The writer replaces files whole: a reader never sees half a one.
+Needs neither the journal nor the repository, so it works while a bot runs, and on any copy of the
+dataset. The writer replaces whole files, so a reader never sees half of one.
 """
 
 import csv
@@ -24,9 +24,9 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedImage:
-    """A row of `generations`: what was asked for, what made the image, and its bytes' hash.
+    """A row of `generations`: the request, what made the image, and the hash of its bytes.
 
-    slot: the image's number in its request, from 1. made_by: as the journal's provenance.
+    slot: the image's number in its set, from 1. made_by: the journal's provenance.
     """
 
     image_id: str
@@ -45,8 +45,7 @@ class RecordedImage:
 def find_recorded(dataset: Path, image_id: str) -> RecordedImage:
     """The row of an image.
 
-    Raises RecordError, with the nearest id there is, and RecordError for a row that does
-    not say all that is needed.
+    Raises a RecordError when there is none, with the most similar id, or when the row is unusable.
     """
     known = []
     try:
@@ -64,7 +63,7 @@ def find_recorded(dataset: Path, image_id: str) -> RecordedImage:
 
 
 def recorded_image(row: Mapping[str, str | None]) -> RecordedImage:
-    """The row as a value. Raises RecordError, naming the column at fault."""
+    """The row as a value. Raises a RecordError that names the wrong column."""
     image_id = row.get("image_id") or ""
 
     def cell(column: str, shape: re.Pattern[str] | None = None) -> str:
@@ -94,14 +93,14 @@ def recorded_image(row: Mapping[str, str | None]) -> RecordedImage:
 
 
 def made_by(row: Mapping[str, str]) -> dict[str, str]:
-    """What made the image of a `generations` row, as the journal's provenance."""
+    """The provenance of a `generations` row, as in the journal."""
     own = {name: unguarded(row[name]) for name in MADE_BY_COLUMNS}
 
     return {**own, **json.loads(row["versions"])}
 
 
 def recorded_bytes(image: RecordedImage, dataset: Path, *, spool: Path | None) -> bytes | None:
-    """The image as it was posted, if it is here: waiting for a vote, or in the dataset."""
+    """The image's bytes, if they are in the spool or in the dataset."""
     waiting = None if spool is None else Spool(spool).read(image.image_id)
     if waiting is not None:
         return waiting
@@ -113,7 +112,7 @@ def recorded_bytes(image: RecordedImage, dataset: Path, *, spool: Path | None) -
 
 
 def dataset_rows(folder: Path) -> Iterator[tuple[int, int, dict[str, str]]]:
-    """Shard, place in it, and row of every row in the files of `train` or `generations`."""
+    """Every row in the files of `train` or `generations`, after its shard and its place there."""
     for file in sorted(folder.glob("*.csv")):
         text = io.StringIO(file.read_text(encoding="utf-8"), newline="")
         for place, row in enumerate(csv.DictReader(text)):

@@ -1,4 +1,4 @@
-"""The journal's file: owned by one process, opened safely, written in transactions."""
+"""The journal's file: owned by one process and written in transactions."""
 
 import fcntl
 import os
@@ -11,8 +11,8 @@ from typing import Self
 from storage.errors import JournalError, JournalFull, JournalInUse
 from storage.journal.schema import migrate
 
-# SQLite moves its write-ahead log into the database inside the COMMIT that made it this long, and
-# that vote waits: 100 ms and more. `checkpoint` does it aside, long before (64 MB).
+# SQLite moves its write-ahead log into the database during the COMMIT that makes it this long (64
+# MB), and that vote waits for 100 ms and more. `checkpoint` does it earlier, beside the votes.
 _LONGEST_LOG_PAGES = 16_384
 _LOG_WORTH_MOVING_BYTES = 4 * 1024 * 1024
 
@@ -32,7 +32,7 @@ class JournalFile:
     def open(cls, path: Path) -> Iterator[Self]:
         """Own the journal at `path`, made if absent, until the block ends.
 
-        Raises JournalInUse, JournalError, JournalError, JournalFull or JournalError.
+        Raises a JournalError.
         """
         with _disk_errors(path), _ownership(path):
             connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
@@ -62,7 +62,7 @@ class JournalFile:
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
-        """All or nothing inside a transaction: an error leaves the neighbours' work alone."""
+        """All or nothing inside a transaction: an error undoes only this block."""
         with _disk_errors(self._path):
             self.connection.execute("SAVEPOINT operation")
             try:
@@ -78,14 +78,14 @@ class JournalFile:
 
     @property
     def in_transaction(self) -> bool:
-        """False after an error that made SQLite give the whole transaction up."""
+        """False after an error for which SQLite rolled the whole transaction back."""
         return self.connection.in_transaction
 
 
 def checkpoint(path: Path) -> None:
-    """Move the write-ahead log into the database if it is worth it, while others write on.
+    """Move the write-ahead log into the database if it is large. Others may write meanwhile.
 
-    For a thread of its own: it waits for the disk.
+    Blocks until the disk has done it.
     """
     log = path.with_name(f"{path.name}-wal")
     if not log.exists() or log.stat().st_size < _LOG_WORTH_MOVING_BYTES:
@@ -97,7 +97,7 @@ def checkpoint(path: Path) -> None:
 
 @contextmanager
 def _ownership(path: Path) -> Iterator[None]:
-    """Hold `<journal>.lock`, which says who has it. The kernel lets go when the process ends."""
+    """Hold `<journal>.lock`, which names the process. The kernel releases it when that ends."""
     lock_path = path.with_name(f"{path.name}.lock")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -111,7 +111,7 @@ def _ownership(path: Path) -> Iterator[None]:
         except BlockingIOError as exc:
             raise JournalInUse.by(os.pread(lock, 32, 0).decode(), path=path) from exc
 
-        with suppress(OSError):  # on a full disk the lock holds without a name in it
+        with suppress(OSError):  # on a full disk the lock holds without a process id in it
             os.ftruncate(lock, 0)
             os.pwrite(lock, str(os.getpid()).encode(), 0)
 
@@ -122,11 +122,11 @@ def _ownership(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _disk_errors(path: Path) -> Iterator[None]:
-    """Translate what SQLite says about the disk and the file."""
+    """Translate SQLite's errors about the disk and the file."""
     try:
         yield
     except sqlite3.DatabaseError as exc:
-        # Programming mistakes (constraints, SQL) pass as they are.
+        # Programming mistakes (constraints, SQL) are not translated.
         code = getattr(exc, "sqlite_errorcode", 0) & 0xFF
         if code == sqlite3.SQLITE_FULL:
             raise JournalFull.at(path) from exc

@@ -1,4 +1,4 @@
-"""How much of the dataset the remote holds, as the journal keeps it.
+"""The remote's watermark: how far the remote follows the dataset, as the journal stores it.
 
 Every change up to `pushed_seq` is on the remote, in that state or a later one.
 """
@@ -38,7 +38,7 @@ class RemoteProgress:
         self._connection = connection
 
     def set(self, url: str, *, branch: str, now: datetime) -> None:
-        """Note which remote there is. For a different one than before, nothing is pushed yet."""
+        """Record which remote there is. For a different one than before, nothing is pushed yet."""
         known = self._connection.execute(
             "SELECT 1 FROM remote WHERE url = ? AND branch = ?", (url, branch)
         ).fetchone()
@@ -52,7 +52,7 @@ class RemoteProgress:
         )
 
     def clear(self) -> None:
-        """Note that there is no remote."""
+        """Record that there is no remote."""
         self._connection.execute("DELETE FROM remote")
 
     def watermark(self) -> RemoteWatermark | None:
@@ -83,7 +83,7 @@ class RemoteProgress:
     def mark_pushed(
         self, seq: int, *, commits: int, commit_id: str, shared_at: datetime, now: datetime
     ) -> None:
-        """Note that the remote holds what was committed at `shared_at`."""
+        """Record that the remote holds what was committed at `shared_at`."""
         self._connection.execute(
             "UPDATE remote SET pushed_seq = ?, commits = ?, commit_id = ?, pushed_at = ?,"
             " waiting_since = CASE WHEN ? < (SELECT commits FROM watermark) THEN ? END",
@@ -91,7 +91,7 @@ class RemoteProgress:
         )
 
     def mark_taken_over(self, branch: str, *, commits: int, commit_id: str, now: datetime) -> None:
-        """Note that the dataset was fetched from this branch of the remote."""
+        """Record that the dataset was fetched from this branch of the remote."""
         self._connection.execute(
             "UPDATE remote SET pushed_to = ?, pushed_seq = (SELECT committed_seq FROM watermark),"
             " commits = ?, commit_id = ?, pushed_at = ?, waiting_since = NULL",
@@ -99,18 +99,18 @@ class RemoteProgress:
         )
 
     def switch_branch(self, branch: str) -> None:
-        """Note that a new branch is pushed to from now on. It holds nothing yet."""
+        """Record that a new branch is pushed to from now on. It holds nothing yet."""
         self._connection.execute(
             "UPDATE remote SET pushed_to = ?, pushed_seq = 0, commits = 0, commit_id = NULL",
             (branch,),
         )
 
     def mark_told(self, branch: str) -> None:
-        """Note that the moderators know which branch is pushed to."""
+        """Record that the moderators know which branch is pushed to."""
         self._connection.execute("UPDATE remote SET told_branch = ?", (branch,))
 
     def mark_alarmed(self, at: datetime | None) -> None:
-        """Note when the moderators were told that the remote is behind; None: it caught up."""
+        """Record when the moderators were told that the remote is behind; None: it caught up."""
         self._connection.execute(
             "UPDATE remote SET alarmed_at = ?", (None if at is None else timestamp(at),)
         )

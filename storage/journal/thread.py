@@ -1,7 +1,7 @@
-"""The journal's own thread: everything that waits shares the next transaction.
+"""The journal's own thread: all operations that wait share the next transaction.
 
-One fsync serves all the votes that arrived while the last one ran, so recording keeps up with
-any number of people. An operation that fails does not fail its neighbours.
+One fsync serves all votes that arrived during the last one, so recording keeps up with any number
+of people. An operation that fails does not affect the others in its transaction.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from storage.journal.queries import Journal
 
 T = TypeVar("T")
 
-# Bounds how long one transaction takes, and so how long a vote can wait for the next.
+# Limits how long one transaction takes, and so how long a vote waits for the next.
 _OPERATIONS_A_TRANSACTION = 256
 
 
@@ -36,7 +36,7 @@ class JournalThread:
     @classmethod
     @asynccontextmanager
     async def open(cls, path: Path) -> AsyncIterator[Self]:
-        """Own the journal until the block ends; then what waits is finished first.
+        """Own the journal until the block ends; then finish the operations that wait.
 
         Raises what `JournalFile.open` raises.
         """
@@ -70,16 +70,16 @@ class JournalThread:
     def _live(self) -> None:
         try:
             with JournalFile.open(self._path) as file:
-                self._tell([(self._opened, None)])
+                self._answer([(self._opened, None)])
                 while tickets := self._next_tickets():
-                    self._tell(_transact(file, tickets))
-        except Exception as exc:  # noqa: BLE001 - belongs to whoever opened the journal
-            self._tell([(self._opened, _Failure(exc))])
+                    self._answer(_transact(file, tickets))
+        except Exception as exc:  # noqa: BLE001 - raised in `open`
+            self._answer([(self._opened, _Failure(exc))])
         finally:
-            self._tell([(self._ended, None)])
+            self._answer([(self._ended, None)])
 
     def _next_tickets(self) -> list["_Ticket"]:
-        """Everything that waits, at least one; nothing at the end."""
+        """All operations that wait, at least one; none when the journal closes."""
         tickets = []
         ticket = self._waiting.get()
         while ticket is not None:
@@ -90,11 +90,11 @@ class JournalThread:
             ticket = self._waiting.get()
 
         if tickets:
-            self._waiting.put(None)  # these first, the end next time
+            self._waiting.put(None)  # these first; then close
 
         return tickets
 
-    def _tell(self, answers: list["_Answer"]) -> None:
+    def _answer(self, answers: list["_Answer"]) -> None:
         self._loop.call_soon_threadsafe(_deliver, answers)
 
 
@@ -110,11 +110,11 @@ class _Failure:
 
 
 def _transact(file: JournalFile, tickets: list[_Ticket]) -> list[_Answer]:
-    """What to tell each of the waiting, once it is durable."""
+    """The answer to each operation, after the transaction is durable."""
     try:
         with file.transaction():
             return [(done, _attempt(file, operation)) for operation, done in tickets]
-    except Exception as exc:  # noqa: BLE001 - every promise is answered, with the error
+    except Exception as exc:  # noqa: BLE001 - every future gets it
         return [(done, _Failure(exc)) for _, done in tickets]
 
 
@@ -124,7 +124,7 @@ def _attempt(file: JournalFile, operation: Callable[[Journal], Any]) -> Any:
             return operation(Journal(file.connection))
     except Exception as exc:
         if not file.in_transaction:
-            raise  # SQLite gave the whole transaction up: nobody's work is kept
+            raise  # SQLite rolled the whole transaction back: nothing in it is kept
 
         return _Failure(exc)
 

@@ -1,4 +1,4 @@
-"""How far the dataset follows the journal, as the journal keeps it."""
+"""The watermark: how far the dataset follows the journal, as the journal stores it."""
 
 import sqlite3
 from dataclasses import dataclass
@@ -49,21 +49,21 @@ class Progress:
         )
 
     def mark_committed(self, seq: int, *, commit_id: str | None, now: datetime) -> None:
-        """Note that the dataset holds every change up to `seq`. A `commit_id` of None keeps the
-        last one: there was nothing to change."""
+        """Record that the dataset holds every change up to `seq`. commit_id: None if that took no
+        commit."""
         self._connection.execute("UPDATE watermark SET committed_seq = ?", (seq,))
         if commit_id is not None:
             self._connection.execute("UPDATE watermark SET committed_at = ?", (timestamp(now),))
             self._count_commit(commit_id, now=now)
 
     def mark_snapshot(self, *, commit_id: str | None, now: datetime) -> None:
-        """Note that `train.csv` is as new as the rest."""
+        """Record that `train.csv` holds every committed vote. commit_id: None if it already did."""
         self._connection.execute("UPDATE watermark SET snapshot_at = ?", (timestamp(now),))
         if commit_id is not None:
             self._count_commit(commit_id, now=now)
 
-    def forget_commits(self) -> None:
-        """Let the dataset follow from the very first change again."""
+    def restart(self) -> None:
+        """Have all changes committed again, from the first one."""
         self._connection.execute("UPDATE watermark SET committed_seq = 0, commit_id = NULL")
 
     def _count_commit(self, commit_id: str, *, now: datetime) -> None:

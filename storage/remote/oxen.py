@@ -14,7 +14,7 @@ from typing import Any, Self
 import oxen
 from oxen.oxen_py import auth
 
-from storage.dataset.card import is_ours
+from storage.dataset.card import journal_of
 from storage.dataset.layout import CARD
 from storage.dataset.oxen import list_finely
 from storage.errors import RemoteError
@@ -104,7 +104,7 @@ class OxenRemote:
                     remote.download(name, str(path), revision=history[0])
 
             card = path / CARD
-            if not card.exists() or not is_ours(card.read_text(encoding="utf-8")):
+            if not card.exists() or journal_of(card.read_text(encoding="utf-8")) is None:
                 log.warning("oxherd did not make the branch %s of %s", found, self._settings.url)
                 return None
 
