@@ -1,7 +1,7 @@
-"""The composition root: everything that is ever open, in the order in which it opens.
+"""The composition root: opens storage, then generation, then Discord, and closes them.
 
-Storage, then generation, then Discord; they close the other way round, so that no click arrives
-while the worker winds down, and no vote while the store flushes.
+They close in reverse order, so that no click arrives while the workers stop, and no vote while the
+store flushes.
 """
 
 import asyncio
@@ -34,8 +34,7 @@ from storage.store import VoteStore
 
 log = logging.getLogger(__name__)
 
-
-# What the last uploads and answers may take once the images are made.
+# On a stop, the last uploads and the last answers each get this long.
 POSTING_S = 10.0
 
 
@@ -49,10 +48,10 @@ class Parts:
 
 
 async def run(settings: Settings) -> None:
-    """The bot, until SIGTERM or Ctrl-C.
+    """Run the bot until SIGTERM or Ctrl-C.
 
-    Raises SettingsError for a token that Discord refuses, CannotConnect when Discord is away,
-    and StorageError when the journal or the repository cannot be opened.
+    Raises SettingsError for a token that Discord refuses, CannotConnect when Discord cannot be
+    reached, and StorageError when the journal or the repository cannot be opened.
     """
     token = settings.usable_token
     stop = asyncio.Event()
@@ -98,7 +97,7 @@ async def opened(
                 max_running_per_person=settings.max_running_per_person,
                 deadline_s=settings.deadline_s,
                 silence_s=settings.silence_s,
-                grace_s=0,  # wind_down has given them theirs
+                grace_s=0,  # wind_down has waited for them
             ),
         ) as executor,
     ):
@@ -108,7 +107,7 @@ async def opened(
 
 @asynccontextmanager
 async def following(studio: Studio) -> AsyncIterator[None]:
-    """Requests are followed while the context lasts."""
+    """Follow requests while the context lasts."""
     followers = asyncio.create_task(studio.run(), name="followers")
     try:
         yield
@@ -118,7 +117,7 @@ async def following(studio: Studio) -> AsyncIterator[None]:
 
 
 async def wind_down(parts: Parts, settings: Settings) -> None:
-    """Take no new requests; give the running ones their time, then post or explain them."""
+    """Take no new requests, give the running ones their time, then post or explain them."""
     parts.executor.stop_accepting()
     log.info("stopping; running requests get %g s", settings.shutdown_grace_s)
     await parts.executor.drain(settings.shutdown_grace_s)
@@ -130,7 +129,7 @@ async def _within(seconds: float, people_answered: Awaitable[None]) -> None:
         async with asyncio.timeout(seconds):
             await people_answered
     except TimeoutError:
-        log.warning("some people could not be answered before the stop")
+        log.warning("some members could not be answered before the stop")
 
 
 async def _connected_until(stop: asyncio.Event, client: OxherdClient, token: str) -> None:
@@ -138,7 +137,7 @@ async def _connected_until(stop: asyncio.Event, client: OxherdClient, token: str
         await client.login(token)
     except discord.LoginFailure as exc:
         raise SettingsError(
-            "Discord does not accept OXHERD_TOKEN. It may have been reset: copy the present one "
+            "Discord does not accept OXHERD_TOKEN. It may have been reset: copy the current one "
             "from the developer portal (your application, Bot, Reset Token)."
         ) from exc
     except (aiohttp.ClientError, OSError, discord.HTTPException) as exc:

@@ -1,4 +1,4 @@
-"""Where the log goes: standard error, for the supervisor to keep."""
+"""The log: lines on standard error, which the supervisor keeps."""
 
 import atexit
 import logging
@@ -7,9 +7,9 @@ from logging.handlers import QueueHandler, QueueListener
 
 
 def configure(level: str) -> None:
-    """One line an event, with its time and UTC offset. Prompts are not in it.
+    """Log each event as one line, with its time and UTC offset. Prompts are not logged.
 
-    A thread writes the lines: a full pipe or a busy disk must not make the event loop wait.
+    A thread writes the lines, so that a full pipe or a busy disk does not block the event loop.
     """
     stream = logging.StreamHandler()
     stream.setFormatter(
@@ -20,12 +20,12 @@ def configure(level: str) -> None:
     lines: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
     listener = QueueListener(lines, stream)
     listener.start()
-    atexit.register(listener.stop)  # writes what is left
-    # Not by basicConfig: it would give the handler before the queue a format of its own, too.
+    atexit.register(listener.stop)  # writes what is still queued
+    # basicConfig would also give the queue's handler a format.
     logging.getLogger().setLevel(level.upper())
     logging.getLogger().addHandler(QueueHandler(lines))
 
-    # discord.py announces every reconnect at info; that is debugging to operators.
+    # discord.py logs every reconnect at info.
     logging.getLogger("discord").setLevel(max(logging.getLogger().level, logging.WARNING))
-    # It also warns that voice is not supported. It is not.
+    # It also warns that voice is not supported, which oxherd does not need.
     logging.getLogger("discord.client").setLevel(logging.ERROR)

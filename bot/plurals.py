@@ -1,4 +1,4 @@
-"""Numbers in sentences. Pure, and imports nothing, for commands must answer at once."""
+"""Numbers in sentences. Pure."""
 
 
 def count(number: int, thing: str) -> str:

@@ -1,4 +1,4 @@
-"""What `replay` says of two images, without making any."""
+"""What `replay` says about two images, without making any."""
 
 import io
 
@@ -27,18 +27,18 @@ def png(colour: tuple[int, int, int], *, side_px: int = 8) -> bytes:
     return file.getvalue()
 
 
-def test_what_is_the_same_is_not_named() -> None:
+def test_equal_values_are_not_named() -> None:
     assert differences(RECORDED, dict(RECORDED)) == []
 
 
 @pytest.mark.parametrize("name", RECORDED)
-def test_each_recorded_thing_that_is_another_here_is_named(name: str) -> None:
-    assert differences(RECORDED, {**RECORDED, name: "another"}) == [
-        Difference(name=name, recorded=RECORDED[name], here="another")
+def test_each_value_that_differs_is_named(name: str) -> None:
+    assert differences(RECORDED, {**RECORDED, name: "different"}) == [
+        Difference(name=name, recorded=RECORDED[name], here="different")
     ]
 
 
-def test_what_only_one_side_says_is_named() -> None:
+def test_a_value_that_only_one_side_has_is_named() -> None:
     older = {name: value for name, value in RECORDED.items() if name != "engine"}
 
     assert differences(older, RECORDED) == [
@@ -49,20 +49,20 @@ def test_what_only_one_side_says_is_named() -> None:
     ]
 
 
-def test_which_of_two_equal_devices_it_was_is_no_difference() -> None:
+def test_the_number_of_a_device_is_no_difference() -> None:
     assert differences(RECORDED, {**RECORDED, "device": "cuda:1 (NVIDIA A10)"}) == []
     assert differences(RECORDED, {**RECORDED, "device": "cuda:0 (NVIDIA H100)"}) != []
 
 
-def test_pictures_are_apart_by_their_largest_and_their_mean_difference() -> None:
+def test_images_differ_by_their_largest_and_their_mean_difference() -> None:
     assert pixel_difference(png((10, 20, 30)), png((10, 20, 36))) == PixelDifference(
         largest=6, mean=2.0
     )
 
 
-def test_the_same_pixels_in_another_file_are_not_apart() -> None:
+def test_the_same_pixels_do_not_differ() -> None:
     assert pixel_difference(png((1, 2, 3)), png((1, 2, 3))) == PixelDifference(largest=0, mean=0.0)
 
 
-def test_pictures_of_two_sizes_are_not_compared() -> None:
+def test_images_of_different_sizes_are_not_compared() -> None:
     assert pixel_difference(png((1, 2, 3)), png((1, 2, 3), side_px=16)) is None

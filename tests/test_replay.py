@@ -233,7 +233,7 @@ async def test_a_model_of_the_hub_is_loaded_at_its_recorded_commit(
     ("changes", "sentence"),
     [
         ({"seed": ""}, "does not say how to make it again: its seed is not there"),
-        ({"backend": "oracle"}, "was made by 'oracle', unknown here"),
+        ({"backend": "oracle"}, "was made by an unknown backend, 'oracle'"),
         ({"steps": "0"}, "steps is 0"),
         ({"guidance_scale": "nan"}, "guidance_scale is nan"),
         ({"width_px": str(2**24), "height_px": str(2**24)}, "not enough memory on the device cpu"),

@@ -93,7 +93,7 @@ async def test_a_stop_flushes_the_votes_and_exits_with_zero(
     assert len(dataset_rows(data, "train")) == 1
     log = program.log_end(lines=1000)
     assert "Traceback" not in log
-    assert re.search(r"INFO +storage\.committer: committed the changes", log), log
+    assert re.search(r"INFO +storage\.dataset\.committer: committed the changes", log), log
 
 
 async def test_a_running_request_gets_its_time_when_the_bot_stops(tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ async def test_a_token_that_discord_refuses_is_a_sentence(tmp_path: Path) -> Non
 
     assert status == 78
     assert said.endswith(
-        "oxherd: Discord does not accept OXHERD_TOKEN. It may have been reset: copy the present "
+        "oxherd: Discord does not accept OXHERD_TOKEN. It may have been reset: copy the current "
         "one from the developer portal (your application, Bot, Reset Token).\n"
     )
 

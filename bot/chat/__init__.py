@@ -1,4 +1,4 @@
-"""What members meet on Discord: the command, its messages and buttons, and their answers.
+"""What members meet on Discord: the command /imagine, messages, buttons and answers.
 
-The composition root, the command line and the demo may import it; it imports none of them.
+`bot.app`, the command line and the demo may import it; it imports none of them.
 """

@@ -1,4 +1,4 @@
-"""What moderators type in a shell: the commands, and how they ask the running bot.
+"""What operators type in a shell: the commands, and the socket by which they ask the running bot.
 
-The composition root and the demo may import it; it imports neither.
+`bot.app` and the demo serve that socket and may import this package; it imports neither.
 """

@@ -1,4 +1,4 @@
-"""What differs between an image as it was recorded and as it was made again. Pure."""
+"""Compares an image that was made again with its record: the values and the pixels. Pure."""
 
 import io
 import re
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageChops, ImageStat
 
-NOT_SAID = "not recorded"
+NOT_RECORDED = "not recorded"
 
-# They looked at the image when it was made, and changed nothing about it.
-_ONLOOKERS = ("safety", "safety_threshold")
+# Settings of the image classifier, which does not change an image.
+_WITHOUT_EFFECT = ("safety", "safety_threshold")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """One recorded thing that is another here."""
+    """A value that differs from the recorded one."""
 
     name: str
     recorded: str
@@ -24,40 +24,44 @@ class Difference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PixelDifference:
-    """Over all pixels and colours, on the scale of 0 to 255."""
+    """Over all pixels and colour channels, on the scale from 0 to 255."""
 
     largest: int
     mean: float
 
 
 def differences(recorded: Mapping[str, str], here: Mapping[str, str]) -> list[Difference]:
-    """Everything that made the one and not the other, in the order of the record.
+    """The values that differ, in the order of the record.
 
-    Which of several equal devices it was makes no difference: `cuda:1` is `cuda:0`.
+    The number of a device does not count: `cuda:1` equals `cuda:0`.
     """
-    names = [name for name in dict.fromkeys([*recorded, *here]) if name not in _ONLOOKERS]
+    names = [name for name in dict.fromkeys([*recorded, *here]) if name not in _WITHOUT_EFFECT]
     pairs = [
-        Difference(name=name, recorded=recorded.get(name, NOT_SAID), here=here.get(name, NOT_SAID))
+        Difference(
+            name=name,
+            recorded=recorded.get(name, NOT_RECORDED),
+            here=here.get(name, NOT_RECORDED),
+        )
         for name in names
     ]
 
-    return [pair for pair in pairs if _kind(pair.recorded) != _kind(pair.here)]
+    return [pair for pair in pairs if _without_number(pair.recorded) != _without_number(pair.here)]
 
 
 def pixel_difference(recorded: bytes, here: bytes) -> PixelDifference | None:
-    """How far two pictures are apart; None for two sizes, which cannot be compared."""
+    """The difference between two PNG files; None if their sizes differ."""
     one, other = (Image.open(io.BytesIO(png)).convert("RGB") for png in (recorded, here))
     if one.size != other.size:
         return None
 
-    apart = ImageChops.difference(one, other)
-    mean = ImageStat.Stat(apart).mean
+    difference = ImageChops.difference(one, other)
+    mean = ImageStat.Stat(difference).mean
 
     return PixelDifference(
-        largest=max(high for _, high in apart.getextrema()),  # type: ignore[misc]
+        largest=max(high for _, high in difference.getextrema()),  # type: ignore[misc]
         mean=sum(mean) / len(mean),
     )
 
 
-def _kind(text: str) -> str:
+def _without_number(text: str) -> str:
     return re.sub(r"^(cuda|mps|xpu):\d+", r"\1", text)

@@ -1,4 +1,4 @@
-"""Looks at everything that `run` needs, and says what to do about what is missing."""
+"""Checks everything that `run` needs, and says how to fix what is missing."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ REMOTE_ANSWERS_WITHIN_S = 20.0
 
 
 def examine(settings: Settings) -> list[Finding]:
-    """One finding a check; none of them changes anything but the data folder, which it makes."""
+    """One finding a check. Nothing is changed, except that the data folder is made if absent."""
     findings = [_token(settings)]
     folder = _folder(settings)
     findings.append(folder)
@@ -43,7 +43,9 @@ def _token(settings: Settings) -> Finding:
         return Finding(subject="token", ok=False, detail=str(exc))
 
     return Finding(
-        subject="token", ok=True, detail="has a token's shape; whether it is valid, Discord knows"
+        subject="token",
+        ok=True,
+        detail="has a token's shape; only Discord knows whether it is valid",
     )
 
 
@@ -58,7 +60,7 @@ def _folder(settings: Settings) -> Finding:
             subject="data folder",
             ok=False,
             detail=f"{settings.data} cannot be written: {exc.strerror}. Choose another with "
-            "OXHERD_DATA, or give this user the right to write there.",
+            "OXHERD_DATA, or let this user write there.",
         )
 
     return Finding(subject="data folder", ok=True, detail=str(settings.data.resolve()))
@@ -78,7 +80,7 @@ def _disk(settings: Settings) -> Finding:
 
 
 def _storage(settings: Settings) -> Iterator[Finding]:
-    """Journal and repository. A running bot holds both, which is well."""
+    """Journal and repository. A running bot holds both, which is fine."""
     data, repository = settings.data, repository_settings(settings)
     checks: dict[str, Callable[[], str]] = {
         "journal": lambda: offline.check_journal(data),
@@ -88,7 +90,7 @@ def _storage(settings: Settings) -> Iterator[Finding]:
         try:
             yield Finding(subject=subject, ok=True, detail=check())
         except JournalInUse:
-            yield Finding(subject=subject, ok=True, detail="in use by an oxherd that runs")
+            yield Finding(subject=subject, ok=True, detail="in use by the running bot")
         except StorageError as exc:
             yield Finding(subject=subject, ok=False, detail=str(exc))
 
@@ -121,9 +123,9 @@ def _blocked_words(settings: Settings) -> Finding:
 
 
 def _generation(settings: Settings) -> Iterator[Finding]:
-    """The default on every device, and the other models on the first."""
+    """The default model on every device, and the other models on the first."""
     models, (first, *others) = model_specs(settings), settings.devices
-    name = next(iter(models))
+    default = next(iter(models))
     yield from check_backend(models, device=first)
     for device in others:
-        yield from check_backend({name: models[name]}, device=device)
+        yield from check_backend({default: models[default]}, device=device)

@@ -1,7 +1,7 @@
-"""Makes one image again from its row in the dataset alone, and compares.
+"""Makes one image again from its row in the dataset alone, and compares the two.
 
-Works while a bot runs, and on a copy of somebody's dataset: it reads plain files and opens
-neither journal nor repository. The model runs in a worker process, as always.
+Works while the bot runs, and on a copy of a dataset: it reads plain files and opens neither the
+journal nor the repository. The model runs in a worker process.
 """
 
 import hashlib
@@ -34,8 +34,8 @@ _DAY_S = 86_400.0
 class Replayed:
     """An image that was made again.
 
-    pixels: how far it is from the recorded one; None when they are the same, or the recorded one
-    is not here.
+    pixels: how far it is from the recorded image; None if the bytes are equal, or if the recorded
+    image is not here.
     """
 
     recorded: RecordedImage
@@ -45,7 +45,7 @@ class Replayed:
 
     @property
     def same_bytes(self) -> bool:
-        """Whether it is what was recorded, byte for byte."""
+        """Whether the PNG file equals the recorded one, byte for byte."""
         return _sha256(self.png) == self.recorded.sha256
 
     def write(self, path: Path) -> None:
@@ -64,31 +64,32 @@ async def replay(
     device: str,
     tell: Callable[[JobProgress], None],
 ) -> Replayed:
-    """Make the image again on the device. `dataset`: somebody's copy; None is the bot's own.
+    """Make the image again on the device.
 
-    Raises CannotReplay for an image that is not recorded, or whose model or device cannot be had.
+    dataset: a copy of a dataset; None for the bot's own. tell: called with each progress. Raises
+    CannotReplay if the image is not recorded, or if its model or the device is not available.
     """
     folder = DataFolder(settings.data)
-    place = dataset or folder.dataset
+    source = dataset or folder.dataset
     try:
-        recorded = find_recorded(place, image_id)
+        recorded = find_recorded(source, image_id)
     except RecordError as exc:
         raise CannotReplay(str(exc)) from exc
 
-    request, place_in_batch = request_of(recorded)
-    with _compiled_before(folder.compiled) as compiled:
+    request, index = request_of(recorded)
+    with _compiled_versions(folder.compiled) as compiled:
         spec = spec_of(recorded, settings, compiled=compiled)
         made = await _made(spec, request, device=device, tell=tell)
 
-    image = made.images[place_in_batch]
+    image = made.images[index]
     if image.withheld is not None:
         raise CannotReplay(
-            f"The model's own safety checker keeps image {image_id} back here, so there is nothing "
-            "to compare."
+            f"The model's own safety checker withholds image {image_id}, so there is nothing to "
+            "compare."
         )
 
     png = image.png
-    original = recorded_bytes(recorded, place, spool=folder.spool if dataset is None else None)
+    original = recorded_bytes(recorded, source, spool=folder.spool if dataset is None else None)
 
     return Replayed(
         recorded=recorded,
@@ -99,14 +100,13 @@ async def replay(
 
 
 def spec_of(recorded: RecordedImage, settings: Settings, *, compiled: Path) -> BackendSpec:
-    """What to open: the recorded model and revision, in the recorded dtype, laid out as recorded.
+    """The backend to open: the recorded model, revision, dtype and memory layout.
 
-    compiled: a folder with the compiled versions that there are, for an image that one made.
+    compiled: a folder with the compiled versions that exist, for an image that one of them made.
 
-    A model from a folder is recorded by the folder's name and its content's hash, so a folder that
-    the settings name is taken: the one of that name, or else the default. The model that ships
-    with oxherd is always at hand. Raises CannotReplay when
-    they name none.
+    The record of a model from a folder has the folder's name and the hash of its content, not its
+    path. So the folder comes from the settings: the one with that name, or else the default. The
+    model that ships with oxherd is always found. Raises CannotReplay if there is no folder.
     """
     made_by = recorded.made_by
     if made_by["backend"] == "placeholder":
@@ -114,7 +114,7 @@ def spec_of(recorded: RecordedImage, settings: Settings, *, compiled: Path) -> B
 
     if made_by["backend"] != "diffusers":
         raise CannotReplay(
-            f"Image {recorded.image_id} was made by {made_by['backend']!r}, unknown here."
+            f"Image {recorded.image_id} was made by an unknown backend, {made_by['backend']!r}."
         )
 
     model, revision = made_by["model"], made_by["revision"]
@@ -157,8 +157,8 @@ def _compile(made_by: Mapping[str, str]) -> str:
 
 
 @contextmanager
-def _compiled_before(folder: Path) -> Iterator[Path]:
-    """A folder with the bot's compiled versions, in which a worker may try and be killed."""
+def _compiled_versions(folder: Path) -> Iterator[Path]:
+    """A folder with links to the bot's compiled versions, which a worker may write to."""
     with TemporaryDirectory(prefix="oxherd-replay-") as scratch:
         for file in folder.glob("*.compiled"):
             (Path(scratch) / file.name).symlink_to(file.resolve())
@@ -167,18 +167,18 @@ def _compiled_before(folder: Path) -> Iterator[Path]:
 
 
 def request_of(recorded: RecordedImage) -> tuple[ImageRequest, int]:
-    """A request that makes the image in a batch of the recorded size, and its place there.
+    """A request that makes the image in a batch of the recorded size, and its index in the batch.
 
-    The bytes depend on how many images are denoised together, and on nothing about the others.
-    Their seeds are taken as they were asked for: one after the other.
+    The bytes depend on how many images are denoised together, but not on the other images. The
+    seeds of the others follow one another, as in the original request. Raises CannotReplay.
     """
     text = recorded.made_by.get("batch", str(IMAGES_PER_REQUEST))
     if text not in map(str, range(1, IMAGES_PER_REQUEST + 1)):
         raise CannotReplay(f"The row of image {recorded.image_id} has a batch of {text!r}.")
 
     batch = int(text)
-    place = (recorded.slot - 1) % batch
-    seeds = tuple((recorded.seed - place + other) % (MAX_SEED + 1) for other in range(batch))
+    index = (recorded.slot - 1) % batch
+    seeds = tuple((recorded.seed - index + other) % (MAX_SEED + 1) for other in range(batch))
     request = ImageRequest(
         prompt=recorded.prompt,
         negative_prompt=recorded.negative_prompt,
@@ -189,13 +189,13 @@ def request_of(recorded: RecordedImage) -> tuple[ImageRequest, int]:
         model=PurePath(recorded.made_by["model"]).name,
     )
 
-    return request, place
+    return request, index
 
 
 async def _made(
     spec: BackendSpec, request: ImageRequest, *, device: str, tell: Callable[[JobProgress], None]
 ) -> Result:
-    """The images, whatever the moderators' limits are by now, and however long it takes."""
+    """The images, regardless of the limits in the settings and of the time it takes."""
     try:
         async with Executor.open(
             {request.model: spec},
@@ -212,14 +212,14 @@ async def _made(
     except OutOfMemory as exc:
         raise CannotReplay(
             f"There is not enough memory on the device {device} ({exc.cause}). If a bot runs on "
-            "it, that holds the most; --device names another."
+            "it, choose a different one with --device."
         ) from exc
     except GenerationError as exc:
         raise CannotReplay(f"The image could not be made again: {exc}") from exc
 
 
 def _whole_number(text: str) -> int:
-    """0 for what is none, or is beyond all reason."""
+    """The number; 0 if the text is none, or has more than three digits."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 4 else 0
 
 

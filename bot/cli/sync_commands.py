@@ -1,4 +1,4 @@
-"""Registers the slash commands with Discord, once, instead of at every start."""
+"""Registers the slash commands with Discord, once instead of at every start."""
 
 import aiohttp
 import discord
@@ -9,10 +9,10 @@ from bot.settings import Settings, SettingsError
 
 
 async def register(settings: Settings, *, guild_id: int | None) -> list[str]:
-    """Replace the application's commands; the names that are now registered.
+    """Replace the application's commands, and return the names that are now registered.
 
     Raises SettingsError for a bad token or a server the bot is not in, CannotConnect when Discord
-    is away.
+    cannot be reached.
     """
     async with discord.Client(intents=discord.Intents(guilds=True)) as client:
         tree: discord.app_commands.CommandTree[discord.Client] = discord.app_commands.CommandTree(

@@ -1,6 +1,6 @@
-"""The demo's page, kept live: simcord publishes it only when a member acts, one at a time.
+"""The demo's page, kept up to date: simcord publishes it only when a member acts.
 
-The only file that touches what simcord keeps private; tests/test_demo_in_browser.py holds it.
+The only module that uses private parts of simcord; tests/test_demo_in_browser.py covers it.
 """
 
 import asyncio
@@ -13,29 +13,29 @@ if TYPE_CHECKING:
     from simcord import Env
     from simcord.preview import Preview
 
-# What the bot does by itself, such as progress, is on the page after this long.
+# What the bot does by itself, such as showing progress, reaches the page after this time.
 REFRESH_EVERY_S = 0.25
-LOOK_AGAIN_AFTER_S = 2.0
+REFRESH_AFTER_A_PRESS_S = 2.0
 
 
 class LivePage:
-    """Members' presses, publications and restarts of the bot take turns.
+    """The page. Members' presses, refreshes and restarts of the bot take turns on it.
 
-    simcord refuses what overlaps, and a page that is refused cannot be used any more.
+    simcord refuses calls that overlap, and a page with a refused call cannot be used any more.
     """
 
     def __init__(self, env: "Env", preview: "Preview") -> None:
         self._env = env
         self._preview = preview
         self._turn = asyncio.Lock()
-        self._seen = 0  # what the page shows of what has happened
-        self._look_again_at: float | None = None
+        self._seen = 0  # how many events the page shows
+        self._refresh_at: float | None = None
         self._act: Callable[..., Awaitable[dict[str, Any]]] = preview._action
-        preview._action = self._in_turn  # type: ignore[method-assign]  # there is no hook for it
+        preview._action = self._in_turn  # type: ignore[method-assign]  # simcord has no hook for it
 
     @property
     def url(self) -> str:
-        """The page's address; whoever has it may use the page."""
+        """The page's address. Anybody who has it can use the page."""
         return self._preview.url
 
     @classmethod
@@ -54,7 +54,7 @@ class LivePage:
 
     @asynccontextmanager
     async def in_use(self) -> AsyncIterator[None]:
-        """Members may press while the context lasts; what they press before or after waits."""
+        """Let members press while the context lasts. Presses before and after it wait."""
         await self._preview.refresh()
         self._turn.release()
         try:
@@ -66,8 +66,8 @@ class LivePage:
         async with self._turn:
             page = self._preview._pages.get(context_id or "")
             if page is not None and "published_revision" in body:
-                # The page changes by itself while people use it, and the bot restarts: a press
-                # counts all the same. That its button is still there is checked.
+                # The page may have been refreshed, or the bot restarted, since the member looked:
+                # the press counts all the same. simcord checks that its button still exists.
                 body = {
                     **body,
                     "published_revision": page.revision,
@@ -75,10 +75,10 @@ class LivePage:
                 }
 
             receipt = await self._act(context_id, body)
-            # Acting has published the page; doing so again at once would take the buttons from
-            # under people's fingers. A little later it is done, for what came in between.
+            # The press has published the page. Another refresh at once would move the buttons under
+            # the pointer, so what happens meanwhile is shown a little later.
             self._seen = len(self._env.backend.transcript)
-            self._look_again_at = time.perf_counter() + LOOK_AGAIN_AFTER_S
+            self._refresh_at = time.perf_counter() + REFRESH_AFTER_A_PRESS_S
 
             return receipt
 
@@ -88,9 +88,9 @@ class LivePage:
         while True:
             await asyncio.sleep(REFRESH_EVERY_S)
             changes = len(self._env.backend.transcript)
-            late = self._look_again_at is not None and time.perf_counter() >= self._look_again_at
+            late = self._refresh_at is not None and time.perf_counter() >= self._refresh_at
             if changes != self._seen or late:
                 async with self._turn:
-                    with suppress(SetupError):  # the bot is busy; the next look will do
+                    with suppress(SetupError):  # the bot is busy: refresh at the next turn
                         await self._preview.refresh()
-                        self._seen, self._look_again_at = changes, None
+                        self._seen, self._refresh_at = changes, None

@@ -1,7 +1,7 @@
 """The bot in a simulated Discord, in the browser: real callbacks, journal and Oxen repository.
 
-simcord plays Discord and serves the page; the model that ships with oxherd makes the pictures, in
-a worker process as on a real server. Without torch the placeholder can draw them instead.
+simcord stands in for Discord and serves the page. The model that ships with oxherd makes the images
+in a worker process, as on a real server. Without torch, the placeholder can draw them.
 """
 
 import asyncio
@@ -39,13 +39,13 @@ at the end of the channel.
 
 
 def demo_settings(data: Path, *, placeholder: bool = False) -> Settings:
-    """The shipped model at its best, or the placeholder at the same size. Reads no environment."""
+    """The model that ships, or the placeholder at the same size. Ignores the environment."""
     return Settings(
         data=data,
         backend="placeholder" if placeholder else "diffusers",
         model=str(emoji.MODEL),
         devices=("cpu",),
-        placeholder_step_seconds=0.3,  # slowly enough for its progress to be seen
+        placeholder_step_seconds=0.3,  # slow enough to see the progress
         default_steps=emoji.STEPS,
         default_guidance=emoji.GUIDANCE,
         sizes=(Size(emoji.SIDE_PX, emoji.SIDE_PX),),
@@ -70,7 +70,7 @@ async def run_demo(
     if not placeholder and not all(map(find_spec, ("torch", "diffusers", "transformers"))):
         raise CannotDemo(
             "The demo's model needs torch: pip install 'oxherd[demo,gpu]', "
-            "or draw without a model: --placeholder."
+            "or draw without a model with --placeholder."
         )
 
     settings = demo_settings(data, placeholder=placeholder)
@@ -85,10 +85,10 @@ async def run_demo(
                 webbrowser.open(page.url)
 
             while not stop.is_set():
-                await _live(env, page, settings, stop, restart, say)
+                await _run_bot(env, page, settings, stop, restart, say)
 
 
-async def _live(
+async def _run_bot(
     env: "Env",
     page: LivePage,
     settings: Settings,
@@ -96,7 +96,7 @@ async def _live(
     restart: asyncio.Event,
     say: Callable[[str], None],
 ) -> None:
-    """One life of the bot, from opening its journal to closing it; presses wait between two."""
+    """Run the bot until it is stopped or restarted; presses wait until the next run."""
     async with opened(settings) as parts:
         client = OxherdClient(settings, store=parts.store, studio=parts.studio, shard_count=1)
         async with (
@@ -128,7 +128,7 @@ async def _simulated_discord(
     except ImportError as exc:
         raise CannotDemo("The demo needs simcord: pip install 'oxherd[demo]'.") from exc
 
-    # Stands in until the first real client is attached, and holds the world meanwhile.
+    # Stands in until the bot's first client is attached.
     nobody = discord.AutoShardedClient(intents=discord.Intents(guilds=True), shard_count=1)
     async with simcord.run(nobody, check_errors=False, settle_timeout=30) as env:
         with env.time_context():
@@ -160,7 +160,7 @@ async def _first_of(*events: asyncio.Event) -> None:
 
 @contextmanager
 def _keys(restart: asyncio.Event) -> Iterator[None]:
-    """A line that says r, typed into the terminal, sets the event."""
+    """Set the event when somebody types r and Enter in the terminal."""
     loop = asyncio.get_running_loop()
     try:
         terminal = sys.stdin.fileno()
@@ -177,7 +177,7 @@ def _keys(restart: asyncio.Event) -> Iterator[None]:
 
     try:
         loop.add_reader(terminal, read)
-    except OSError:  # a plain file or /dev/null cannot be waited for
+    except OSError:  # a plain file or /dev/null cannot be polled
         yield
         return
 

@@ -18,7 +18,7 @@ from bot.errors import ControlFailed, NotRunning
 from tests.support.discord.payloads import TOKEN
 from tests.support.discord.stub import DiscordStub
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[3]
 POLL_S = 0.05
 
 # Fast enough to be killed often; the real defaults are for people and GPUs.

@@ -17,7 +17,7 @@ from typing import Self
 import aiohttp
 import pytest
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[3]
 STARTS_WITHIN_S = 30.0
 
 
