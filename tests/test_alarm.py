@@ -32,8 +32,8 @@ async def server(
 
 
 async def look(w: World) -> None:
-    """What the bot does every now and then."""
-    await moderators.look(w.settings, w.parts.store, w.client)
+    """What the bot does every 15 s."""
+    await moderators.tell_news(w.settings, w.parts.store, w.client)
 
 
 def said(channel: Any) -> list[str]:

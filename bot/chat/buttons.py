@@ -1,4 +1,4 @@
-"""The buttons. Each is made anew from its custom id by whichever process is running."""
+"""The buttons. discord.py makes one from its custom id at each press, after a restart too."""
 
 import re
 from typing import Any, Self
@@ -12,7 +12,7 @@ from bot.chat.custom_ids import SetId, UndoId, VoteId
 from bot.chat.responses import answered, in_time, replace_private, say_privately
 from storage.vote import Rating
 
-# What a request's own buttons show: label, emoji, style.
+# The buttons about a whole request: label, emoji, style.
 SET_BUTTONS = {
     "again": ("Again", "🎲", discord.ButtonStyle.secondary),
     "details": ("Details", "🔎", discord.ButtonStyle.secondary),
@@ -21,7 +21,7 @@ SET_BUTTONS = {
 
 
 class VoteButton(ui.DynamicItem[ui.Button[Any]], template=VoteId.PATTERN):
-    """👍 or 👎 for one image. Anybody in the channel may press it, as often as they like."""
+    """👍 or 👎 for one image. Everybody in the channel may press it, as often as they like."""
 
     def __init__(self, image_id: str, rating: Rating, *, slot: int | None = None) -> None:
         self.image_id = image_id
@@ -44,7 +44,7 @@ class VoteButton(ui.DynamicItem[ui.Button[Any]], template=VoteId.PATTERN):
         return cls(vote.image_id, vote.rating)
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        """Record the vote, and only then say so."""
+        """Record the vote, then confirm it."""
         context: Context = interaction.client.context
         async with answered(interaction):
             outcome = await in_time(
@@ -59,7 +59,7 @@ class VoteButton(ui.DynamicItem[ui.Button[Any]], template=VoteId.PATTERN):
 
 
 class UndoButton(ui.DynamicItem[ui.Button[Any]], template=UndoId.PATTERN):
-    """Removes the presser's vote on one image; it stands under their private answer."""
+    """Removes the member's vote on one image. It is under the private answer to that vote."""
 
     def __init__(self, image_id: str) -> None:
         self.image_id = image_id
@@ -73,7 +73,7 @@ class UndoButton(ui.DynamicItem[ui.Button[Any]], template=UndoId.PATTERN):
         return cls(UndoId.parse(match.string).image_id)
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        """Remove the vote, and only then say so."""
+        """Remove the vote, then confirm it."""
         context: Context = interaction.client.context
         async with answered(interaction):
             outcome = await in_time(
@@ -85,7 +85,7 @@ class UndoButton(ui.DynamicItem[ui.Button[Any]], template=UndoId.PATTERN):
 
 
 class SetButton(ui.DynamicItem[ui.Button[Any]], template=SetId.PATTERN):
-    """Again, Details or Cancel, for a whole request."""
+    """Again, Details or Cancel: one of the buttons about a whole request."""
 
     def __init__(self, action: str, set_id: str) -> None:
         self.action = action
@@ -105,7 +105,7 @@ class SetButton(ui.DynamicItem[ui.Button[Any]], template=SetId.PATTERN):
         return cls(pressed.action, pressed.set_id)
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        """Do what the label says."""
+        """Do what the button says."""
         context: Context = interaction.client.context
         actions = {"again": context.again, "details": context.details, "cancel": context.cancel}
         async with answered(interaction):

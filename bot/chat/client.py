@@ -1,4 +1,4 @@
-"""The Discord client: its command, its buttons, and the answer when all else fails."""
+"""The Discord client: its command, its buttons, and the answers to what neither of them handles."""
 
 import gc
 import logging
@@ -21,9 +21,9 @@ log = logging.getLogger(__name__)
 
 
 class OxherdClient(ContextClient):
-    """Real discord.py, with nothing privileged and no memory of messages.
+    """discord.py's client, without privileged intents and without a cache of messages or members.
 
-    It does not register its commands: `oxherd sync-commands` does.
+    It does not register its command with Discord; `oxherd sync-commands` does.
     """
 
     def __init__(
@@ -62,29 +62,29 @@ class OxherdClient(ContextClient):
         return bool(shards) and not any(shard.is_closed() for shard in shards)
 
     async def hang_up(self) -> None:
-        """Take no more events; what is being answered can still be."""
+        """Receive no more events. Interactions that were received can still be answered."""
         for shard in self.shards.values():
             await shard.disconnect()
 
     async def setup_hook(self) -> None:
-        """Register the buttons of every message ever posted."""
+        """Register the classes of the buttons, for the messages of every earlier run too."""
         self.add_dynamic_items(VoteButton, UndoButton, SetButton)
 
     async def on_ready(self) -> None:
-        """Take up what the last stop interrupted; once, however often we reconnect."""
+        """Finish or explain what the last stop interrupted: at the first connection only."""
         log.info("connected as %s in %d servers", self.user, len(self.guilds))
         if not self._resumed:
             self._resumed = True
-            # Full garbage collections make up the loop's longest stalls (docs/measurements.md).
-            # What start-up made stays for ever and need not be looked through again; and the views
-            # that discord.py makes of each press, which are cycles, go in small portions.
+            # Full garbage collections cause the loop's longest stalls (docs/measurements.md). The
+            # objects made at start-up live until the end, so they are never searched again. The
+            # views that discord.py makes for each press are cycles: they are freed in small lots.
             gc.collect()
             gc.freeze()
             gc.set_threshold(700, 5, 3)
             await resume(self, self.context.store)
 
     async def on_interaction(self, interaction: Interaction) -> None:
-        """Answer a press that no button class will: an unknown id, or one not on its message."""
+        """Answer presses that reach no button: an unknown custom id, or one not on its message."""
         if interaction.type is not discord.InteractionType.component:
             return
 
@@ -99,7 +99,7 @@ class OxherdClient(ContextClient):
             await say_privately(interaction, texts.BUTTON_GONE)
 
     async def on_error(self, event_method: str, /, *args: Any, **kwargs: Any) -> None:
-        """Keep running, and keep the cause."""
+        """Log the error and keep running."""
         log.exception("while handling %s", event_method)
 
     async def _command_failed(

@@ -1,4 +1,4 @@
-"""What the handlers of an interaction can reach: the store, the requests, who is being answered."""
+"""What a handler of an interaction can reach: the store, the door, the requests."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -12,7 +12,7 @@ from storage.store import VoteStore
 
 
 class InHand:
-    """How many people are being answered at the moment; a stop waits for them."""
+    """Counts the interactions that are being answered, so that a stop can wait for them."""
 
     def __init__(self) -> None:
         self._count = 0
@@ -29,7 +29,7 @@ class InHand:
             self._none.set()
 
     async def finished(self) -> None:
-        """Wait until nobody waits for an answer."""
+        """Wait until there is none."""
         await self._none.wait()
 
 

@@ -1,7 +1,7 @@
-"""The custom ids of oxherd's buttons: all that survives of a message after a restart.
+"""The custom ids of oxherd's buttons: all that a press after a restart brings along.
 
-``oxherd1:<what>:<id>`` with the format's version in the prefix, at most 100 characters (Discord's
-limit). ``<id>`` is a shortuuid of 22 characters; everything else is looked up in the journal.
+`oxherd1:<what>:<id>`: the prefix has the version of the format, and `<id>` is a shortuuid of 22
+characters. Everything else is in the journal. Discord allows 100 characters.
 """
 
 import re
@@ -56,7 +56,7 @@ class UndoId:
 
 @dataclass(frozen=True, slots=True)
 class SetId:
-    """A button about a whole request: run it again, its details, or cancel it."""
+    """A button about a whole request. action: again, details or cancel."""
 
     action: str
     set_id: str
@@ -74,7 +74,7 @@ class SetId:
 
 
 def is_known(custom_id: str) -> bool:
-    """Whether a button of this version has such an id."""
+    """Whether the id belongs to a button of this version."""
     return any(kind.PATTERN.fullmatch(custom_id) for kind in (VoteId, UndoId, SetId))
 
 

@@ -1,6 +1,6 @@
 """Tells the moderators in their channel when votes do not reach the remote, and when they do again.
 
-One message each: the journal remembers what they were told, also through a restart.
+One message each: the journal keeps what they were told, so a restart does not repeat it.
 """
 
 import asyncio
@@ -21,19 +21,19 @@ from storage.store import VoteStore
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY_S = 15.0
+POLL_EVERY_S = 15.0
 
 
 @asynccontextmanager
 async def watching(
     settings: Settings, store: VoteStore, client: discord.Client
 ) -> AsyncIterator[None]:
-    """Look now and then while the context lasts, if a remote and a channel are set."""
+    """Poll the store every 15 s while the context lasts, if a remote and a channel are set."""
     if settings.remote is None or settings.moderators_channel is None:
         yield
         return
 
-    task = asyncio.create_task(_watch(settings, store, client), name="alarm")
+    task = asyncio.create_task(_poll(settings, store, client), name="alarm")
     try:
         yield
     finally:
@@ -41,24 +41,26 @@ async def watching(
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def _watch(settings: Settings, store: VoteStore, client: discord.Client) -> None:
+async def _poll(settings: Settings, store: VoteStore, client: discord.Client) -> None:
     while True:
         try:
             await client.wait_until_ready()
-            await look(settings, store, client)
+            await tell_news(settings, store, client)
         except (discord.HTTPException, aiohttp.ClientError, OSError) as exc:
-            log.warning("the moderators' channel could not be told: %s", exc)
+            log.warning("the message to the moderators could not be posted: %s", exc)
         except StorageError as exc:
             log.warning("%s", exc)
         except Exception:
-            log.exception("unexpected, looked at again in %g s", LOOK_EVERY_S)
+            log.exception("unexpected; trying again in %g s", POLL_EVERY_S)
 
-        await asyncio.sleep(LOOK_EVERY_S)
+        await asyncio.sleep(POLL_EVERY_S)
 
 
-async def look(settings: Settings, store: VoteStore, client: discord.Client) -> None:
-    """Tell what the moderators do not know yet. Raises discord.HTTPException, having noted
-    nothing that was not told."""
+async def tell_news(settings: Settings, store: VoteStore, client: discord.Client) -> None:
+    """Post what the moderators have not been told yet.
+
+    Raises discord.HTTPException; then the message counts as not told.
+    """
     remote = (await store.status()).remote
     if remote is None or settings.moderators_channel is None:
         return

@@ -1,4 +1,4 @@
-"""After a restart: finish or explain the requests that the last process left."""
+"""After a restart: finishes or explains the requests that the last run left."""
 
 import logging
 
@@ -14,13 +14,15 @@ log = logging.getLogger(__name__)
 
 
 async def resume(client: discord.Client, store: VoteStore) -> None:
-    """Show images that were made but perhaps not posted; say what will not be made any more."""
+    """Show images that were made and perhaps not posted, and say which will not be made."""
     for stored in await store.interrupted_sets():
         if stored.message_id is not None:
             try:
                 await _finish_or_explain(client, store, stored, stored.message_id)
             except (*NOT_TAKEN, MessageDeleted) as exc:
-                log.warning("set %s: could not be told: %r", stored.request.set_id, exc)
+                log.warning(
+                    "set %s: its message could not be edited: %r", stored.request.set_id, exc
+                )
 
         if (await store.find_set(stored.request.set_id) or stored).state is not SetState.POSTED:
             await store.set_state(stored.request.set_id, SetState.INTERRUPTED)
@@ -44,7 +46,7 @@ async def _finish_or_explain(
         await place.show(views.ended(set_id=asked.set_id, asked=asked, sentence=texts.INTERRUPTED))
         return
 
-    # Showing them twice is showing them once: the message is the same, and so are the ids.
+    # They may have been shown already. The edit is the same, so showing them again does no harm.
     unread = texts.cut_short(asked, stored.provenance or {})
     note = "\n".join(filter(None, [*unread, texts.withheld_in_message(withheld)]))
     await place.show(
@@ -55,7 +57,7 @@ async def _finish_or_explain(
 
 
 async def _images(store: VoteStore, stored: StoredSet) -> list[NewImage]:
-    """The images to show, with their bytes; empty if none were made or one is gone."""
+    """The images to show, with their bytes; empty if none were made or a file is missing."""
     images = []
     for image in stored.images:
         if image.withheld is not None:

@@ -1,7 +1,7 @@
-"""Answering an interaction: always within three seconds, never twice, never a crash.
+"""Answering an interaction: within three seconds, once, and whatever goes wrong.
 
-Discord drops an interaction that is not acknowledged within 3 s (error 10062) and a token after
-15 min (50027). Both happen on a slow network and neither may take the work down with it.
+Discord refuses the answer to an interaction that is not acknowledged within 3 s (error 10062), and
+a token after 15 min (50027). Both happen on a slow network, and neither may stop the work.
 """
 
 import asyncio
@@ -26,10 +26,10 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# Work that takes longer is acknowledged with "thinking…" first; 3 s is Discord's limit.
+# Work that takes longer is acknowledged with "thinking…" first. Discord's limit is 3 s.
 DEFER_AFTER_S = 1.5
 
-# What Discord refuses, or that it cannot be reached; discord.py lets the network's errors through.
+# Discord refused, or could not be reached: discord.py does not wrap the network's errors.
 NOT_TAKEN = (discord.HTTPException, aiohttp.ClientError, OSError)
 
 NO_MENTIONS = discord.AllowedMentions.none()
@@ -39,10 +39,10 @@ MESSAGE_CHARS = 2000
 
 
 async def in_time(interaction: Interaction, work: Awaitable[T], *, new_message: bool = True) -> T:
-    """The work's result; while it is slow, the interaction is acknowledged without an answer.
+    """The work's result. If the work is slow, the interaction is acknowledged meanwhile.
 
-    With *new_message* the answer to come is a private message, else an edit of the message whose
-    button was pressed. Whatever the work raises is raised; being cancelled does not cancel it.
+    new_message: whether the answer will be a private message; otherwise it will be an edit of the
+    message with the button. Raises what the work raises. Cancelling this does not cancel the work.
     """
     task = asyncio.ensure_future(work)
     done, _ = await asyncio.wait({task}, timeout=DEFER_AFTER_S)
@@ -55,7 +55,7 @@ async def in_time(interaction: Interaction, work: Awaitable[T], *, new_message: 
 
 @asynccontextmanager
 async def answered(interaction: Interaction) -> AsyncIterator[None]:
-    """Whatever goes wrong inside, the person gets a sentence and the log gets the cause."""
+    """Whatever goes wrong inside, the member reads a sentence and the log has the cause."""
     reference = str(interaction.id)
     with interaction.client.context.in_hand:
         try:
@@ -97,7 +97,7 @@ async def say_privately(
     view: ui.View | None = None,
     file: discord.File | None = None,
 ) -> None:
-    """One message that only this person sees, whether or not there was an answer already."""
+    """Send a message that only this member sees. There may have been an answer already."""
     shown = discord.utils.MISSING if view is None else view
     attached = discord.utils.MISSING if file is None else file
     with tolerated(interaction, doing="answering"):
@@ -111,12 +111,12 @@ async def say_privately(
             )
 
     if view is not None:
-        # discord.py would keep it for 15 minutes, with a timer; its button needs no view.
+        # discord.py would keep the view for 15 minutes; its buttons work without it.
         view.stop()
 
 
 async def replace_private(interaction: Interaction, text: str) -> None:
-    """Put the text in place of the private message whose button was pressed."""
+    """Replace the private message whose button was pressed with the text."""
     with tolerated(interaction, doing="editing the answer"):
         if interaction.response.is_done():
             await interaction.edit_original_response(
@@ -130,8 +130,8 @@ async def replace_private(interaction: Interaction, text: str) -> None:
 
 @contextmanager
 def tolerated(interaction: Interaction, *, doing: str) -> Iterator[None]:
-    """Log what Discord refuses about an interaction, or that it cannot be reached, and go on."""
+    """Log it and go on if Discord refuses an answer or cannot be reached."""
     try:
         yield
     except (*NOT_TAKEN, discord.InteractionResponded) as exc:
-        log.warning("interaction %d: %s was refused: %s", interaction.id, doing, exc)
+        log.warning("interaction %d: %s failed: %s", interaction.id, doing, exc)
