@@ -48,20 +48,20 @@ class Asked:
     steps: int
 
 
-Line = deque[tuple[Asked, Task]]
-Policy = Callable[[Line], tuple[Asked, Task]]
+Queue = deque[tuple[Asked, Task]]
+Policy = Callable[[Queue], tuple[Asked, Task]]
 
 
-def by_request(line: Line) -> tuple[Asked, Task]:
-    """The first in the line, until it is finished."""
-    return line[0]
+def by_request(queue: Queue) -> tuple[Asked, Task]:
+    """The first in the queue, until it is finished."""
+    return queue[0]
 
 
-def by_steps(line: Line) -> tuple[Asked, Task]:
+def by_steps(queue: Queue) -> tuple[Asked, Task]:
     """Everybody in turn, a step each."""
-    line.rotate(-1)
+    queue.rotate(-1)
 
-    return line[-1]
+    return queue[-1]
 
 
 POLICIES: Mapping[str, Policy] = {"by request": by_request, "by steps": by_steps}
@@ -80,19 +80,19 @@ def shared(
 ) -> list[tuple[Asked, float]]:
     """Serve everybody; each with their wait, in seconds."""
     coming = deque(sorted(people, key=lambda asked: asked.at_s))
-    line: Line = deque()
+    queue: Queue = deque()
     waits = []
-    while coming or line:
-        if not line:
+    while coming or queue:
+        if not queue:
             clock.wait_until(coming[0].at_s)
 
         while coming and coming[0].at_s <= clock.now_s():
             asked = coming.popleft()
-            line.append((asked, begin(asked)))
+            queue.append((asked, begin(asked)))
 
-        turn = asked, task = policy(line)
+        turn = asked, task = policy(queue)
         if task.step():
-            line.remove(turn)
+            queue.remove(turn)
             waits.append((asked, clock.now_s() - asked.at_s))
 
     return waits

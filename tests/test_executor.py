@@ -1,4 +1,4 @@
-"""What people who ask for pictures are promised, with real worker processes."""
+"""How the executor treats the people who submit requests, with real worker processes."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -59,7 +59,7 @@ async def test_a_job_shows_its_place_then_its_steps_then_that_it_is_done(
     assert [progress.step for progress in seen] == sorted(progress.step for progress in seen)
 
 
-async def test_whoever_looks_late_misses_no_change(executor: Executor) -> None:
+async def test_a_slow_caller_misses_no_change(executor: Executor) -> None:
     job = executor.submit(a_request(), owner=ALICE)
     before = job.progress
     await job.result()
@@ -106,7 +106,7 @@ async def test_people_take_turns(executor: Executor, tmp_path: Path) -> None:
     assert made == ["until go", "step a1", "step b1", "step a2", "step a3", ""]
 
 
-async def test_a_full_line_refuses_with_numbers(executor: Executor) -> None:
+async def test_a_full_queue_refuses_with_numbers(executor: Executor) -> None:
     running = executor.submit(a_request("until never"), owner=99)
     await stepping(running)
     for owner in range(4):
@@ -118,7 +118,7 @@ async def test_a_full_line_refuses_with_numbers(executor: Executor) -> None:
     assert (refused.value.waiting, refused.value.limit) == (4, 4)
 
 
-async def test_one_person_may_not_fill_the_line(executor: Executor) -> None:
+async def test_one_person_may_not_fill_the_queue(executor: Executor) -> None:
     running = executor.submit(a_request("until never"), owner=ALICE)
     await stepping(running)
     for _ in range(3):
@@ -131,7 +131,9 @@ async def test_one_person_may_not_fill_the_line(executor: Executor) -> None:
     executor.submit(a_request(), owner=BOB)
 
 
-async def test_one_person_does_not_take_two_devices_while_another_waits(tmp_path: Path) -> None:
+async def test_one_person_does_not_use_two_devices_while_another_waits(
+    tmp_path: Path,
+) -> None:
     limits = ExecutorLimits(max_running_per_person=1, grace_s=0)
     async with Executor.open(one_model(tmp_path), devices=("a", "b"), limits=limits) as executor:
         first, second = (executor.submit(a_request("until go"), owner=ALICE) for _ in range(2))
@@ -162,7 +164,7 @@ async def test_a_waiting_request_is_cancelled_at_once(executor: Executor) -> Non
     await stepping(running)
     job, behind = (executor.submit(a_request(), owner=BOB) for _ in range(2))
     moves_up = asyncio.create_task(progress_when(behind, lambda progress: progress.position == 1))
-    await asyncio.sleep(0)  # the task looks once, and waits
+    await asyncio.sleep(0)  # the task checks once, and waits
 
     assert job.cancel()
 
@@ -186,7 +188,7 @@ async def test_a_running_request_is_cancelled_between_steps_and_the_worker_stays
     assert executor.status().workers[0].pid == pid
 
 
-async def test_what_is_over_cannot_be_cancelled(executor: Executor) -> None:
+async def test_a_finished_job_cannot_be_cancelled(executor: Executor) -> None:
     job = executor.submit(a_request(), owner=ALICE)
     await job.result()
 
@@ -194,7 +196,7 @@ async def test_what_is_over_cannot_be_cancelled(executor: Executor) -> None:
     assert job.progress.state is JobState.DONE
 
 
-async def test_whoever_stops_waiting_does_not_stop_the_job(executor: Executor) -> None:
+async def test_cancelling_a_caller_does_not_cancel_the_job(executor: Executor) -> None:
     job = executor.submit(a_request(), owner=ALICE)
     waiter = asyncio.create_task(job.result())
     await progress_when(job, lambda progress: progress.state is JobState.RUNNING)

@@ -1,4 +1,4 @@
-"""Whatever happens at once, every promise is answered, and answered truly."""
+"""Whatever happens at the same time, every job ends, and with the right outcome."""
 
 import asyncio
 import os
@@ -27,14 +27,16 @@ LIMITS = ExecutorLimits(
 PEOPLE = range(8)
 
 
-async def test_kills_cancellations_and_failures_at_once_leave_no_promise_open(
+async def test_kills_cancellations_and_failures_at_once_leave_no_job_open(
     tmp_path: Path,
 ) -> None:
     dice = random.Random(2)
     jobs: list[Job] = []
     cancelled: set[int] = set()
     async with Executor.open(one_model(tmp_path), devices=("a", "b"), limits=LIMITS) as executor:
-        await worker_when(executor, WorkerState.IDLE)  # a start may take longer than all of it
+        await worker_when(
+            executor, WorkerState.IDLE
+        )  # a start may take longer than the rest of the test
         for number in range(120):
             with suppress(QueueFull, TooManyYours, BackendUnavailable):
                 prompt = dice.choice(["step", "step", "step", "raise", "die", "until go"])

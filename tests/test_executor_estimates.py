@@ -215,7 +215,7 @@ NOISE = st.lists(st.floats(0.95, 1.05), min_size=7, max_size=7)
 def assert_honest(
     estimates: Estimates, request: ImageRequest, device: Device, noise: Sequence[float]
 ) -> None:
-    """From the second step on the time left is as right as `estimates` promises."""
+    """From the second step on, the estimate is as accurate as `estimates` promises."""
     done, finished_at = device.times(request, noise)
     ends = [*done, finished_at]
     floor_s = max(FLOOR_S, FLOOR_OF_WHOLE * finished_at)
@@ -252,7 +252,7 @@ def test_the_time_left_is_right_to_a_fifth_from_the_second_step_on(
     estimates = learnt(request, cold, noise=other_noise)
 
     assert_honest(estimates, request, device, noise)
-    # Compiled since. One step alone tells how much quicker, so what is noise counts twice.
+    # Compiled meanwhile. A single step shows how much faster it is, so noise counts twice.
     assert_honest(estimates, request, device.quicker(quicker), [(1 + part) / 2 for part in noise])
 
 

@@ -1,4 +1,4 @@
-"""Workers die, hang and fail to load; people who wait get their pictures or a reason."""
+"""Workers die, hang and fail to load; every job ends with images or a reason."""
 
 import asyncio
 import os
@@ -48,7 +48,7 @@ async def test_a_request_whose_worker_dies_is_tried_again(tmp_path: Path) -> Non
         assert len(result.images) == 4
 
 
-async def test_a_request_that_is_tried_again_goes_ahead_of_the_line(tmp_path: Path) -> None:
+async def test_a_request_that_is_tried_again_goes_ahead_of_the_queue(tmp_path: Path) -> None:
     async with Executor.open(one_model(tmp_path), limits=QUICK) as executor:
         job = executor.submit(a_request("until go"), owner=ALICE)
         await stepping(job)

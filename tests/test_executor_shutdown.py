@@ -1,4 +1,4 @@
-"""However an executor ends, every promise is answered and no process is left."""
+"""However an executor ends, every job ends and no process is left."""
 
 import os
 import signal
@@ -66,7 +66,7 @@ async def test_a_request_whose_worker_dies_during_the_grace_is_not_tried_again(
     assert (tmp_path / "log").read_text(encoding="utf-8") == "until never\n"
 
 
-async def test_nothing_is_taken_while_closing(tmp_path: Path) -> None:
+async def test_nothing_is_accepted_while_closing(tmp_path: Path) -> None:
     async with Executor.open(one_model(tmp_path), limits=ExecutorLimits(grace_s=0)) as executor:
         before = executor.submit(a_request(), owner=ALICE)
         executor.stop_accepting()
@@ -77,7 +77,7 @@ async def test_nothing_is_taken_while_closing(tmp_path: Path) -> None:
         await before.result()
 
 
-async def test_draining_answers_everybody_and_may_be_repeated(tmp_path: Path) -> None:
+async def test_draining_ends_all_jobs_and_may_be_repeated(tmp_path: Path) -> None:
     async with Executor.open(one_model(tmp_path)) as executor:
         running = executor.submit(a_request("until never"), owner=ALICE)
         await stepping(running)
@@ -91,7 +91,7 @@ async def test_draining_answers_everybody_and_may_be_repeated(tmp_path: Path) ->
                 await job.result()
 
 
-async def test_an_executor_can_be_closed_before_its_worker_is_there(tmp_path: Path) -> None:
+async def test_an_executor_can_be_closed_before_its_worker_has_started(tmp_path: Path) -> None:
     async with Executor.open(one_model(tmp_path)) as executor:
         job = executor.submit(a_request(), owner=ALICE)
 

@@ -67,13 +67,13 @@ owners = st.lists(st.integers(min_value=0, max_value=4), max_size=30)
 
 
 @given(owners=owners)
-def test_the_order_that_is_foretold_is_the_order_in_which_it_takes(owners: Sequence[int]) -> None:
+def test_the_predicted_order_is_the_order_of_taking(owners: Sequence[int]) -> None:
     queue = queue_of(*((f"{owner}/{number}", owner) for number, owner in enumerate(owners)))
 
-    foretold = queue.in_order()
+    predicted = queue.in_order()
 
     assert len(queue) == len(owners)
-    assert taken(queue) == foretold
+    assert taken(queue) == predicted
 
 
 @given(owners=owners, newcomer=st.just(99))

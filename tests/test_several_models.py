@@ -36,7 +36,7 @@ async def serving(
     claim: int = 9,
     load: str = "at once",
 ) -> AsyncIterator[Executor]:
-    """A default, which loads at once, and two others, which load as told."""
+    """A default, which loads at once, and two others, which load as `load` says."""
     more = {name: scripted(folder, model=name, load=load, room=room, claim=claim) for name in NAMES}
     default = scripted(folder, model="default", room=room, claim=claim)
     async with Executor.open({MODEL: default, **more}, devices=devices, limits=limits) as executor:
@@ -79,7 +79,7 @@ async def test_a_model_is_loaded_when_it_is_first_asked_for_and_stays(tmp_path: 
         assert executor.status().workers[0].models == ("default (1)", "red (1)")
 
 
-async def test_what_was_not_asked_for_the_longest_makes_room(tmp_path: Path) -> None:
+async def test_the_least_recently_requested_model_is_unloaded_for_a_new_one(tmp_path: Path) -> None:
     async with serving(tmp_path, room=2, claim=2) as executor:
         await made_by(executor, "red", MODEL, "green", MODEL)
 
@@ -87,7 +87,7 @@ async def test_what_was_not_asked_for_the_longest_makes_room(tmp_path: Path) -> 
         assert executor.status().workers[0].models == ("default (1)", "green (1)")
 
 
-async def test_one_that_turns_out_not_to_fit_is_loaded_alone(tmp_path: Path) -> None:
+async def test_a_model_that_turns_out_not_to_fit_is_loaded_alone(tmp_path: Path) -> None:
     async with serving(tmp_path, room=1, claim=9) as executor:
         [made] = await made_by(executor, "red")
 
@@ -96,7 +96,9 @@ async def test_one_that_turns_out_not_to_fit_is_loaded_alone(tmp_path: Path) -> 
         assert executor.status().workers[0].restarts == 0
 
 
-async def test_one_that_fits_not_even_alone_fails_its_request_and_no_other(tmp_path: Path) -> None:
+async def test_a_model_that_does_not_fit_alone_fails_its_request_and_no_other(
+    tmp_path: Path,
+) -> None:
     default = scripted(tmp_path, model="default")
     huge = scripted(tmp_path, model="red", room=0)
     async with Executor.open({MODEL: default, "red": huge}) as executor:
@@ -109,7 +111,7 @@ async def test_one_that_fits_not_even_alone_fails_its_request_and_no_other(tmp_p
         assert executor.status().workers[0].restarts == 0
 
 
-async def test_one_that_cannot_be_had_fails_its_request_and_no_other(tmp_path: Path) -> None:
+async def test_a_model_that_is_not_available_fails_its_request_and_no_other(tmp_path: Path) -> None:
     async with serving(tmp_path, load="refuse") as executor:
         with pytest.raises(BackendUnavailable, match="there is no model"):
             await made_by(executor, "red")
@@ -133,7 +135,7 @@ async def test_a_request_that_does_not_fit_beside_other_models_has_them_unloaded
         assert executor.status().workers[0].models == ("default (1)",)
 
 
-async def test_whoever_waits_for_a_model_to_load_sees_that_it_does(tmp_path: Path) -> None:
+async def test_the_progress_shows_that_a_model_is_loading(tmp_path: Path) -> None:
     async with serving(tmp_path, load="when ready") as executor:
         job = executor.submit(a_request(model="red"), owner=ALICE)
         loading = await progress_when(job, lambda progress: progress.loading)
@@ -159,7 +161,7 @@ async def test_loading_is_neither_silence_nor_running_time(tmp_path: Path) -> No
         assert executor.status().workers[0].restarts == 0
 
 
-async def test_the_deadline_holds_after_loading_as_ever(tmp_path: Path) -> None:
+async def test_the_deadline_applies_after_loading(tmp_path: Path) -> None:
     limits = ExecutorLimits(deadline_s=0.3, grace_s=0)
     async with serving(tmp_path, limits=limits) as executor:
         job = executor.submit(a_request("until never", model="red"), owner=ALICE)
@@ -211,7 +213,7 @@ async def test_a_request_goes_to_the_worker_that_has_its_model(tmp_path: Path) -
     assert noted(tmp_path).count("+red") == 1
 
 
-async def test_how_long_it_takes_is_learnt_for_each_model(tmp_path: Path) -> None:
+async def test_estimates_are_learned_for_each_model(tmp_path: Path) -> None:
     async with serving(tmp_path) as executor:
         await made_by(executor, MODEL, "red")
         busy = executor.submit(a_request("until go"), owner=BOB)

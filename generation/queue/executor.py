@@ -23,7 +23,7 @@ from generation.queue.job import Job, JobProgress, JobState
 from generation.queue.limits import ExecutorLimits
 from generation.queue.status import ExecutorStatus, WorkerState
 from generation.queue.supervisor import WorkerSupervisor
-from generation.queue.waiting_times import WaitingJob, WorkerLoad, finished_in_s
+from generation.queue.waiting_times import queue_finished_in_s
 from generation.request import ImageRequest
 from generation.worker.backend import BackendSpec
 
@@ -193,10 +193,13 @@ class Executor:
         if job.state is JobState.WAITING:
             queue = self._queue.in_order()
             index = queue.index(job)
+            finished_in_s = queue_finished_in_s(
+                queue, self._workers, per_person=self._limits.max_running_per_person
+            )
             return JobProgress(
                 state=JobState.WAITING,
                 position=index + 1,
-                eta_s=self._finished_in_s(queue)[index],
+                eta_s=finished_in_s[index],
                 steps=steps,
             )
 
@@ -238,33 +241,6 @@ class Executor:
         else:
             self._queue.put_first(job, owner=job.owner)
             job.enter(JobState.WAITING)
-
-    def _finished_in_s(self, queue: Sequence[Job]) -> list[float | None]:
-        loaded = [worker for worker in self._workers if worker.is_loaded]
-
-        return finished_in_s(
-            [
-                WorkerLoad(
-                    free_in_s=worker.free_in_s(),
-                    owner=None if worker.attempt is None else worker.attempt.job.owner,
-                )
-                for worker in loaded
-            ],
-            [
-                WaitingJob(
-                    owner=job.owner,
-                    takes_s=[self._total_s(job.request, worker) for worker in loaded],
-                )
-                for job in queue
-            ],
-            per_person=self._limits.max_running_per_person,
-        )
-
-    def _total_s(self, request: ImageRequest, worker: WorkerSupervisor) -> float | None:
-        """The worker's own estimate, or that of a different worker until it has one."""
-        estimates = [other.total_s(request) for other in (worker, *self._workers)]
-
-        return next((seconds for seconds in estimates if seconds is not None), None)
 
     def _fail_waiting(self, new_error: Callable[[], GenerationError]) -> None:
         while (job := self._queue.take()) is not None:

@@ -1,4 +1,4 @@
-"""The seam between this program and whatever makes pictures."""
+"""The interface between a worker and the backend that makes its images."""
 
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
@@ -12,19 +12,19 @@ BACKENDS: Mapping[str, str] = {
     "diffusers": "generation.diffusion.backend:DiffusersBackend",
     "placeholder": "generation.placeholder:PlaceholderBackend",
 }
-"""Kind -> where its class lives. Imported only when opened, which only worker processes do."""
+"""Kind -> its class, which is imported only when opened, and only by worker processes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackendSpec:
-    """Which backend to open in a worker process; plain enough to be sent there.
+    """Which backend to open in a worker process; picklable.
 
-    kind: a key of BACKENDS, or "module:Class" for a backend that lives elsewhere.
+    kind: a key of BACKENDS, or "module:Class" for a backend outside this package.
     model: a name on the Hugging Face hub, or a folder.
     revision: a branch, tag or commit of a model on the hub; None is its default branch.
     dtype: "auto", or a torch dtype's name.
     options: what only this kind understands; its class documents them.
-    safety: which image classifier looks at what the backend made; None for none.
+    safety: which image classifier checks the images; None for none.
     """
 
     kind: str
@@ -37,7 +37,7 @@ class BackendSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing that `doctor` looked at: fine, or what to do about it."""
+    """The result of one check of `doctor`: what was found, or what to do about it."""
 
     subject: str
     ok: bool
@@ -45,86 +45,86 @@ class Finding:
 
 
 class Watcher(Protocol):
-    """Whoever follows a request while it is made. Called on the backend's thread."""
+    """Follows a request while its images are made. Called on the backend's thread."""
 
     @property
     def cancelled(self) -> bool:
-        """Whether nobody wants the request any more; looked at between two steps."""
+        """Whether the request was cancelled; backends check it between two steps."""
         ...
 
     def step_done(self, step: int, steps: int) -> None:
-        """So many steps are done, of so many."""
+        """`step` of `steps` are done."""
         ...
 
     @property
     def wants_preview(self) -> bool:
-        """Whether it is worth its time, after the step just done, to draw how far the images are.
+        """Whether to draw a preview after the step just done.
 
-        Whoever draws waits for the device first, so that `preview` measures nothing else.
+        Backends wait for the device before they call `preview`, which measures the drawing time.
         """
         ...
 
     def preview(self, draw: Callable[[], bytes]) -> None:
-        """Show what `draw` returns, a small JPEG, to those who wait. Raises nothing of its own.
+        """Show the small JPEG that `draw` returns. If `draw` raises, the request continues.
 
-        Its time is measured, and `wants_preview` keeps the sum small.
+        The time that `draw` takes is measured, and `wants_preview` limits the sum.
         """
         ...
 
 
 class Backend(Protocol):
-    """Turns requests into images, one at a time, on the thread that it is called from.
+    """Makes the images of requests, one request at a time, on the calling thread.
 
-    Several may be loaded beside each other in one process, if they fit.
+    One process may load several backends, if they fit into memory together.
     """
 
     def __init__(self, spec: BackendSpec, *, device: str) -> None:
-        """Only assign; `load` does the work."""
+        """Store the arguments; `load` does the work."""
         ...
 
     def check(self) -> Sequence[Finding]:
-        """What `load` would need, looked up without loading."""
+        """Check what `load` needs, without loading."""
         ...
 
     def fits(self) -> bool:
-        """Whether there is probably room to load it, and to work, on the device as it is now.
+        """Whether the device probably has enough free memory to load the model and to work.
 
-        May fetch the model to know its size. Raises BackendUnavailable if it cannot be had.
+        May download the model to know its size. Raises BackendUnavailable if it is not available.
         """
         ...
 
     def load(self) -> Provenance:
-        """Get ready. Raises BackendUnavailable with a sentence for the operator, or OutOfMemory."""
+        """Load the model. Raises BackendUnavailable or OutOfMemory, for the operator to read."""
         ...
 
     def unload(self) -> None:
-        """Give back the memory that `load` took; it may be loaded again."""
+        """Free the memory that `load` took. `load` may be called again."""
         ...
 
     def generate(self, request: ImageRequest, watcher: Watcher) -> Made:
-        """One image per seed, in order; the same seed makes the same bytes again.
+        """Make one image per seed, in order. The same seed gives the same bytes again.
 
-        Tells the watcher of each step and looks between two whether the request is cancelled.
-        Raises Cancelled, OutOfMemory, or anything else for a request that it cannot serve; it
-        is then ready for the next one.
+        Reports each step to the watcher, and checks between two steps whether the request was
+        cancelled. Raises Cancelled, OutOfMemory, or any other error for a request that it cannot
+        serve. After an error it is ready for the next request.
         """
         ...
 
     def between_requests(self) -> str:
-        """Do what must not be done beside a request; called now and then while there is none.
+        """Do what must not be done during a request; called repeatedly while there is none.
 
-        Returns how requests are served from now on, as a phrase for the operator; empty when
-        there is nothing to say of it.
+        Returns how requests are served from now on, as a phrase for the operator; empty if there
+        is nothing to report.
         """
         ...
 
 
 def open_backend(spec: BackendSpec, *, device: str) -> Backend:
-    """The backend that the spec names, not loaded. Raises ValueError for an unknown kind."""
-    place = BACKENDS.get(spec.kind, spec.kind)
-    if ":" not in place:
-        raise ValueError(f"unknown backend {spec.kind!r}; known are {', '.join(BACKENDS)}")
+    """The backend of the spec, not loaded. Raises ValueError for an unknown kind."""
+    class_name = BACKENDS.get(spec.kind, spec.kind)
+    if ":" not in class_name:
+        raise ValueError(f"unknown backend {spec.kind!r}; the known ones are {', '.join(BACKENDS)}")
 
-    backend_class = cast("type[Backend]", pkgutil.resolve_name(place))
+    backend_class = cast("type[Backend]", pkgutil.resolve_name(class_name))
 
     return backend_class(spec, device=device)

@@ -37,8 +37,7 @@ Send = Callable[[FromWorker], None]
 
 
 class Worker:
-    """Owns one device. Every method except `cancel` is called on the same thread, the only one
-    that touches a backend.
+    """Owns one device. All methods except `cancel` must be called on one thread.
 
     models: the models that may be requested, by name. The first is the default; each of the others
         is loaded when it is first requested.
@@ -76,7 +75,7 @@ class Worker:
         return False
 
     def between_requests(self) -> None:
-        """Give the models their time while the worker is idle, and report how they serve."""
+        """Let the models work while the worker is idle, and report how they serve."""
         if (how := self._models.between_requests()) != self._serving:
             self._send(Serving(how=how))
             self._serving = how
@@ -86,7 +85,7 @@ class Worker:
         self._send(self._outcome(job))
 
     def cancel(self, job_id: int) -> None:
-        """Stop that job at its next step. May be called on any thread."""
+        """Stop the job after its current step. May be called on any thread."""
         self._cancelled_id = job_id
 
     def _outcome(self, job: Generate) -> Finished | Failed:
@@ -138,7 +137,7 @@ class Worker:
 
 
 class _Watcher:
-    """Reports the progress of one job, and tells the backend whether the job is cancelled."""
+    """Reports the progress of one job, and its cancellation to the backend."""
 
     def __init__(
         self, job_id: int, *, send: Send, is_cancelled: Callable[[], bool], budget: PreviewBudget

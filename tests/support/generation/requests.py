@@ -1,4 +1,4 @@
-"""Requests, and what tests wait for, when they generate."""
+"""Requests for tests of generation, and what these tests wait for."""
 
 import asyncio
 from collections.abc import Callable
@@ -26,9 +26,9 @@ def a_request(
 
 
 class Onlooker:
-    """A watcher that notes the steps, and cancels once there are so many.
+    """A watcher that records the steps, and cancels after `cancel_after` of them.
 
-    With `wants_preview` it asks for a preview after each step, and keeps them.
+    With `wants_preview` it asks for a preview after each step, and records it.
     """
 
     def __init__(self, *, cancel_after: int | None = None, wants_preview: bool = False) -> None:
@@ -49,7 +49,7 @@ class Onlooker:
 
 
 async def progress_when(job: Job, holds: Callable[[JobProgress], bool]) -> JobProgress:
-    """The first progress of which it holds."""
+    """The first progress for which `holds` is true."""
     progress = job.progress
     while not holds(progress):
         assert not progress.state.is_final, progress
@@ -59,20 +59,20 @@ async def progress_when(job: Job, holds: Callable[[JobProgress], bool]) -> JobPr
 
 
 async def stepping(job: Job) -> JobProgress:
-    """The progress once the job has made a step."""
+    """The progress after the job's first step."""
     return await progress_when(job, lambda progress: progress.step > 0)
 
 
 async def worker_when(executor: Executor, state: WorkerState) -> WorkerStatus:
-    """The first worker's status once it is in that state."""
+    """The first worker's status, as soon as it is in that state."""
     while (status := executor.status().workers[0]).state is not state:  # noqa: ASYNC110 - as below
-        await asyncio.sleep(0.01)  # nobody announces a worker's state: people wait for jobs
+        await asyncio.sleep(0.01)  # a worker's state is not announced: callers wait for jobs
 
     return status
 
 
 def pid_of(executor: Executor) -> int:
-    """The process id of the first worker, which lives."""
+    """The process id of the first worker, which must be alive."""
     pid = executor.status().workers[0].pid
     assert pid is not None
 
