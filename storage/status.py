@@ -11,7 +11,7 @@ class RemoteStatus:
     """The state of the remote. `last_error` is None again after a successful push."""
 
     url: str
-    mark: RemoteWatermark
+    watermark: RemoteWatermark
     last_error: str | None
 
 

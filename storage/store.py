@@ -280,13 +280,13 @@ class VoteStore:
             remote=remote,
         )
 
-    async def note_alarm(self, at: datetime | None) -> None:
+    async def record_alarm(self, at: datetime | None) -> None:
         """Record when the moderators were told that the remote is behind; None: it caught up."""
         await self._journal.run(lambda journal: journal.remote.mark_alarmed(at))
 
-    async def note_told(self, branch: str) -> None:
+    async def record_announced_branch(self, branch: str) -> None:
         """Record which branch of the remote the moderators were last told of."""
-        await self._journal.run(lambda journal: journal.remote.mark_told(branch))
+        await self._journal.run(lambda journal: journal.remote.mark_announced(branch))
 
     async def drop_unvoted(self) -> int:
         """Delete images without a vote that are older than `keep_unvoted`; how many there were.

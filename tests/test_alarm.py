@@ -55,7 +55,7 @@ async def backlog(w: World) -> int:
     status = await w.parts.store.status()
     assert status.remote is not None
 
-    return 0 if status.votes_waiting else status.remote.mark.votes_waiting
+    return 0 if status.votes_waiting else status.remote.watermark.votes_waiting
 
 
 async def test_one_message_when_it_begins_and_one_when_it_is_over(

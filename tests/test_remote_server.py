@@ -92,7 +92,7 @@ async def test_the_repository_is_made_and_every_vote_is_there(
 
     await same_on_the_server(tmp_path / "data", url, tmp_path / "clone-2")
     assert status is not None
-    assert (status.mark.commits_waiting, status.mark.votes_waiting) == (0, 0)
+    assert (status.watermark.commits_waiting, status.watermark.votes_waiting) == (0, 0)
     assert list(DataFolder(tmp_path / "data").shared.iterdir()) == []
 
 
@@ -266,9 +266,11 @@ async def test_somebody_else_s_commit_stays_and_votes_go_to_a_dated_branch(
         await pushed(store)
 
     assert remote is not None
-    assert remote.mark.moved
-    assert re.fullmatch(r"main-\d{4}-\d\d-\d\d", remote.mark.branch)
-    await same_on_the_server(tmp_path / "data", url, tmp_path / "clone", branch=remote.mark.branch)
+    assert remote.watermark.moved
+    assert re.fullmatch(r"main-\d{4}-\d\d-\d\d", remote.watermark.branch)
+    await same_on_the_server(
+        tmp_path / "data", url, tmp_path / "clone", branch=remote.watermark.branch
+    )
     theirs = await cloned(url, tmp_path / "theirs")
     assert (tmp_path / "theirs" / "notes.txt").read_text(encoding="utf-8") == "mine"
     assert {image for image, _ in theirs.ratings} == {f"set-0-{slot}" for slot in (1, 2, 3, 4)}

@@ -66,21 +66,21 @@ async def tell_news(settings: Settings, store: VoteStore, client: discord.Client
         return
 
     channel = client.get_partial_messageable(settings.moderators_channel)
-    mark = remote.mark
-    if mark.told_branch != mark.branch:
+    mark = remote.watermark
+    if mark.announced_branch != mark.branch:
         await channel.send(texts.remote_moved(remote), allowed_mentions=NO_MENTIONS)
-        await store.note_told(mark.branch)
+        await store.record_announced_branch(mark.branch)
 
     age_s = _age_s(remote)
     if mark.alarmed_at is None and age_s >= settings.remote_alarm_s:
         await channel.send(texts.remote_behind(remote, age_s=age_s), allowed_mentions=NO_MENTIONS)
-        await store.note_alarm(datetime.now(UTC))
+        await store.record_alarm(datetime.now(UTC))
     elif mark.alarmed_at is not None and mark.waiting_since is None:
         await channel.send(texts.remote_caught_up(remote), allowed_mentions=NO_MENTIONS)
-        await store.note_alarm(None)
+        await store.record_alarm(None)
 
 
 def _age_s(remote: RemoteStatus) -> float:
-    since = remote.mark.waiting_since
+    since = remote.watermark.waiting_since
 
     return 0.0 if since is None else (datetime.now(UTC) - since).total_seconds()

@@ -345,7 +345,7 @@ def cut_short(request: ImageRequest | NewSet, made_by: Mapping[str, str]) -> lis
 
 def remote_behind(remote: RemoteStatus, *, age_s: float) -> str:
     """For moderators: votes do not reach the remote."""
-    mark = remote.mark
+    mark = remote.watermark
     why = remote.last_error or "A push is running."
 
     return (
@@ -364,7 +364,7 @@ def remote_moved(remote: RemoteStatus) -> str:
     """For moderators: the bot goes on in another branch."""
     return (
         f"Somebody else changed my branch of {remote.url}, and I overwrite nothing: votes are "
-        f"pushed to the branch {remote.mark.branch} from now on, with the whole history."
+        f"pushed to the branch {remote.watermark.branch} from now on, with the whole history."
     )
 
 

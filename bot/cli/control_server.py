@@ -105,7 +105,7 @@ async def current_status(
 
 
 def _remote(remote: RemoteStatus) -> Remote:
-    mark = remote.mark
+    mark = remote.watermark
 
     return Remote(
         url=remote.url,
@@ -122,7 +122,7 @@ def _remote(remote: RemoteStatus) -> Remote:
 
 def _remote_problems(remote: RemoteStatus, settings: Settings) -> list[str]:
     """Empty for a remote that is away for a moment: the age of the backlog decides."""
-    age_s = _age_s(remote.mark.waiting_since)
+    age_s = _age_s(remote.watermark.waiting_since)
     if age_s is None or age_s < settings.remote_alarm_s:
         return []
 

@@ -17,7 +17,7 @@ class RemoteWatermark:
     branch: the one that is pushed to. moved: whether it differs from the one that was set, because
     somebody else changed that. waiting_since: the time of the oldest commit that is not pushed.
     alarmed_at: when the moderators were told that the remote is behind, None when it is not.
-    told_branch: the branch that the moderators know of.
+    announced_branch: the branch that the moderators were last told of.
     """
 
     branch: str
@@ -28,7 +28,7 @@ class RemoteWatermark:
     votes_waiting: int
     waiting_since: datetime | None
     alarmed_at: datetime | None
-    told_branch: str
+    announced_branch: str
 
 
 class RemoteProgress:
@@ -77,7 +77,7 @@ class RemoteProgress:
             votes_waiting=votes,
             waiting_since=moment(row["waiting_since"]),
             alarmed_at=moment(row["alarmed_at"]),
-            told_branch=row["told_branch"],
+            announced_branch=row["told_branch"],
         )
 
     def mark_pushed(
@@ -105,7 +105,7 @@ class RemoteProgress:
             (branch,),
         )
 
-    def mark_told(self, branch: str) -> None:
+    def mark_announced(self, branch: str) -> None:
         """Record that the moderators know which branch is pushed to."""
         self._connection.execute("UPDATE remote SET told_branch = ?", (branch,))
 

@@ -114,11 +114,11 @@ class Pusher:
                 await thread.idle()
                 await self._discard()
 
-    def status(self, mark: RemoteWatermark) -> RemoteStatus:
-        """How pushing is going. `mark` is the journal's watermark of the remote."""
+    def status(self, watermark: RemoteWatermark) -> RemoteStatus:
+        """How pushing is going. `watermark` is the remote's, from the journal."""
         return RemoteStatus(
             url=self._settings.url,
-            mark=mark,
+            watermark=watermark,
             last_error=None if self.last_error is None else str(self.last_error),
         )
 
