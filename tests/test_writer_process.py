@@ -95,6 +95,15 @@ def test_a_silent_writer_is_killed(desk: Desk) -> None:
     assert not writer.is_alive()
 
 
+def test_an_error_that_nobody_expected_is_a_sentence_and_the_writer_goes_on(
+    desk: Desk, writer: ChildProcess[Writer]
+) -> None:
+    with pytest.raises(RepositoryError, match=r"calling commit_pending: .*Somebody has to look"):
+        writer.call(Writer.commit_pending, after_seq=[])  # type: ignore[arg-type] # on purpose
+
+    assert writer.call(Writer.commit_pending, after_seq=0) is not None
+
+
 def test_a_new_writer_waits_for_the_old_one_to_let_go(
     desk: Desk, writer: ChildProcess[Writer]
 ) -> None:

@@ -21,8 +21,6 @@ from storage.processes.thread import OneThread
 log = logging.getLogger(__name__)
 
 _CHECK_THE_WRITER_EVERY_S = 5.0
-_LONGEST_PAUSE_S = 60.0
-
 
 WriterProcess = AnyProcess[Writer]
 
@@ -52,12 +50,11 @@ class Committer:
         thread: OneThread,
         journal: JournalThread,
         now: Callable[[], datetime],
-        first_pause_s: float,
     ) -> None:
         self._start_writer = start_writer
         self._journal = journal
         self._now = now
-        self._backoff = Backoff(first_s=first_pause_s, longest_s=_LONGEST_PAUSE_S)
+        self._backoff = Backoff(first_s=1.0, longest_s=60.0)
         self._wake = asyncio.Event()
         self._progress = asyncio.Condition()
         self._committed_seq = -1  # unknown before the first commit
@@ -76,14 +73,11 @@ class Committer:
         *,
         journal: JournalThread,
         now: Callable[[], datetime],
-        first_pause_s: float = 1.0,
     ) -> AsyncIterator[Self]:
         """Commit in the background until the block ends; a commit that runs then is killed."""
         # One thread for the writer's whole life: its process dies with the thread that started it.
         async with OneThread.open("oxherd-writer") as thread:
-            self = cls(
-                start_writer, thread=thread, journal=journal, now=now, first_pause_s=first_pause_s
-            )
+            self = cls(start_writer, thread=thread, journal=journal, now=now)
             task = asyncio.create_task(self._commit_forever(), name="oxherd-committer")
             try:
                 yield self
@@ -114,7 +108,7 @@ class Committer:
             return await self._thread.run(lambda: writer.call(Writer.log, limit))
 
     async def snapshot(self) -> str | None:
-        """Commit what waits, then `train.csv`; None if that was as new as the rest."""
+        """Commit all votes and then `train.csv`; None if that has not changed."""
         async with self._session() as writer:
             mark = await self._watermark()
             while self._committed_seq < mark.newest_seq:
@@ -210,7 +204,7 @@ class Committer:
                 raise
 
     async def _started(self) -> WriterProcess:
-        """Start the writer and wait until it is ready. Goes on where a cancelled caller stopped."""
+        """Start the writer and wait until it is ready; each step may have been done before."""
         writer = self.writer
         if writer is None:
             writer = self.writer = await self._thread.run(self._start_writer)

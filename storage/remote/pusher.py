@@ -26,7 +26,6 @@ log = logging.getLogger(__name__)
 
 _VERIFY_EVERY_S = 600.0
 
-
 PusherProcess = AnyProcess[RemoteRepository]
 
 
