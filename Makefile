@@ -2,15 +2,19 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+TWO_CORES := -n 2 --dist loadfile # the tests of a file share what is expensive to make
 
-.PHONY: demo test check chaos chaos-remote remote oxen-server soak bench docs lock wheel format clean
+.PHONY: demo test test-all check chaos chaos-remote remote oxen-server soak bench docs lock wheel format clean
 
 # The demo's model needs torch, which is large; ARGS=--placeholder needs neither.
 demo: $(if $(findstring --placeholder,$(ARGS)),.venv/.demo,.venv/.demo .venv/.gpu) ## set everything up and open the demo in the browser
 	$(BIN)/oxherd demo $(ARGS)
 
-test: .venv/.dev .venv/.browser ## set everything up and pass the tests
-	$(BIN)/pytest $(ARGS)
+test: .venv/.dev .venv/.browser ## set everything up and run the tests but the long ones
+	$(BIN)/pytest $(TWO_CORES) -m "not long" $(ARGS)
+
+test-all: .venv/.dev .venv/.browser ## run all tests; the 20 slowest and the time are printed last
+	$(BIN)/pytest $(TWO_CORES) --durations 20 $(ARGS)
 
 check: .venv/.dev ## format, lint, types, import contracts, the Dockerfile
 	$(BIN)/ruff format --check .

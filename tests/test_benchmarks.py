@@ -27,6 +27,7 @@ from tests.support.remote import oxen_server
 pytestmark = pytest.mark.timeout(600)
 
 
+@pytest.mark.long
 def test_clicks_are_timed_on_both_bots_and_none_is_lost_on_ours(tmp_path: Path) -> None:
     options = acknowledge.parsed(
         ["--seconds", "2", "--clicks-per-s", "20", "--voters", "10", "--sets", "2", "--steps", "5"]
@@ -41,6 +42,7 @@ def test_clicks_are_timed_on_both_bots_and_none_is_lost_on_ours(tmp_path: Path) 
     assert figures["naive"]["rows_for_all_those_clicks"] > 0
 
 
+@pytest.mark.long
 def test_votes_are_counted_from_click_to_commit(tmp_path: Path) -> None:
     options = throughput.parsed(["--votes", "40", "--kilobytes", "5", "--members", "5"])
 
@@ -51,6 +53,7 @@ def test_votes_are_counted_from_click_to_commit(tmp_path: Path) -> None:
     assert figures["tutorial"]["votes"] == 40
 
 
+@pytest.mark.long
 def test_growth_is_told_per_vote(tmp_path: Path) -> None:
     options = growth.parsed(["--votes", "32", "--kilobytes", "5", "--tutorial-votes", "5"])
 
@@ -61,6 +64,7 @@ def test_growth_is_told_per_vote(tmp_path: Path) -> None:
     assert figures["tutorial"]["stopped_at_votes"] == 5
 
 
+@pytest.mark.long
 def test_memory_is_read_while_messages_are_posted(tmp_path: Path) -> None:
     options = memory.parsed(["--messages", "20", "--askers", "2"])
 
@@ -81,6 +85,7 @@ def test_the_command_line_and_the_bot_process_import_neither_torch_nor_oxen(
     assert not figures["run"]["bot_process_has_oxen"]
 
 
+@pytest.mark.long
 def test_a_classifier_is_timed_and_weighed() -> None:
     figures = checking.alone("open_nsfw", times=1, device="cpu")
 
@@ -88,6 +93,7 @@ def test_a_classifier_is_timed_and_weighed() -> None:
     assert figures["memory_mb"] > 0
 
 
+@pytest.mark.long
 def test_the_tutorials_pictures_and_ours_are_timed_on_a_toy(tmp_path: Path) -> None:
     options = generation.parsed(
         ["--toy", "--steps", "2", "--rounds", "1", "--people", "2", "--compile", "off"]
@@ -105,6 +111,7 @@ def test_the_tutorials_pictures_and_ours_are_timed_on_a_toy(tmp_path: Path) -> N
     assert "| 2 |" in generation.table(figures)
 
 
+@pytest.mark.long
 def test_turns_by_request_halve_the_mean_wait_of_those_who_ask_for_the_same(tmp_path: Path) -> None:
     options = sharing.parsed(["--people", "4", "--engine-steps", "2", "--many", "200"])
 
@@ -116,6 +123,7 @@ def test_turns_by_request_halve_the_mean_wait_of_those_who_ask_for_the_same(tmp_
     assert figures["at_once"]["4"]["engine"]["by steps"]["usual"]["people"] == 4
 
 
+@pytest.mark.long
 @oxen_server.needed
 def test_votes_are_timed_on_their_way_to_a_server(tmp_path: Path) -> None:
     options = remote.parsed(
@@ -135,6 +143,7 @@ def test_votes_are_timed_on_their_way_to_a_server(tmp_path: Path) -> None:
     assert at_delay["tutorial"]["requests_per_vote"] > 1
 
 
+@pytest.mark.long
 @oxen_server.needed
 def test_a_backlog_drains_when_the_server_is_back(tmp_path: Path) -> None:
     options = remote.parsed(["--backlog", "8", "--kilobytes", "5", "--members", "2"])
@@ -146,6 +155,7 @@ def test_a_backlog_drains_when_the_server_is_back(tmp_path: Path) -> None:
     assert figures["backlog"]["requests"] > 0
 
 
+@pytest.mark.long
 @oxen_server.needed
 def test_a_push_that_was_killed_leaves_nothing_and_can_be_done_again(tmp_path: Path) -> None:
     options = remote_ways.parsed(
@@ -167,6 +177,7 @@ def test_a_push_that_was_killed_leaves_nothing_and_can_be_done_again(tmp_path: P
     assert {outcome["workspaces_after_that"] for outcome in killed} == {0}
 
 
+@pytest.mark.long
 def test_the_time_left_is_compared_with_what_it_was(tmp_path: Path) -> None:
     options = estimates.parsed(["--rounds", "2", "--step-seconds", "0.05", "--steps", "8"])
 
@@ -177,6 +188,7 @@ def test_the_time_left_is_compared_with_what_it_was(tmp_path: Path) -> None:
     assert len(figures["seconds"]) == 4
 
 
+@pytest.mark.long
 def test_previews_are_compared_with_the_images(tmp_path: Path) -> None:
     model = save_tiny_model(tmp_path)
     sheet = tmp_path / "sheet.png"

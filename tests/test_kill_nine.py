@@ -14,12 +14,14 @@ from tests.support.storage.vote_ledger import Ledger
 KEY = ("an image", 7)
 
 
-@pytest.mark.timeout(600)
-def test_no_acknowledged_vote_is_lost_or_doubled_by_kill_nine_under_load(tmp_path: Path) -> None:
-    report = asyncio.run(chaos(tmp_path / "data", kills=6, seed=7, check_every=4, most_s=2.0))
+@pytest.mark.parametrize("kills", [2, pytest.param(6, marks=pytest.mark.long)])
+def test_no_acknowledged_vote_is_lost_or_doubled_by_kill_nine_under_load(
+    tmp_path: Path, kills: int
+) -> None:
+    report = asyncio.run(chaos(tmp_path / "data", kills=kills, seed=7, check_every=4, most_s=2.0))
 
     assert report["problems"] == []
-    assert sum(report["kills"].values()) == 6
+    assert sum(report["kills"].values()) == kills
     assert report["votes"]["acknowledged"] > 0
     assert report["rows"] > 0
     assert report["unknown_requests"] == []

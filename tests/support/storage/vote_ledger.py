@@ -1,9 +1,10 @@
-"""What members were told about their votes, so that the dataset can be held to it. Pure.
+"""What members were told about their votes, so that the dataset can be held to it.
 
 A vote whose answer was seen has one possible state. One that was in flight when the program was
 killed may be either the old state or the new one, until an answer or the dataset tells which.
 """
 
+import asyncio
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ class Ledger:
     possible: dict[Key, frozenset[State]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
+    any_acknowledged: asyncio.Event = field(default_factory=asyncio.Event)
 
     def press(self, key: Key, rating: State) -> frozenset[State]:
         """Somebody presses; the states that were possible before, for `answer`."""
@@ -44,6 +46,7 @@ class Ledger:
         if sentence in expected:
             self.possible[key] = frozenset({rating})
             self.counts["acknowledged"] += 1
+            self.any_acknowledged.set()
         elif "nothing was recorded" in sentence.replace("*", ""):
             self.possible[key] = before
             self.counts["refused"] += 1
