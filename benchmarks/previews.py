@@ -22,7 +22,7 @@ from benchmarks.support.facts import run
 from generation.diffusion.denoising import Denoiser
 from generation.diffusion.engine import Stage
 from generation.diffusion.latent_preview import LatentColours, LatentPreviews
-from generation.preview_picture import one_picture
+from generation.image_files import preview_jpeg
 from generation.request import ImageRequest, Size
 from generation.worker.preview_budget import PreviewBudget
 from generation.worker.stopwatch import Stopwatch
@@ -68,11 +68,12 @@ class Looking:
 
     def __call__(self, stage: Stage) -> None:
         self.latest = stage
-        if self._colours.is_ready:
+        expected = stage.expected()
+        if self._colours.is_ready and expected is not None:
             began = time.perf_counter()
-            one_picture(self._colours.draw(stage.expected()))
+            preview_jpeg(self._colours.draw(expected))
             self.ms.append(1000 * (time.perf_counter() - began))
-            self.drawn.append(self._colours.draw(stage.expected()))
+            self.drawn.append(self._colours.draw(expected))
 
 
 async def measure(_folder: Path, options: argparse.Namespace) -> dict[str, Any]:

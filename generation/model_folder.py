@@ -3,12 +3,12 @@
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from huggingface_hub import HfApi, try_to_load_from_cache
 
+from generation.atomic_write import atomic_write
 from generation.errors import BackendUnavailable, root_cause
 
 log = logging.getLogger(__name__)
@@ -102,9 +102,8 @@ def _remembered(file: Path) -> dict[str, str]:
 
 
 def _remember(file: Path, digests: dict[str, str]) -> None:
-    unfinished = file.with_suffix(f".{os.getpid()}")
     try:
-        unfinished.write_text(json.dumps(digests), encoding="utf-8")
-        unfinished.replace(file)
+        with atomic_write(file) as unfinished:
+            unfinished.write_text(json.dumps(digests), encoding="utf-8")
     except OSError as exc:
         log.warning("the hashes of the model's files cannot be remembered: %s", exc)

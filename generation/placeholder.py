@@ -1,8 +1,6 @@
-"""Pictures without a model, which say so on the picture."""
+"""Images without a model, which say so on the image."""
 
 import colorsys
-import hashlib
-import io
 import math
 import random
 import textwrap
@@ -14,23 +12,23 @@ from importlib.metadata import version
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from generation.errors import Cancelled
-from generation.preview_picture import one_picture
-from generation.request import GeneratedImage, ImageRequest, Made, Provenance
+from generation.image_files import finished_image, preview_jpeg
+from generation.request import ImageRequest, Made, Provenance
 from generation.worker.backend import BackendSpec, Finding, Watcher
 
 NOTICE = "placeholder: no model made this"
 
 _LAYERS = 5
-_SMALLER = 8
-_SOONEST_LOOK_S = 0.05
+_PREVIEW_SCALE = 8
+_POLL_S = 0.05
 Colour = tuple[int, int, int]
 
 
 class PlaceholderBackend:
     """Draws a landscape from the prompt and the seed with Pillow.
 
-    The same prompt, seed and size make the same bytes, with the same Pillow. Steps and guidance
-    change nothing but the time.
+    The same prompt, seed, size and version of Pillow make the same bytes. Steps change only the
+    time that it takes.
 
     options: `seconds_per_step` (default 0.15) is how long it pretends to think. `preview`: see
         DiffusersBackend; nothing is withheld here.
@@ -59,7 +57,7 @@ class PlaceholderBackend:
         return True
 
     def unload(self) -> None:
-        """There is nothing to give back."""
+        """It holds nothing."""
 
     def between_requests(self) -> str:
         return ""
@@ -71,7 +69,7 @@ class PlaceholderBackend:
             if self._previews and watcher.wants_preview:
                 watcher.preview(partial(sketch, request, step / request.steps))
 
-        images = tuple(_finished(draw(request, seed), seed) for seed in request.seeds)
+        images = tuple(finished_image(draw(request, seed), seed=seed) for seed in request.seeds)
 
         return Made(images=images, provenance=self.load())
 
@@ -85,35 +83,35 @@ class PlaceholderBackend:
             if left_s <= 0:
                 return
 
-            time.sleep(min(left_s, _SOONEST_LOOK_S))
+            time.sleep(min(left_s, _POLL_S))
 
 
 def draw(request: ImageRequest, seed: int) -> Image.Image:
-    """A sky, a sun, hills, and a card that says what this is."""
-    picture = _landscape(request, seed, (request.size.width_px, request.size.height_px))
-    _add_card(picture, request.prompt)
+    """A sky, a sun, hills, and a card with NOTICE and the prompt."""
+    image = _landscape(request, seed, (request.size.width_px, request.size.height_px))
+    _add_card(image, request.prompt)
 
-    return picture
+    return image
 
 
 def sketch(request: ImageRequest, done: float) -> bytes:
-    """The drawings as a preview shows them, small, and the sharper the more is done, 0 to 1."""
-    size = (request.size.width_px // _SMALLER, request.size.height_px // _SMALLER)
+    """A preview as a JPEG file: small drawings, sharper the more is done, from 0 to 1."""
+    size = (request.size.width_px // _PREVIEW_SCALE, request.size.height_px // _PREVIEW_SCALE)
     blur = ImageFilter.GaussianBlur((1 - done) * max(size) / 6)
 
-    return one_picture([_landscape(request, seed, size).filter(blur) for seed in request.seeds])
+    return preview_jpeg([_landscape(request, seed, size).filter(blur) for seed in request.seeds])
 
 
 def _landscape(request: ImageRequest, seed: int, size: tuple[int, int]) -> Image.Image:
     dice = random.Random(f"{seed}:{request.prompt}")
     hue = dice.random()
-    picture = _sky(size, top=_colour(hue, 0.55, 0.45), bottom=_colour(hue + 0.12, 0.35, 0.98))
-    _add_sun(picture, dice, _colour(hue + 0.5, 0.25, 1.0))
+    image = _sky(size, top=_colour(hue, 0.55, 0.45), bottom=_colour(hue + 0.12, 0.35, 0.98))
+    _add_sun(image, dice, _colour(hue + 0.5, 0.25, 1.0))
     for layer in range(_LAYERS):
         near = (layer + 1) / _LAYERS
-        _add_hills(picture, dice, near, _colour(hue + 0.08 * near, 0.6, 0.75 - 0.55 * near))
+        _add_hills(image, dice, near, _colour(hue + 0.08 * near, 0.6, 0.75 - 0.55 * near))
 
-    return picture
+    return image
 
 
 def _colour(hue: float, saturation: float, value: float) -> Colour:
@@ -128,19 +126,19 @@ def _sky(size: tuple[int, int], *, top: Colour, bottom: Colour) -> Image.Image:
     return Image.composite(Image.new("RGB", size, bottom), Image.new("RGB", size, top), mask)
 
 
-def _add_sun(picture: Image.Image, dice: random.Random, colour: Colour) -> None:
-    width, height = picture.size
+def _add_sun(image: Image.Image, dice: random.Random, colour: Colour) -> None:
+    width, height = image.size
     x, y = dice.uniform(0.15, 0.85) * width, dice.uniform(0.15, 0.45) * height
     radius = dice.uniform(0.06, 0.12) * min(width, height)
     for reach, blur, strength in ((2.2, 0.9, 120), (1.0, 0.02, 255)):
-        glow = Image.new("L", picture.size)
+        glow = Image.new("L", image.size)
         around = radius * reach
         ImageDraw.Draw(glow).ellipse((x - around, y - around, x + around, y + around), strength)
-        picture.paste(colour, mask=glow.filter(ImageFilter.GaussianBlur(radius * blur)))
+        image.paste(colour, mask=glow.filter(ImageFilter.GaussianBlur(radius * blur)))
 
 
-def _add_hills(picture: Image.Image, dice: random.Random, near: float, colour: Colour) -> None:
-    width, height = picture.size
+def _add_hills(image: Image.Image, dice: random.Random, near: float, colour: Colour) -> None:
+    width, height = image.size
     base = height * (0.42 + 0.42 * near)
     waves = [
         (dice.uniform(0.02, 0.06) * height / octave, octave * dice.uniform(2, 5), dice.random() * 7)
@@ -150,34 +148,26 @@ def _add_hills(picture: Image.Image, dice: random.Random, near: float, colour: C
         (x, base + sum(high * math.sin(x / width * often + at) for high, often, at in waves))
         for x in range(0, width + 8, 4)
     ]
-    mask = Image.new("L", picture.size)
+    mask = Image.new("L", image.size)
     ImageDraw.Draw(mask).polygon([*ridge, (width + 8, height), (0, height)], 255)
-    picture.paste(colour, mask=mask.filter(ImageFilter.GaussianBlur(0.7)))
+    image.paste(colour, mask=mask.filter(ImageFilter.GaussianBlur(0.7)))
 
 
-def _add_card(picture: Image.Image, prompt: str) -> None:
-    width, height = picture.size
+def _add_card(image: Image.Image, prompt: str) -> None:
+    width, height = image.size
     text_px = max(8, width // 26)
     margin = text_px
     font = ImageFont.load_default(size=text_px)
     lines = textwrap.wrap(prompt, width=44, max_lines=3, placeholder=" \N{HORIZONTAL ELLIPSIS}")
     line_px = round(text_px * 1.35)
     top = height - margin - line_px * (len(lines) + 1) - margin // 2
-    veil = Image.new("L", picture.size)
+    veil = Image.new("L", image.size)
     ImageDraw.Draw(veil).rounded_rectangle(
         (margin // 2, top, width - margin // 2, height - margin // 2), radius=margin // 2, fill=170
     )
-    picture.paste((12, 14, 20), mask=veil)
-    pen = ImageDraw.Draw(picture)
+    image.paste((12, 14, 20), mask=veil)
+    pen = ImageDraw.Draw(image)
     pen.text((margin, top + margin // 2), NOTICE, font=font, fill=(255, 214, 120))
     for number, line in enumerate(lines, start=1):
         at = (margin, top + margin // 2 + number * line_px)
         pen.text(at, line, font=font, fill=(240, 240, 245))
-
-
-def _finished(picture: Image.Image, seed: int) -> GeneratedImage:
-    file = io.BytesIO()
-    picture.save(file, format="PNG")
-    png = file.getvalue()
-
-    return GeneratedImage(png=png, seed=seed, sha256=hashlib.sha256(png).hexdigest())

@@ -13,7 +13,7 @@ from PIL import ImageChops
 
 from generation.diffusion.batching import Batching
 from generation.diffusion.denoising import Denoiser
-from generation.diffusion.engine import Engine, Picture, Stage
+from generation.diffusion.engine import DecodedImage, Engine, Stage
 from generation.diffusion.memory import memory_errors
 from generation.diffusion.pipeline_engine import PipelineEngine
 from generation.errors import OutOfMemory
@@ -55,7 +55,7 @@ def ignore(_stage: Stage) -> None:
     pass
 
 
-def largest_difference(pictures: list[Picture], others: list[Picture]) -> int:
+def largest_difference(pictures: list[DecodedImage], others: list[DecodedImage]) -> int:
     return max(
         max(ImageChops.difference(one.image, other.image).tobytes())
         for one, other in zip(pictures, others, strict=True)

@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 from generation.diffusion.denoising import Denoiser
-from generation.diffusion.engine import Picture, Stage
+from generation.diffusion.engine import DecodedImage, Stage
 from generation.request import ImageRequest, Size
 from tests.support.generation.requests import a_request
 from tests.support.generation.tiny_model import NOISE, SIDE_PX, tiny_stable_diffusion, tiny_xl
@@ -87,7 +87,7 @@ def a_small_request(**changes: Any) -> ImageRequest:
     return replace(request, **changes)
 
 
-def of_the_engine(pipeline: Any, request: ImageRequest) -> list[Picture]:
+def of_the_engine(pipeline: Any, request: ImageRequest) -> list[DecodedImage]:
     return Denoiser(pipeline, device="cpu").make(request, lambda _stage: None)
 
 

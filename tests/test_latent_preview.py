@@ -12,7 +12,7 @@ from PIL import Image, ImageChops
 
 from generation.diffusion.backend import DiffusersBackend
 from generation.diffusion.denoising import Denoiser
-from generation.diffusion.engine import Picture, Stage
+from generation.diffusion.engine import DecodedImage, Stage
 from generation.diffusion.latent_preview import ENOUGH_IMAGES, LatentColours, LatentPreviews
 from generation.errors import BackendUnavailable
 from generation.worker.backend import BackendSpec
@@ -138,8 +138,8 @@ def test_more_images_make_the_fit_better_until_there_are_enough() -> None:
 
 def test_black_pictures_and_broken_latents_teach_nothing() -> None:
     latents, decode = some_latents(), linear_decoder(4)
-    black = Picture(image=Image.new("RGB", (96, 64)), flagged=True)
-    decoded = [Picture(image=image, flagged=False) for image in decode(latents, 8)]
+    black = DecodedImage(image=Image.new("RGB", (96, 64)), flagged=True)
+    decoded = [DecodedImage(image=image, flagged=False) for image in decode(latents, 8)]
     colours = LatentColours()
     previews = LatentPreviews(colours, device="cpu")
 
@@ -186,7 +186,9 @@ def test_the_latents_that_are_expected_are_those_that_the_model_means(
 
     while run.done < run.total:
         run.step()
-        assert torch.allclose(run.expected(), meant, atol=1e-3)
+        expected = run.expected()
+        assert expected is not None
+        assert torch.allclose(expected, meant, atol=1e-3)
 
 
 def test_the_first_request_teaches_and_the_next_has_previews(model: Path, tmp_path: Path) -> None:

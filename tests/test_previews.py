@@ -13,7 +13,7 @@ from PIL import Image
 
 from bot.chat import messages, texts
 from bot.chat.custom_ids import VoteId
-from generation.preview_picture import one_picture
+from generation.image_files import preview_jpeg
 from generation.queue.executor import Executor
 from generation.queue.status import WorkerState
 from tests.support.discord.world import (
@@ -52,7 +52,7 @@ async def with_preview(w: World, **options: Any) -> Any:
 def test_a_preview_is_one_small_picture_of_all_images() -> None:
     pictures = [Image.new("RGB", (8, 6), (60 * n, 0, 0)) for n in range(4)]
 
-    four, one = (Image.open(io.BytesIO(one_picture(some))) for some in (pictures, pictures[:1]))
+    four, one = (Image.open(io.BytesIO(preview_jpeg(some))) for some in (pictures, pictures[:1]))
 
     assert four.format == "JPEG"
     assert max(four.size) < 400

@@ -133,7 +133,8 @@ def _initialise(model: AutoencoderKL) -> None:
 
             with torch.no_grad():
                 part.weight.copy_(weight)
-                part.bias.zero_()
+                if part.bias is not None:
+                    part.bias.zero_()
 
 
 def _copying(outputs: int, inputs: int) -> torch.Tensor:

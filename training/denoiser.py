@@ -164,7 +164,9 @@ def train_reader(
         texts = [caption(captions[n], random, others) or f"a {captions[n].label}" for n in chosen]
         seen = model["text"](_tokens(tokenizer, texts))[0][:, -_CELLS:]
 
-        return (model["head"](seen) - cells[chosen]).pow(2).mean()
+        loss: torch.Tensor = (model["head"](seen) - cells[chosen]).pow(2).mean()
+
+        return loss
 
     shares = {"token_embedding": _RARE_WORDS}
     averaged = train(model, loss_at, schedule, checkpoint, title="reader", shares=shares)
@@ -182,15 +184,15 @@ def _cells(codes: torch.Tensor) -> torch.Tensor:
 
 def _tokens(tokenizer: CLIPTokenizer, texts: Sequence[str]) -> torch.Tensor:
     """[texts, TOKENS], as the pipeline makes them."""
-    made = tokenizer(
+    ids: torch.Tensor = tokenizer(
         list(texts),
         padding="max_length",
         truncation=True,
         max_length=TOKENS,
         return_tensors="pt",
-    )
+    ).input_ids
 
-    return made.input_ids
+    return ids
 
 
 def train_denoiser(
@@ -229,7 +231,9 @@ def train_denoiser(
         tokens = _tokens(tokenizer, texts)
         predicted = model["unet"](noisy, time, model["text"](tokens)[0]).sample
 
-        return (predicted - velocity).pow(2).mean()
+        loss: torch.Tensor = (predicted - velocity).pow(2).mean()
+
+        return loss
 
     shares = {"text.": _READER_SHARE}
     averaged = train(model, loss_at, schedule, checkpoint, title="denoiser", shares=shares)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 import torch.distributed
+from torch.multiprocessing.spawn import spawn
 
 WORKERS = 2
 """The same on every machine: with another number the weights would be others."""
@@ -21,9 +22,7 @@ def learn_together(learn: Callable[..., None], *arguments: object) -> None:
     Raises torch.multiprocessing.ProcessRaisedException when one fails; then the others are ended.
     """
     with tempfile.TemporaryDirectory() as folder:
-        torch.multiprocessing.spawn(
-            _begin, (Path(folder) / "meeting", learn, arguments), nprocs=WORKERS
-        )
+        spawn(_begin, (Path(folder) / "meeting", learn, arguments), nprocs=WORKERS)
 
 
 def _begin(

@@ -1,8 +1,6 @@
 """Loads a model of diffusers, places it, and has an engine make pictures with it."""
 
-import hashlib
 import inspect
-import io
 import json
 import logging
 import platform
@@ -17,13 +15,14 @@ from typing import Any
 import diffusers
 import torch
 import transformers
+from diffusers import DiffusionPipeline
 
 from generation.diffusion.batching import Batching
 from generation.diffusion.compile.warm_start import COMPILED, PREPARED, WarmStart, pays, prepare
 from generation.diffusion.denoising import Denoiser
-from generation.diffusion.engine import OWN, Engine, Picture, Stage, choose_engine
+from generation.diffusion.engine import OWN, DecodedImage, Engine, Stage, choose_engine
 from generation.diffusion.latent_preview import LatentColours, LatentPreviews
-from generation.diffusion.memory import free_bytes, give_back_memory, memory_errors
+from generation.diffusion.memory import free_bytes, memory_errors, release_memory
 from generation.diffusion.model_files import (
     INDEX,
     check_engine,
@@ -34,6 +33,7 @@ from generation.diffusion.model_files import (
 from generation.diffusion.pipeline_engine import PipelineEngine
 from generation.diffusion.prompt_length import characters_read
 from generation.errors import BackendUnavailable, Cancelled, OutOfMemory, root_cause
+from generation.image_files import finished_image
 from generation.model_folder import content_revision, local_folder, not_found
 from generation.request import (
     NEGATIVE_PROMPT_READ,
@@ -151,7 +151,7 @@ class DiffusersBackend:
                     remembered=None if remembered is None else Path(str(remembered)),
                 )
             )
-            self._pipeline = diffusers.DiffusionPipeline.from_pretrained(
+            self._pipeline = DiffusionPipeline.from_pretrained(
                 folder, dtype=dtype, variant=self._variant
             )
             self._require_text_to_image()
@@ -184,7 +184,7 @@ class DiffusersBackend:
             self._warm.end()
 
         self._pipeline = self._engine = self._warm = None
-        give_back_memory()
+        release_memory()
 
     def generate(self, request: ImageRequest, watcher: Watcher) -> Made:
         latest: Stage | None = None
@@ -207,18 +207,18 @@ class DiffusersBackend:
         assert self._engine is not None, "load comes first"
         compiled_calls = 0 if self._warm is None else self._warm.compiled_calls
         try:
-            pictures, batch = self._batching.make(self._engine, request, after_step)
+            decoded, batch = self._batching.make(self._engine, request, after_step)
         finally:
             self._pipeline.maybe_free_model_hooks()  # a run that ended early left its part loaded
 
         if self._previews is not None and latest is not None:
-            self._previews.learn(latest, pictures)
+            self._previews.learn(latest, decoded)
 
-        with ThreadPoolExecutor(len(pictures), "png") as threads:
-            images = tuple(threads.map(_finished, pictures, request.seeds))
+        with ThreadPoolExecutor(len(decoded), "png") as threads:
+            images = tuple(threads.map(_finished, decoded, request.seeds))
 
         facts = {"batch": str(batch), **self._cut_short(request)}
-        if any(picture.decoded_alone for picture in pictures):
+        if any(image.decoded_alone for image in decoded):
             facts["decoded"] = "one by one"
         if self._warm is not None and self._warm.compiled_calls > compiled_calls:
             facts |= {"engine": COMPILED, "compiled": self._warm.version}
@@ -340,7 +340,7 @@ class DiffusersBackend:
             return folder, False
 
         try:
-            copy = diffusers.DiffusionPipeline.download(
+            copy = DiffusionPipeline.download(
                 self._model, revision=self._spec.revision, variant=self._variant
             )
         except Exception as exc:
@@ -398,7 +398,7 @@ class _OneStepAhead:
 
     def __init__(self, device: str) -> None:
         self._device = device
-        self._before: Any = None
+        self._before: torch.cuda.Event | None = None
 
     def wait(self) -> None:
         """Call it after each step: returns once the one before is done."""
@@ -413,17 +413,10 @@ class _OneStepAhead:
         self._before = asked
 
 
-def _finished(picture: Picture, seed: int) -> GeneratedImage:
-    file = io.BytesIO()
-    picture.image.save(file, format="PNG")
-    png = file.getvalue()
+def _finished(decoded: DecodedImage, seed: int) -> GeneratedImage:
+    withheld = Withheld.CHECKER if decoded.flagged else None
 
-    return GeneratedImage(
-        png=png,
-        seed=seed,
-        sha256=hashlib.sha256(png).hexdigest(),
-        withheld=Withheld.CHECKER if picture.flagged else None,
-    )
+    return finished_image(decoded.image, seed=seed, withheld=withheld)
 
 
 def _device_name(device: str) -> str:

@@ -1,11 +1,12 @@
-"""How many images of a request are denoised together: all of them, or as many as fit; pure."""
+"""How many images of a request are denoised together: all of them, or as many as fit."""
 
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
-from generation.diffusion.engine import Engine, Picture, Stage
+import torch
+
+from generation.diffusion.engine import DecodedImage, Engine, Stage
 from generation.errors import OutOfMemory
 from generation.request import ImageRequest
 
@@ -13,25 +14,25 @@ log = logging.getLogger(__name__)
 
 
 class Batching:
-    """Makes what does not fit in smaller batches, and remembers what did not fit.
+    """Splits a request that does not fit into memory, and remembers which batch sizes do not.
 
-    The batches of a request are all of one size, which divides the number of its images: pictures
-    depend on it by rounding, so one number has to say how they were made. What did not fit is
-    remembered, and holds for larger pictures too, until not even one fits: there must be more room
-    then before it can be made at all.
+    All batches of a request have the same size, a divisor of its number of images: rounding depends
+    on the size, and one number must describe all images of a request. A size that does not fit is
+    not tried again, for larger images either, until a single image fails: then everything is
+    forgotten, because nothing can be made before more memory is free.
     """
 
     def __init__(self) -> None:
         self._most: dict[int, int] = {}
-        """Pixels of a picture -> how many of these might fit, where that many plus one did not."""
+        """Pixels of an image -> the largest batch that may fit; one image more did not."""
 
     def make(
         self, engine: Engine, request: ImageRequest, after_step: Callable[[Stage], None]
-    ) -> tuple[list[Picture], int]:
-        """One picture per seed, in order, and how many were denoised together.
+    ) -> tuple[list[DecodedImage], int]:
+        """One image per seed, in order, and the batch size.
 
-        The stages count the steps of all batches, and those that were in vain: `done` never falls.
-        Raises OutOfMemory if not even one fits, and what `after_step` raises.
+        The stages count the steps of all batches, abandoned ones included: `done` never decreases.
+        Raises OutOfMemory where a single image does not fit, and whatever `after_step` raises.
         """
         steps = _Steps(after_step)
         while True:
@@ -40,12 +41,12 @@ class Batching:
                 return _made(engine, request, batch, steps), batch
             except OutOfMemory as exc:
                 if batch == 1:
-                    self._most.clear()  # it can only be made once there is more room than there was
+                    self._most.clear()
                     raise
 
                 log.warning(
-                    "%d images of %s pixels do not fit together, so fewer are made at a time: "
-                    "%s", batch, request.size, exc.cause,
+                    "%d images of %s pixels do not fit into memory together; making fewer at a "
+                    "time: %s", batch, request.size, exc.cause,
                 )  # fmt: skip
                 self._most[request.size.pixels] = batch - 1
 
@@ -59,17 +60,17 @@ class Batching:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Overall:
-    """How far the request is; the latents are of the batch at work."""
+    """How far the request is; the latents are those of the current batch."""
 
     done: int
     total: int
     batch: Stage
 
     @property
-    def latents(self) -> Any:
+    def latents(self) -> torch.Tensor:
         return self.batch.latents
 
-    def expected(self) -> Any:
+    def expected(self) -> torch.Tensor | None:
         return self.batch.expected()
 
 
@@ -79,26 +80,26 @@ class _Steps:
     def __init__(self, after_step: Callable[[Stage], None]) -> None:
         self._after_step = after_step
         self._done = 0
-        self._in_vain = 0
+        self._abandoned = 0
         self._batches = 1
 
     def begin(self, batches: int) -> None:
-        """From here on it is made in so many; what was done before does not count for it."""
-        self._in_vain = self._done
+        """The request is made in that many batches from now on; earlier steps were abandoned."""
+        self._abandoned = self._done
         self._batches = batches
 
     def count(self, stage: Stage) -> None:
         self._done += 1
-        total = self._in_vain + stage.total * self._batches
+        total = self._abandoned + stage.total * self._batches
         self._after_step(_Overall(done=self._done, total=total, batch=stage))
 
 
-def _made(engine: Engine, request: ImageRequest, batch: int, steps: _Steps) -> list[Picture]:
+def _made(engine: Engine, request: ImageRequest, batch: int, steps: _Steps) -> list[DecodedImage]:
     seeds = request.seeds
     batches = [seeds[start : start + batch] for start in range(0, len(seeds), batch)]
     steps.begin(len(batches))
-    pictures: list[Picture] = []
+    images: list[DecodedImage] = []
     for some in batches:
-        pictures += engine.make(replace(request, seeds=some), steps.count)
+        images += engine.make(replace(request, seeds=some), steps.count)
 
-    return pictures
+    return images

@@ -1,9 +1,10 @@
-"""What makes the pictures of a batch, and which engine serves a model; pure."""
+"""What denoises a batch, and which engine serves a model. Loads no model."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import torch
 from PIL import Image
 
 from generation.request import ImageRequest
@@ -11,27 +12,31 @@ from generation.request import ImageRequest
 OWN = "oxherd"
 PIPELINE = "pipeline"
 
-_SHARED_PARTS: Mapping[str, frozenset[str]] = {
+_SHARED_COMPONENTS: Mapping[str, frozenset[str]] = {
     "text_encoder": frozenset({"CLIPTextModel"}),
     "tokenizer": frozenset({"CLIPTokenizer", "CLIPTokenizerFast"}),
     "unet": frozenset({"UNet2DConditionModel"}),
     "vae": frozenset({"AutoencoderKL", "AutoencoderTiny"}),
 }
 _FAMILIES: Mapping[str, Mapping[str, frozenset[str]]] = {
-    "StableDiffusionPipeline": _SHARED_PARTS,
+    "StableDiffusionPipeline": _SHARED_COMPONENTS,
     "StableDiffusionXLPipeline": {
-        **_SHARED_PARTS,
+        **_SHARED_COMPONENTS,
         "text_encoder_2": frozenset({"CLIPTextModelWithProjection"}),
         "tokenizer_2": frozenset({"CLIPTokenizer", "CLIPTokenizerFast"}),
     },
 }
-"""Pipeline -> the parts it must have, and the classes of them that the own engine knows."""
+"""Pipeline class -> component -> the classes of it that the own engine supports."""
 
 _ANY_CLASS = {"scheduler", "safety_checker", "feature_extractor"}
 
 
 class Stage(Protocol):
-    """How far a batch is. `latents` are the engine's own tensor, not to be changed."""
+    """How far a batch is: `done` of `total` steps.
+
+    latents: [images, channels, height, width], packed in some families: the engine's own tensor,
+        not to be changed.
+    """
 
     @property
     def done(self) -> int: ...
@@ -40,19 +45,22 @@ class Stage(Protocol):
     def total(self) -> int: ...
 
     @property
-    def latents(self) -> Any: ...
+    def latents(self) -> torch.Tensor: ...
 
-    def expected(self) -> Any:
-        """What the latents are expected to become, shaped as they are; None if nobody knows."""
+    def expected(self) -> torch.Tensor | None:
+        """The final latents as the latest step predicts them, shaped like `latents`.
+
+        None where the engine cannot tell.
+        """
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
-    """A decoded picture.
+class DecodedImage:
+    """An image before it is encoded as a file.
 
     flagged: the model's own safety checker made it black.
-    decoded_alone: its batch was decoded one by one, for it did not fit into memory together.
+    decoded_alone: its batch was decoded one by one, because it did not fit into memory together.
     """
 
     image: Image.Image
@@ -68,10 +76,12 @@ class Engine(Protocol):
         """What `versions["engine"]` says of the images."""
         ...
 
-    def make(self, request: ImageRequest, after_step: Callable[[Stage], None]) -> list[Picture]:
-        """One picture per seed, all in one batch.
+    def make(
+        self, request: ImageRequest, after_step: Callable[[Stage], None]
+    ) -> list[DecodedImage]:
+        """One image per seed, all in one batch.
 
-        Raises OutOfMemory, and what `after_step` raises, which ends it.
+        Raises OutOfMemory, and whatever `after_step` raises, which ends the batch.
         """
         ...
 
@@ -85,24 +95,27 @@ class Choice:
 
 
 def choose_engine(index: Mapping[str, Any]) -> Choice:
-    """The engine for the model with this model_index.json: the own one if it knows every part."""
+    """The engine for the model with this model_index.json.
+
+    The own one where it supports every component, else the model's own pipeline.
+    """
     family = str(index.get("_class_name"))
     if family not in _FAMILIES:
         return Choice(name=PIPELINE, reason=f"{family} is not Stable Diffusion 1.x, 2.x or XL")
 
     known = _FAMILIES[family]
-    parts = {name: _class_of(value) for name, value in index.items() if not name.startswith("_")}
+    found = {name: _class_of(value) for name, value in index.items() if not name.startswith("_")}
     for name, classes in known.items():
-        if parts.get(name) not in classes:
-            return Choice(name=PIPELINE, reason=f"its {name} is {parts.get(name) or 'missing'}")
+        if found.get(name) not in classes:
+            return Choice(name=PIPELINE, reason=f"its {name} is {found.get(name) or 'missing'}")
 
-    for name, part in parts.items():
-        if part is not None and name not in known.keys() | _ANY_CLASS:
-            return Choice(name=PIPELINE, reason=f"it has a part of its own, {name}")
+    for name, component in found.items():
+        if component is not None and name not in known.keys() | _ANY_CLASS:
+            return Choice(name=PIPELINE, reason=f"it has an unknown component, {name}")
 
-    return Choice(name=OWN, reason="it knows every part of the model")
+    return Choice(name=OWN, reason="it supports every component of the model")
 
 
 def _class_of(value: Any) -> str | None:
-    """A part's class; None for a part that is left out, and for what is a setting."""
+    """A component's class; None for a component that is left out, and for a setting."""
     return str(value[1]) if isinstance(value, list) and value[1] is not None else None

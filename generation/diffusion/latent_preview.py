@@ -1,81 +1,106 @@
-"""What a model's latents look like, nearly, without its decoder.
+"""Previews of a model's latents without its decoder.
 
 A linear map from the latents' channels to red, green and blue, fitted by least squares to images
-that the model made: each finished request has its last latents and its decoded images, a few
-thousand pairs, for nothing. So there is no table of factors to be right or wrong for a model, and
-nothing has to be made for the fit alone. The price: the first request that a model ever makes has
-no preview. What was learnt is kept by the model's revision.
+that the model made: each finished request provides its final latents and its decoded images, a few
+thousand pairs, at no extra cost. So no table of factors for known models is needed. The price is
+that the first request to a model has no preview. The fit is kept under the model's revision.
 """
 
 import json
 import logging
-import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from PIL import Image
 
-from generation.diffusion.engine import Picture, Stage
-from generation.preview_picture import one_picture
+from generation.atomic_write import atomic_write
+from generation.diffusion.engine import DecodedImage, Stage
+from generation.image_files import preview_jpeg
 from generation.worker.backend import Watcher
 
 log = logging.getLogger(__name__)
 
 ENOUGH_IMAGES = 32
-"""After so many nothing more is learnt: the fit has four or five numbers for each colour."""
+"""More teach nothing: the fit has only four or five parameters for each colour."""
 
 _RIDGE = 1e-6
-"""Against channels that say nothing or the same, relative to the latents' own size."""
+"""Regularises constant and collinear channels, relative to the size of the latents."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Moments:
+    """Sums over all pairs, to which more can be added, in float64.
+
+    x is a latent's channels and a one, y its colours from 0 to 1. gram: the sum of x xT, [channels
+    + 1, channels + 1]. cross: of x yT, [channels + 1, 3]. squares: of y y, [3].
+    """
+
+    images: int
+    gram: torch.Tensor
+    cross: torch.Tensor
+    squares: torch.Tensor
+
+    def plus(self, other: "_Moments") -> "_Moments":
+        return _Moments(
+            images=self.images + other.images,
+            gram=self.gram + other.gram,
+            cross=self.cross + other.cross,
+            squares=self.squares + other.squares,
+        )
+
+    def fit(self) -> torch.Tensor:
+        """[channels + 1, 3]. Raises RuntimeError for moments that do not belong together."""
+        size = self.gram.diagonal() + self.gram[-1, -1]
+
+        fitted: torch.Tensor = torch.linalg.solve(self.gram + _RIDGE * torch.diag(size), self.cross)
+
+        return fitted
 
 
 class LatentColours:
-    """The fit for one model, learning until it has seen enough images.
+    """The linear map of one model, which learns until it has seen enough images.
 
-    What is kept is the moments of the pairs, so that images can be added: with x the channels and
-    a one, and y the colours from 0 to 1, the sums of x xT (gram), x yT (cross), and y y (squares).
-
-    file: where they are kept for the next start; None keeps nothing. One that cannot be read is
-        made anew, and one that cannot be written is told once and done without.
+    file: where the fit is kept for the next start; None for nowhere. A file that cannot be read is
+        replaced, and one that cannot be written is logged once and given up.
     """
 
     def __init__(self, file: Path | None = None) -> None:
         self._file = file
-        self._images = 0
-        self._gram: Any = None
-        self._cross: Any = None
-        self._squares: Any = None
-        self._map: Any = None
+        self._moments: _Moments | None = None
+        self._map: torch.Tensor | None = None
         self._load()
 
     @property
     def is_ready(self) -> bool:
-        """Whether there is something to draw with."""
+        """Whether `draw` may be called."""
         return self._map is not None
 
     @property
     def wants_more(self) -> bool:
         """Whether `learn` still makes a difference."""
-        return self._images < ENOUGH_IMAGES
+        return self._moments is None or self._moments.images < ENOUGH_IMAGES
 
-    def learn(self, latents: Any, pictures: Sequence[Image.Image]) -> None:
-        """Add the final latents, [images, channels, height, width], and what they decoded to."""
+    def learn(self, latents: torch.Tensor, images: Sequence[Image.Image]) -> None:
+        """Add final latents, [images, channels, height, width], and their decoded images."""
         x = _with_one(latents.detach().float().cpu())
-        y = torch.cat([_mean_colours(picture, latents.shape[-2:]) for picture in pictures])
-        if self._gram is None or len(self._gram) != x.shape[1]:
-            self._images = 0
-            self._gram, self._cross, self._squares = x.T @ x, x.T @ y, (y * y).sum(0)
+        y = torch.cat([_mean_colours(image, latents.shape[-2:]) for image in images])
+        new = _Moments(images=len(images), gram=x.T @ x, cross=x.T @ y, squares=(y * y).sum(0))
+        if self._moments is None or len(self._moments.gram) != len(new.gram):
+            self._moments = new
         else:
-            self._gram, self._cross = self._gram + x.T @ x, self._cross + x.T @ y
-            self._squares = self._squares + (y * y).sum(0)
+            self._moments = self._moments.plus(new)
 
-        self._images += len(pictures)
-        self._fit()
-        self._save()
+        self._map = self._moments.fit()
+        self._save(self._moments)
 
-    def draw(self, latents: Any) -> list[Image.Image]:
-        """A picture for each, as many pixels as there are latents. Only when `is_ready`."""
+    def draw(self, latents: torch.Tensor) -> list[Image.Image]:
+        """An image for each of [images, channels, height, width], one pixel per latent.
+
+        Only when `is_ready`.
+        """
+        assert self._map is not None, "learn comes first"
         count, _, height, width = latents.shape
         colours = _with_one(latents.detach().float().cpu()) @ self._map
         levels = (colours.clamp(0, 1) * 255).round().to(torch.uint8)
@@ -86,21 +111,20 @@ class LatentColours:
         ]
 
     def r_squared(self) -> tuple[float, ...]:
-        """How much of the variance of red, green and blue the fit explains; 1 is all of it.
+        """The share of the variance of red, green and blue that the fit explains, at most 1.
 
         Only when `is_ready`.
         """
-        count = self._gram[-1, -1]
-        means = self._cross[-1] / count
-        total = self._squares - count * means**2
-        explained = 2 * (self._map * self._cross).sum(0)
-        rest = self._squares - explained + ((self._gram @ self._map) * self._map).sum(0)
+        assert self._map is not None
+        assert self._moments is not None
+        gram, cross = self._moments.gram, self._moments.cross
+        count = gram[-1, -1]
+        means = cross[-1] / count
+        total = self._moments.squares - count * means**2
+        explained = 2 * (self._map * cross).sum(0)
+        rest = self._moments.squares - explained + ((gram @ self._map) * self._map).sum(0)
 
         return tuple((1 - rest / total).tolist())
-
-    def _fit(self) -> None:
-        size = self._gram.diagonal() + self._gram[-1, -1]
-        self._map = torch.linalg.solve(self._gram + _RIDGE * torch.diag(size), self._cross)
 
     def _load(self) -> None:
         if self._file is None or not self._file.exists():
@@ -108,74 +132,77 @@ class LatentColours:
 
         try:
             kept = json.loads(self._file.read_bytes())
-            self._images = int(kept["images"])
-            self._gram, self._cross, self._squares = (
+            gram, cross, squares = (
                 torch.tensor(kept[name], dtype=torch.float64)
                 for name in ("gram", "cross", "squares")
             )
-            self._fit()
+            moments = _Moments(images=int(kept["images"]), gram=gram, cross=cross, squares=squares)
+            self._map = moments.fit()
+            self._moments = moments
         except (OSError, ValueError, KeyError, TypeError, RuntimeError) as exc:
-            log.warning("%s cannot be used and is made anew: %s", self._file, exc)
-            self._images, self._gram, self._map = 0, None, None
+            log.warning("%s cannot be read and will be replaced: %s", self._file, exc)
 
-    def _save(self) -> None:
+    def _save(self, moments: _Moments) -> None:
         if self._file is None:
             return
 
         kept = {
-            "images": self._images,
-            "gram": self._gram.tolist(),
-            "cross": self._cross.tolist(),
-            "squares": self._squares.tolist(),
+            "images": moments.images,
+            "gram": moments.gram.tolist(),
+            "cross": moments.cross.tolist(),
+            "squares": moments.squares.tolist(),
         }
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            beside = self._file.with_suffix(f".{os.getpid()}")  # each device has its worker
-            beside.write_text(json.dumps(kept), encoding="ascii")
-            beside.replace(self._file)
+            with atomic_write(self._file) as unfinished:  # each device has its own worker
+                unfinished.write_text(json.dumps(kept), encoding="ascii")
         except OSError as exc:
             log.warning("%s cannot be written: %s", self._file, exc)
             self._file = None
 
 
 class LatentPreviews:
-    """Draws previews of what one loaded model makes, once it has made something."""
+    """Draws previews for one loaded model, once it has made an image."""
 
     def __init__(self, colours: LatentColours, *, device: str) -> None:
         self._colours = colours
         self._device = device
 
     def offer(self, stage: Stage, watcher: Watcher) -> None:
-        """Draw one, if it can be and is wanted now."""
+        """Draw a preview of the stage, if the watcher wants one and it can be drawn."""
         if not self._colours.is_ready or not watcher.wants_preview:
             return
 
         if self._device.startswith("cuda"):
-            torch.cuda.synchronize(self._device)  # its steps' time is not the preview's
+            torch.cuda.synchronize(self._device)  # the steps' time is not the preview's
 
-        if stage.expected() is not None:
-            watcher.preview(lambda: one_picture(self._colours.draw(stage.expected())))
+        latents = stage.expected()
+        if latents is not None:
+            watcher.preview(lambda: preview_jpeg(self._colours.draw(latents)))
 
-    def learn(self, stage: Stage, pictures: Sequence[Picture]) -> None:
-        """The batch is finished: this is what it decoded to. Pictures made black teach nothing."""
-        kept = [number for number, picture in enumerate(pictures) if not picture.flagged]
-        if self._colours.wants_more and kept and len(stage.latents) == len(pictures):
+    def learn(self, stage: Stage, images: Sequence[DecodedImage]) -> None:
+        """Learn from a finished batch; images that the safety checker made black are left out."""
+        kept = [number for number, image in enumerate(images) if not image.flagged]
+        if self._colours.wants_more and kept and len(stage.latents) == len(images):
             latents = stage.latents[kept].detach()
             if latents.isfinite().all():
-                self._colours.learn(latents, [pictures[number].image for number in kept])
+                self._colours.learn(latents, [images[number].image for number in kept])
 
 
-def _with_one(latents: Any) -> Any:
+def _with_one(latents: torch.Tensor) -> torch.Tensor:
     """[images, channels, height, width] as [images · height · width, channels + 1], in float64."""
     rows = latents.permute(0, 2, 3, 1).flatten(0, 2).double()
 
     return torch.cat([rows, torch.ones(len(rows), 1, dtype=torch.float64)], dim=1)
 
 
-def _mean_colours(picture: Image.Image, size: Sequence[int]) -> Any:
-    """[height · width, 3], 0 to 1: the mean of the pixels that each latent stands for."""
+def _mean_colours(image: Image.Image, size: Sequence[int]) -> torch.Tensor:
+    """[height · width, 3] from 0 to 1: the mean colour of the pixels of each latent.
+
+    size: height and width of the latents.
+    """
     height, width = size
-    small = picture.convert("RGB").resize((width, height), Image.Resampling.BOX)
+    small = image.convert("RGB").resize((width, height), Image.Resampling.BOX)
     levels = torch.frombuffer(bytearray(small.tobytes()), dtype=torch.uint8)
 
     return levels.view(height * width, 3).double() / 255

@@ -1,4 +1,4 @@
-"""What is free on a device, what torch says when it is used up, and giving it back."""
+"""A device's memory: how much is free, running out of it, and returning it."""
 
 import ctypes
 import gc
@@ -12,8 +12,8 @@ import torch
 from generation.errors import OutOfMemory, root_cause
 
 _NO_MEMORY = ("can't allocate memory", "out of memory", "STATUS_ALLOC_FAILED")
-"""How torch says it of the CPU's memory, of a driver's or Apple's, and how NVIDIA's libraries do,
-where it is no torch.OutOfMemoryError."""
+"""In the messages of other errors than torch.OutOfMemoryError: torch's for the CPU, those of a
+driver and of Apple's GPU, and those of NVIDIA's libraries."""
 
 _MEMINFO = Path("/proc/meminfo")
 _CGROUP = Path("/sys/fs/cgroup")
@@ -21,7 +21,7 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 @contextmanager
 def memory_errors() -> Iterator[None]:
-    """Raises OutOfMemory for torch's own error, and gives what is free back to the device."""
+    """Raises OutOfMemory for every error that means that, after freeing cached memory."""
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError) as exc:
@@ -34,31 +34,31 @@ def memory_errors() -> Iterator[None]:
     else:
         return
 
-    # Not chained: the traceback would keep the tensors that have to go.
+    # Not chained: the traceback would keep tensors alive.
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 
     raise OutOfMemory(reason)
 
 
-def give_back_memory() -> None:
-    """What nobody holds any more goes back to the device, and to the system."""
+def release_memory() -> None:
+    """Return unreferenced memory to the device and to the operating system."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 
-    # glibc's allocator keeps what was freed: all the weights of a model that was offloaded.
+    # glibc's allocator keeps freed memory: all weights of a model that was offloaded.
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
     if trim is not None:
         trim(0)
 
 
 def free_bytes(device: str) -> int | None:
-    """What this process could still take there; None where the system does not say.
+    """Bytes that this process could still allocate on the device; None where that is unknown.
 
-    A device without memory of its own takes from main memory.
+    For a device without memory of its own these are bytes of main memory.
     """
-    give_back_memory()
+    release_memory()
     if device.startswith("cuda"):
         free: int = torch.cuda.mem_get_info(device)[0]
 
@@ -68,9 +68,9 @@ def free_bytes(device: str) -> int | None:
 
 
 def available_bytes(*, meminfo: Path = _MEMINFO, cgroup: Path = _CGROUP) -> int | None:
-    """Main memory that this process could still take; None where the system does not say.
+    """Bytes of main memory that this process could still allocate; None where that is unknown.
 
-    What a container may use counts, if that is less than the machine has.
+    A container's limit counts where it is lower than what the machine has free.
     """
     try:
         lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
@@ -81,7 +81,7 @@ def available_bytes(*, meminfo: Path = _MEMINFO, cgroup: Path = _CGROUP) -> int 
     try:
         limit = int((cgroup / "memory.max").read_text())
         used = int((cgroup / "memory.current").read_text())
-    except (OSError, ValueError):  # no container, or one without a limit, which says "max"
+    except (OSError, ValueError):  # no container, or one without a limit: "max"
         return machine
 
     return min(machine, max(0, limit - used))

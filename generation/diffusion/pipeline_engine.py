@@ -1,4 +1,4 @@
-"""Models of any other family, through the diffusers pipeline that they come with."""
+"""Models of every other family, through their own diffusers pipeline."""
 
 import inspect
 from collections.abc import Callable
@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from diffusers import DiffusionPipeline
 
-from generation.diffusion.engine import PIPELINE, Picture, Stage
+from generation.diffusion.engine import PIPELINE, DecodedImage, Stage
 from generation.diffusion.memory import memory_errors
 from generation.request import ImageRequest
 
@@ -16,34 +17,38 @@ from generation.request import ImageRequest
 class _Stage:
     done: int
     total: int
-    latents: Any
+    latents: torch.Tensor
 
-    def expected(self) -> Any:
-        return None  # what a callback is shown is still noisy, and packed in some families
+    def expected(self) -> None:
+        return None  # a callback gets noisy latents, which some families pack
 
 
 class PipelineEngine:
-    """Calls the pipeline, which reports its steps; any text-to-image pipeline that does.
+    """Calls any text-to-image pipeline that reports its steps.
 
-    A setting that the pipeline does not have is left out, except that a negative prompt for such a
-    pipeline raises ValueError.
+    Fields of a request that the pipeline does not take are left out, except for a negative prompt:
+    that raises ValueError.
     """
 
-    def __init__(self, pipeline: Any) -> None:
+    def __init__(self, pipeline: DiffusionPipeline) -> None:
         self.name = PIPELINE
         self._pipeline = pipeline
 
-    def make(self, request: ImageRequest, after_step: Callable[[Stage], None]) -> list[Picture]:
-        """One picture per seed, all in one batch.
+    def make(
+        self, request: ImageRequest, after_step: Callable[[Stage], None]
+    ) -> list[DecodedImage]:
+        """See Engine. Raises ValueError too, for a negative prompt that the pipeline cannot use."""
 
-        Raises OutOfMemory, and what `after_step` raises, which ends it.
-        """
-
-        def step_ended(pipeline: Any, step: int, _time: Any, tensors: dict[str, Any]) -> Any:
+        def step_ended(
+            pipeline: DiffusionPipeline,
+            step: int,
+            _time: int | torch.Tensor,
+            tensors: dict[str, torch.Tensor],
+        ) -> dict[str, torch.Tensor]:
             # Some schedulers take a step more than they were asked for. What is raised here ends
             # the call; pipeline._interrupt would skip the steps and decode all the same.
             total = getattr(pipeline, "num_timesteps", request.steps)
-            after_step(_Stage(done=step + 1, total=total, latents=tensors.get("latents")))
+            after_step(_Stage(done=step + 1, total=total, latents=tensors["latents"]))
 
             return tensors
 
@@ -57,7 +62,7 @@ class PipelineEngine:
         flags = getattr(made, "nsfw_content_detected", None) or [False] * len(request.seeds)
 
         return [
-            Picture(image=image, flagged=bool(flagged))
+            DecodedImage(image=image, flagged=bool(flagged))
             for image, flagged in zip(made.images, flags, strict=True)
         ]
 

@@ -1,17 +1,19 @@
-"""How much of a prompt a model reads: text encoders take so many tokens and no more."""
+"""How much of a prompt a model reads: text encoders take a limited number of tokens."""
 
 import inspect
-from typing import Any
+
+from diffusers import DiffusionPipeline
+from transformers import PreTrainedTokenizerBase
 
 _TOKENIZERS = ("tokenizer", "tokenizer_2", "tokenizer_3")
 _NO_LIMIT = 10**6
-"""What a tokenizer that knows of no limit says is far beyond this."""
+"""A tokenizer without a limit reports a far larger one than this."""
 
 
-def characters_read(pipeline: Any, text: str) -> int | None:
-    """How many characters the encoder that reads furthest takes; None when that is all of them.
+def characters_read(pipeline: DiffusionPipeline, text: str) -> int | None:
+    """The number of characters that reach the text encoder with the highest limit.
 
-    Also None for a tokenizer that cannot tell, as no more than a guess could be said then.
+    None where that is the whole text, and where a tokenizer does not map tokens to characters.
     """
     tokenizers = [getattr(pipeline, name, None) for name in _TOKENIZERS]
     read = [_read(one, text, _limit(pipeline, one)) for one in tokenizers if one is not None]
@@ -20,7 +22,7 @@ def characters_read(pipeline: Any, text: str) -> int | None:
     return None if furthest >= len(text.rstrip()) else furthest
 
 
-def _read(tokenizer: Any, text: str, limit: int) -> int:
+def _read(tokenizer: PreTrainedTokenizerBase, text: str, limit: int) -> int:
     if limit > _NO_LIMIT or not getattr(tokenizer, "is_fast", False):
         return len(text)
 
@@ -29,8 +31,8 @@ def _read(tokenizer: Any, text: str, limit: int) -> int:
     return max((int(end) for _, end in tokens["offset_mapping"]), default=0)
 
 
-def _limit(pipeline: Any, tokenizer: Any) -> int:
-    """CLIP's own, or what the pipeline's call cuts at, as those with other encoders do."""
+def _limit(pipeline: DiffusionPipeline, tokenizer: PreTrainedTokenizerBase) -> int:
+    """In tokens: the tokenizer's, except that other pipelines than CLIP's set it in their call."""
     own = int(tokenizer.model_max_length)
     if "CLIP" in type(tokenizer).__name__:
         return own

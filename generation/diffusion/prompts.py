@@ -1,43 +1,46 @@
-"""From prompts to what the UNet is told: the text part of Stable Diffusion 1.x, 2.x and XL."""
+"""From prompts to the UNet's conditions: the text part of Stable Diffusion 1.x, 2.x and XL."""
 
-from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import lru_cache
+from typing import Protocol
 
 import torch
+from diffusers import DiffusionPipeline
+from transformers import BatchEncoding, PreTrainedTokenizerBase
 
 from generation.request import ImageRequest
 
 _REMEMBERED = 32
-"""Encoded prompts kept, at most 0.7 MB each; nearly every request asks for the empty one."""
+"""Encoded prompts kept, at most 0.7 MB each. Nearly every request has the empty negative one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conditions:
-    """What the UNet is told in every step, for `rows` rows: unguided ones first, then guided.
+    """What conditions the UNet in every step.
 
-    embeds: [rows, tokens, width]. added: XL's pooled embedding [rows, pooled width] and sizes
-    [rows, 6]; None for the others.
+    rows: one per seed, or with guidance two: those of the negative prompt first, then the prompt's.
+    embeds: [rows, tokens, width].
+    added: XL's pooled embeddings [rows, pooled width] and sizes [rows, 6]; None for the others.
     """
 
-    embeds: Any
-    added: dict[str, Any] | None
+    embeds: torch.Tensor
+    added: dict[str, torch.Tensor] | None
 
 
 class Conditioning(Protocol):
     def encode(self, request: ImageRequest, *, guided: bool) -> Conditions:
-        """The conditions for one row per seed, or for two when guided."""
+        """The conditions for one row per seed, or two if guided. Too long texts are cut."""
         ...
 
 
 class OneEncoder:
     """Stable Diffusion 1.x and 2.x: the text encoder's last hidden state."""
 
-    def __init__(self, pipeline: Any, device: str) -> None:
+    def __init__(self, pipeline: DiffusionPipeline, device: str) -> None:
         self._tokenizer = pipeline.tokenizer
         self._encoder = pipeline.text_encoder
         self._device = device
-        self._known: OrderedDict[str, Any] = OrderedDict()
+        self._encoded = lru_cache(_REMEMBERED)(self._encode)
 
     def encode(self, request: ImageRequest, *, guided: bool) -> Conditions:
         texts = [request.negative_prompt, request.prompt] if guided else [request.prompt]
@@ -45,41 +48,37 @@ class OneEncoder:
 
         return Conditions(embeds=torch.cat(rows), added=None)
 
-    def _encoded(self, text: str) -> Any:
-        """[1, tokens, width]; a text longer than the encoder takes is cut."""
-        if text not in self._known:
-            tokens = _tokens(self._tokenizer, text)
-            mask = None
-            if getattr(self._encoder.config, "use_attention_mask", False):
-                mask = tokens.attention_mask.to(self._device)
+    def _encode(self, text: str) -> torch.Tensor:
+        """[1, tokens, width]."""
+        tokens = _tokens(self._tokenizer, text)
+        mask = None
+        if getattr(self._encoder.config, "use_attention_mask", False):
+            mask = tokens.attention_mask.to(self._device)
 
-            ids = tokens.input_ids.to(self._device)
-            state = self._encoder(ids, attention_mask=mask)[0].to(self._encoder.dtype)
-            _remember(self._known, text, state)
+        ids = tokens.input_ids.to(self._device)
+        state: torch.Tensor = self._encoder(ids, attention_mask=mask)[0]
 
-        self._known.move_to_end(text)
-
-        return self._known[text]
+        return state.to(self._encoder.dtype)
 
 
 class TwoEncoders:
-    """Stable Diffusion XL: the last hidden state but one of two encoders, side by side.
+    """Stable Diffusion XL: the penultimate hidden states of two encoders, concatenated.
 
-    Beside it goes what the second encoder pooled, and the size that the picture pretends to be a
-    crop of: as in the stock pipeline, its own.
+    Added are the second encoder's pooled output and the micro-conditioning (Podell et al., 2023):
+    original size, crop and target size; as in the stock pipeline, the image's own size, uncropped.
     """
 
-    def __init__(self, pipeline: Any, device: str) -> None:
+    def __init__(self, pipeline: DiffusionPipeline, device: str) -> None:
         self._tokenizers = (pipeline.tokenizer, pipeline.tokenizer_2)
         self._encoders = (pipeline.text_encoder, pipeline.text_encoder_2)
         self._zeros_if_empty = bool(pipeline.config.force_zeros_for_empty_prompt)
         self._device = device
-        self._known: OrderedDict[str, tuple[Any, Any]] = OrderedDict()
+        self._encoded = lru_cache(_REMEMBERED)(self._encode)
 
     def encode(self, request: ImageRequest, *, guided: bool) -> Conditions:
         encoded = [self._encoded(request.prompt)]
         if guided:
-            encoded.insert(0, self._unwanted(request))
+            encoded.insert(0, self._negative(request))
 
         images = len(request.seeds)
         size = (request.size.height_px, request.size.width_px)
@@ -94,7 +93,7 @@ class TwoEncoders:
             },
         )
 
-    def _unwanted(self, request: ImageRequest) -> tuple[Any, Any]:
+    def _negative(self, request: ImageRequest) -> tuple[torch.Tensor, torch.Tensor]:
         if request.negative_prompt or not self._zeros_if_empty:
             return self._encoded(request.negative_prompt)
 
@@ -102,24 +101,20 @@ class TwoEncoders:
 
         return torch.zeros_like(states), torch.zeros_like(pooled)
 
-    def _encoded(self, text: str) -> tuple[Any, Any]:
-        """[1, tokens, both widths] and [1, pooled width]; a text that is too long is cut."""
-        if text not in self._known:
-            states, pooled = [], None
-            for tokenizer, encoder in zip(self._tokenizers, self._encoders, strict=True):
-                ids = _tokens(tokenizer, text).input_ids.to(self._device)
-                said = encoder(ids, output_hidden_states=True)
-                states.append(said.hidden_states[-2])
-                pooled = said[0]
+    def _encode(self, text: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """[1, tokens, width of both] and [1, pooled width]."""
+        states: list[torch.Tensor] = []
+        for tokenizer, encoder in zip(self._tokenizers, self._encoders, strict=True):
+            ids = _tokens(tokenizer, text).input_ids.to(self._device)
+            output = encoder(ids, output_hidden_states=True)
+            states.append(output.hidden_states[-2])
 
-            _remember(self._known, text, (torch.cat(states, dim=-1).to(encoder.dtype), pooled))
+        pooled: torch.Tensor = output[0]
 
-        self._known.move_to_end(text)
-
-        return self._known[text]
+        return torch.cat(states, dim=-1).to(encoder.dtype), pooled
 
 
-def _tokens(tokenizer: Any, text: str) -> Any:
+def _tokens(tokenizer: PreTrainedTokenizerBase, text: str) -> BatchEncoding:
     return tokenizer(
         text,
         padding="max_length",
@@ -127,9 +122,3 @@ def _tokens(tokenizer: Any, text: str) -> Any:
         truncation=True,
         return_tensors="pt",
     )
-
-
-def _remember(known: OrderedDict[str, Any], text: str, encoded: Any) -> None:
-    known[text] = encoded
-    if len(known) > _REMEMBERED:
-        known.popitem(last=False)

@@ -24,6 +24,7 @@ from typing import Any
 import diffusers
 import torch
 
+from generation.atomic_write import atomic_write
 from generation.worker.parent import die_with_parent
 
 # Not `-m`: run as a program, this module would be another one than that of the pickled classes.
@@ -152,14 +153,11 @@ def compile_to_file(part: Part, folder: Path) -> None:
     args, kwargs = _emptied(part.arguments)
     options = _tuning(part) | {"guard_filter_fn": torch.compiler.skip_all_guards_unsafe}
     with torch.no_grad():
-        compiled = torch.compile(
-            CALLS[part.name], fullgraph=True, dynamic=False, options=options
-        ).aot_compile(((module, *args), kwargs))
+        call: Any = torch.compile(CALLS[part.name], fullgraph=True, dynamic=False, options=options)
+        compiled = call.aot_compile(((module, *args), kwargs))
 
-    file = folder / file_name(part)
-    unfinished = file.with_suffix(f".{os.getpid()}")
-    compiled.save_compiled_function(unfinished)
-    unfinished.replace(file)
+    with atomic_write(folder / file_name(part)) as unfinished:
+        compiled.save_compiled_function(unfinished)
 
 
 def _gpu(part: Part) -> str:

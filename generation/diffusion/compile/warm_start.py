@@ -220,7 +220,10 @@ class WarmStart:
 
     def _use_what_is_best(self) -> None:
         """Compare and time all variants, then replace what the engine calls."""
-        eager = {"unet": self._engine.unet, "decoder": self._engine.decode}
+        eager: dict[str, Callable[..., Any]] = {
+            "unet": self._engine.unet,
+            "decoder": self._engine.decode,
+        }
         chosen: dict[str, FixedShape] = {}
         told = []
         for name, call in self._calls.items():

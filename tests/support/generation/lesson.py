@@ -24,7 +24,9 @@ def loss_of(model: torch.nn.ModuleDict) -> Callable[[int], torch.Tensor]:
     def loss_at(part: int) -> torch.Tensor:
         inputs = torch.randn(5, 3, generator=torch.Generator().manual_seed(part))
 
-        return (model["one"](inputs) - inputs.flip(1)).pow(2).mean()
+        loss: torch.Tensor = (model["one"](inputs) - inputs.flip(1)).pow(2).mean()
+
+        return loss
 
     return loss_at
 
