@@ -140,10 +140,10 @@ def summed_up(
 async def started(
     setting: Setting, crowds: Sequence[int]
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """A worker from nothing: until its first images, until it serves as it will go on to, and what
-    a request takes then. The weights may be in the system's file cache.
+    """Start a worker: the time until its first images, until the way it serves is settled, and the
+    time of a request then. The weights may be in the system's file cache.
 
-    Then, of each crowd, that many people ask it at once.
+    Then, for each crowd, that many people ask at once.
     """
     began_s = time.perf_counter()
     async with Executor.open(
@@ -237,7 +237,7 @@ def table(figures: Mapping[str, Any]) -> str:
         "",
         f"{baseline / ours:.2f} times as fast as the tutorial's float32.",
         "",
-        "| | first images after | serves as it goes on to after | a request then |",
+        "| | first images after | settled after | a request then |",
         "| --- | --- | --- | --- |",
     ]
     lines += [

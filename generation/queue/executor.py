@@ -3,7 +3,6 @@
 import asyncio
 import itertools
 import logging
-import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -58,7 +57,6 @@ class Executor:
                 limits=limits,
                 changed=self._dispatch,
                 job_lost=self._retry,
-                now=time.perf_counter,  # the demo replaces the loop's clock, not this one
             )
             for device in devices
         ]
@@ -248,7 +246,7 @@ class Executor:
 
     def _check_available(self) -> None:
         if all(worker.state is WorkerState.FAILED for worker in self._workers):
-            raise BackendUnavailable(self._workers[0].last_error or "No worker is supervised.")
+            raise BackendUnavailable(self._workers[0].last_error or "No worker is running.")
 
     def _may_run(self, owner: int) -> bool:
         return self._running_of(owner) < self._limits.max_running_per_person

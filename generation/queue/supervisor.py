@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping
 from typing import assert_never
 
@@ -50,7 +51,6 @@ class WorkerSupervisor:
         limits: ExecutorLimits,
         changed: Callable[[], None],
         job_lost: Callable[[Job, str], None],
-        now: Callable[[], float],
     ) -> None:
         self.state = WorkerState.LOADING
         self.attempt: Attempt | None = None
@@ -61,7 +61,6 @@ class WorkerSupervisor:
         self._limits = limits
         self._changed = changed
         self._job_lost = job_lost
-        self._now = now
         self._process: WorkerProcess | None = None
         self._loaded: Mapping[str, Provenance] = {}
         self._load_s: dict[str, float] = {}  # model -> how long loading it took the last time
@@ -92,7 +91,7 @@ class WorkerSupervisor:
         )
 
     async def run(self) -> None:
-        """Keep a worker process alive until cancelled. On return it is gone and its job lost."""
+        """Keep a worker process alive until cancelled; on return the process is gone."""
         try:
             while True:
                 await self._run_process()
@@ -110,9 +109,7 @@ class WorkerSupervisor:
         if self._process is None or self.state is not WorkerState.IDLE:
             raise RuntimeError(f"the worker on {self._device} is {self.state}, not idle")
 
-        self.attempt = Attempt(
-            job, deadline_s=self._limits.deadline_s, stop=self.stop, now=self._now
-        )
+        self.attempt = Attempt(job, deadline_s=self._limits.deadline_s, stop=self.stop)
         self.state = WorkerState.BUSY
         self._process.send(Generate(job_id=job.id, request=job.request))
         self._process.expect_message(within_s=self._limits.silence_s)
@@ -132,10 +129,12 @@ class WorkerSupervisor:
 
         if attempt.loading_since is not None:
             total_s = self.total_s(attempt.job.request)
-            spent_s = self._now() - attempt.loading_since
+            spent_s = time.perf_counter() - attempt.loading_since
             return None if total_s is None else max(0.0, total_s - spent_s)
 
-        return self.estimates.remaining_s(attempt.job.request, attempt.stopwatch, now=self._now())
+        return self.estimates.remaining_s(
+            attempt.job.request, attempt.stopwatch, now=time.perf_counter()
+        )
 
     def total_s(self, request: ImageRequest) -> float | None:
         """Estimated seconds for a request here, loading included; None while unknown."""
@@ -184,7 +183,7 @@ class WorkerSupervisor:
                 self._loaded = models
                 if attempt.loading_since is not None:
                     model = attempt.job.request.model
-                    self._load_s[model] = self._now() - attempt.loading_since
+                    self._load_s[model] = time.perf_counter() - attempt.loading_since
 
                 attempt.begin_steps()
                 process.expect_message(within_s=self._limits.silence_s)
@@ -207,7 +206,7 @@ class WorkerSupervisor:
         return self.attempt
 
     def _result(self, attempt: Attempt, made: Made) -> Result:
-        now = self._now()
+        now = time.perf_counter()
         self.estimates.learn(attempt.job.request, attempt.stopwatch, finished_at=now)
 
         return Result(
