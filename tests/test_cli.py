@@ -1,6 +1,5 @@
 """The commands as a moderator uses them: sentences, never tracebacks, and honest exit statuses."""
 
-import os
 import re
 import signal
 import subprocess
@@ -8,28 +7,31 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner, Result
+
+from bot.__main__ import app
 
 OXHERD = [sys.executable, "-m", "bot"]
+ROOT = Path(__file__).parents[1]
 
 
-def oxherd(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command with only these settings, and check that it never shows a traceback."""
-    done = subprocess.run(
-        [*OXHERD, *arguments],
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), **environment},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert "Traceback" not in done.stdout + done.stderr
+@pytest.fixture(autouse=True)
+def no_env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commands run in a folder without a file of settings."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+
+
+def oxherd(*arguments: str, **environment: str) -> Result:
+    """Run a command in this process with only these settings; it must not raise."""
+    done = CliRunner().invoke(app, arguments, env=environment)
+    assert isinstance(done.exception, SystemExit | None), done.exc_info
 
     return done
 
 
-def test_without_arguments_it_helps(tmp_path: Path) -> None:
-    done = oxherd(cwd=tmp_path)
+def test_without_arguments_it_helps() -> None:
+    done = oxherd()
 
     for command in (
         "run",
@@ -45,66 +47,65 @@ def test_without_arguments_it_helps(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["run", "sync-commands"])
-def test_without_a_token_it_says_where_to_get_one(command: str, tmp_path: Path) -> None:
-    done = oxherd(command, cwd=tmp_path)
+def test_without_a_token_it_says_where_to_get_one(command: str) -> None:
+    done = subprocess.run([*OXHERD, command], capture_output=True, text=True, check=False)
 
     assert done.returncode == 78
     assert done.stderr.startswith("oxherd: OXHERD_TOKEN is not set.")
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("command", ["run", "doctor", "status", "snapshot", "log"])
-def test_an_unknown_setting_stops_every_command(command: str, tmp_path: Path) -> None:
-    done = oxherd(command, cwd=tmp_path, OXHERD_MODLE="x")
+def test_an_unknown_setting_stops_every_command(command: str) -> None:
+    done = oxherd(command, OXHERD_MODLE="x")
 
-    assert done.returncode == 78
+    assert done.exit_code == 78
     assert "OXHERD_MODLE is not a setting of oxherd. Did you mean OXHERD_MODEL?" in done.stderr
 
 
 def test_an_unreadable_env_file_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / ".env").write_bytes(b"\xff\xfe")
 
-    done = oxherd("status", cwd=tmp_path)
+    done = oxherd("status")
 
-    assert done.returncode == 78
+    assert done.exit_code == 78
     assert ".env cannot be read" in done.stderr
 
 
-def test_a_named_env_file_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
-    done = oxherd("status", "--env-file", "typo.env", cwd=tmp_path)
+def test_a_named_env_file_that_is_not_there_is_a_sentence() -> None:
+    done = oxherd("status", "--env-file", "typo.env")
 
-    assert done.returncode == 78
+    assert done.exit_code == 78
     assert done.stderr == "oxherd: typo.env does not exist.\n"
 
 
-def test_a_port_that_cannot_be_is_wrong_usage(tmp_path: Path) -> None:
-    assert oxherd("demo", "--port", "99999", cwd=tmp_path).returncode == 2
+def test_a_port_that_cannot_be_is_wrong_usage() -> None:
+    assert oxherd("demo", "--port", "99999").exit_code == 2
 
 
 def test_status_without_a_bot_says_so(tmp_path: Path) -> None:
-    done = oxherd("status", "--check", cwd=tmp_path, OXHERD_DATA=str(tmp_path))
+    done = oxherd("status", "--check", OXHERD_DATA=str(tmp_path))
 
-    assert done.returncode == 1
+    assert done.exit_code == 1
     assert done.stderr == f"oxherd: No bot is running on {tmp_path}.\n"
 
 
-def test_wrong_usage_has_its_own_status(tmp_path: Path) -> None:
-    assert oxherd("log", "--limit", "many", cwd=tmp_path).returncode == 2
+def test_wrong_usage_has_its_own_status() -> None:
+    assert oxherd("log", "--limit", "many").exit_code == 2
 
 
 def test_log_and_snapshot_without_a_dataset_are_sentences(tmp_path: Path) -> None:
     for command in ("log", "snapshot"):
-        done = oxherd(command, cwd=tmp_path, OXHERD_DATA=str(tmp_path / "nothing"))
+        done = oxherd(command, OXHERD_DATA=str(tmp_path / "nothing"))
 
-        assert done.returncode == 1
+        assert done.exit_code == 1
         assert done.stderr.startswith("oxherd: ")
 
 
 def test_doctor_says_ok_or_what_to_do(tmp_path: Path) -> None:
-    done = oxherd(
-        "doctor", cwd=tmp_path, OXHERD_DATA=str(tmp_path / "data"), OXHERD_BACKEND="placeholder"
-    )
+    done = oxherd("doctor", OXHERD_DATA=str(tmp_path / "data"), OXHERD_BACKEND="placeholder")
 
-    assert done.returncode == 1
+    assert done.exit_code == 1
     for subject in ("token", "data folder", "disk", "journal", "repository", "model", "remote"):
         assert subject in done.stdout
     assert "to do" in done.stdout
@@ -114,14 +115,13 @@ def test_doctor_says_ok_or_what_to_do(tmp_path: Path) -> None:
 def test_doctor_is_content_when_all_is_there(tmp_path: Path) -> None:
     done = oxherd(
         "doctor",
-        cwd=tmp_path,
         OXHERD_DATA=str(tmp_path / "data"),
         OXHERD_BACKEND="placeholder",
         OXHERD_MORE_MODELS="somebody/green",
         OXHERD_TOKEN=".".join(["M" * 26, "G" * 6, "x" * 38]),
     )
 
-    assert done.returncode == 0
+    assert done.exit_code == 0
     assert "model green" in done.stdout
     assert not [line for line in done.stdout.splitlines()[1:] if " to do " in line]
 
