@@ -24,7 +24,8 @@ from aiohttp import web
 
 from benchmarks.support.facts import run
 from benchmarks.support.pictures import noise_png
-from storage.dataset.layout import TRAIN_COLUMNS, csv_file, image_path, train_path
+from storage.dataset.columns import TRAIN_COLUMNS
+from storage.dataset.layout import csv_file, image_path, train_path
 from storage.dataset.repository import Changes
 from storage.errors import RemoteError, RemoteUnavailable, StorageError
 from storage.journal.shards import ShardSizes

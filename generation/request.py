@@ -3,9 +3,9 @@
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import Self
+from typing import Any, Self
 
 MAX_SEED = 2**32 - 1
 """Seeds run from 0 to here: what every random generator in use accepts."""
@@ -67,6 +67,26 @@ class ImageRequest:
             clean = clean_prompt(getattr(self, field_name))
             object.__setattr__(self, field_name, clean)
 
+    @property
+    def is_guided(self) -> bool:
+        """Whether guidance has an effect: at 1 and below it has none."""
+        return self.guidance_scale > 1
+
+    def to_json(self) -> dict[str, Any]:
+        """The request as one flat object of JSON; `from_json` reads it."""
+        flat = asdict(self)
+        size = flat.pop("size")
+
+        return {**flat, **size, "seeds": list(self.seeds)}
+
+    @classmethod
+    def from_json(cls, flat: Mapping[str, Any]) -> Self:
+        """The request that `to_json` wrote. Raises KeyError or TypeError for a different object."""
+        rest = dict(flat)
+        size = Size(rest.pop("width_px"), rest.pop("height_px"))
+
+        return cls(**{**rest, "size": size, "seeds": tuple(rest["seeds"])})
+
 
 class Withheld(StrEnum):
     """Who kept a picture back."""
@@ -103,6 +123,13 @@ class Provenance:
     device: str
     dtype: str
     versions: Mapping[str, str]
+
+    def to_json(self) -> dict[str, str]:
+        """One flat object of JSON."""
+        own = asdict(self)
+        versions = own.pop("versions")
+
+        return {**own, **versions}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

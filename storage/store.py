@@ -154,9 +154,9 @@ class VoteStore:
 
     # Requests and images
 
-    async def add_request(self, request: NewSet) -> None:
+    async def add_request(self, new: NewSet) -> None:
         """Record a request, before anything is done for it."""
-        await self._record(lambda journal: journal.add_request(request, now=self._clock()))
+        await self._record(lambda journal: journal.add_request(new, now=self._clock()))
 
     async def set_state(self, set_id: str, state: SetState) -> None:
         """Record the state of a set."""
@@ -207,7 +207,7 @@ class VoteStore:
         return await self._journal.run(lambda journal: journal.find_image(image_id))
 
     async def interrupted_sets(self) -> list[StoredSet]:
-        """Sets that were waiting or running when the last run ended. Their state is unchanged."""
+        """Sets that were waiting when the last run ended. Their state is unchanged."""
         return list(self._interrupted)
 
     # Votes

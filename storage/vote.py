@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 
 class Rating(StrEnum):
@@ -46,18 +47,10 @@ class VoteOutcome:
     previous: Rating | None = None
 
 
-class Withheld(StrEnum):
-    """Who kept an image back, as it is written in the dataset."""
-
-    CLASSIFIER = "classifier"
-    CHECKER = "checker"
-
-
 class SetState(StrEnum):
-    """Where the request behind a set of images is."""
+    """Where the request behind a set of images is; it waits until its images are made."""
 
     WAITING = "waiting"
-    RUNNING = "running"
     POSTED = "posted"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -73,15 +66,8 @@ class NewSet:
     guild_id: int | None
     channel_id: int
     interaction_id: int
-    prompt: str
-    negative_prompt: str
-    seeds: tuple[int, ...]
-    steps: int
-    guidance_scale: float
-    width_px: int
-    height_px: int
-    model: str
-    """Its name, as members choose it."""
+    request: Mapping[str, Any]
+    """As JSON; storage looks inside only to write and to read the dataset's columns."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +75,7 @@ class NewImage:
     """One image that was made for a set. `sha256` is the hex digest of `png`.
 
     Of one that is withheld there are no bytes any more: `png` is empty, and `sha256` says what they
-    were. `unsafe_score` is from 0 to 1; None where no classifier looked.
+    were. `unsafe_score` is from 0 to 1; None where no classifier looked. `withheld` says by whom.
     """
 
     image_id: str
@@ -98,7 +84,7 @@ class NewImage:
     sha256: str
     png: bytes
     unsafe_score: float | None = None
-    withheld: Withheld | None = None
+    withheld: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,16 +97,14 @@ class StoredImage:
     seed: int
     sha256: str
     removed_at: datetime | None
-    withheld: Withheld | None
+    withheld: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StoredSet:
-    """One request, where its message is, and the images made for it so far."""
+class StoredSet(NewSet):
+    """One request, where its message is now, and the images made for it so far."""
 
-    request: NewSet
     state: SetState
-    channel_id: int
     message_id: int | None
     provenance: Mapping[str, str] | None
     created_at: datetime

@@ -10,14 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.dataset.layout import (
-    SHOWN_COLUMNS,
-    TRAIN_COLUMNS,
-    concatenated,
-    csv_file,
-    guarded,
-    unguarded,
-)
+from storage.dataset.columns import SHOWN_COLUMNS, TRAIN_COLUMNS
+from storage.dataset.layout import concatenated, csv_file, guarded, unguarded
 from storage.dataset.oxen import OxenRepository, OxenSettings
 from storage.folder import DataFolder
 from storage.journal.queries import Journal
@@ -66,7 +60,7 @@ def dataset_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             images = four_images(request.set_id, withheld=WITHHELD.get(number, ()))
             desk.spool.put({image.image_id: image.png for image in images if not image.withheld})
             provenance = PROVENANCE if number % 2 else {}
-            desk.note(partial(Journal.add_request, request=request, now=NOON))
+            desk.note(partial(Journal.add_request, new=request, now=NOON))
             desk.note(
                 partial(
                     Journal.add_images,

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from storage.dataset.layout import SHOWN_COLUMNS, csv_file
+from storage.dataset.columns import SHOWN_COLUMNS
+from storage.dataset.layout import csv_file
 from storage.dataset.memory import MemoryRepository
 from storage.dataset.reader import RecordedImage, find_recorded, recorded_bytes
 from storage.errors import RecordError
 from storage.folder import DataFolder
 from storage.vote import Rating
-from tests.support.storage.data import PROVENANCE, png_of, read_csv
+from tests.support.storage.data import PROVENANCE, a_request, png_of, read_csv
 from tests.support.storage.desk import Desk
 
 SHARD = Path("generations") / "00000.csv"
@@ -50,13 +51,7 @@ def test_a_row_says_all_that_was_asked_for_and_all_that_made_it(dataset: Path) -
     assert image == RecordedImage(
         image_id="set-0-3",
         slot=3,
-        prompt="=1+1, 'quoted'",  # the cell has a mark before it
-        negative_prompt="",  # and so has this one
-        seed=3,
-        steps=20,
-        guidance_scale=7.5,
-        width_px=64,
-        height_px=64,
+        request=a_request("=1+1, 'quoted'", seeds=[3]),  # the cell has a mark before it
         made_by=PROVENANCE,
         sha256=image.sha256,
     )

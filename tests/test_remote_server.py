@@ -314,7 +314,7 @@ async def test_a_new_host_goes_on_with_what_the_server_has(
     assert again.kind is VoteKind.UNCHANGED
     assert gone.kind is VoteKind.REMOVED_IMAGE
     assert details is not None
-    assert details.request.prompt == "a fox in the snow"
+    assert details.request["prompt"] == "a fox in the snow"
     assert "continues the remote's branch main: 11 votes on 7 images" in caplog.text
     here = {path.stem for path in (tmp_path / "new" / "dataset" / "images").rglob("*.png")}
     assert here == {f"set-2-{slot}" for slot in (1, 2, 3, 4)}, "an old image was fetched"

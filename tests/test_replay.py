@@ -25,7 +25,8 @@ from bot.errors import CannotReplay
 from bot.settings import Settings
 from generation.diffusion.backend import DiffusersBackend
 from generation.worker.backend import BackendSpec
-from storage.dataset.layout import SHOWN_COLUMNS, csv_file, guarded
+from storage.dataset.columns import SHOWN_COLUMNS
+from storage.dataset.layout import csv_file, guarded
 from storage.dataset.reader import find_recorded
 from storage.vote import Rating
 from tests.support.discord.world import Real, dataset_rows, image_ids, quick_settings, world
@@ -129,7 +130,7 @@ def test_every_slot_is_made_again_by_a_row_of_its_own(made_before: Made) -> None
         request, place = request_of(recorded)
 
         assert len(request.seeds) == 4
-        assert request.seeds[place] == recorded.seed
+        assert [request.seeds[place]] == recorded.request["seeds"]
         image = backend.generate(request, Onlooker()).images[place]
         assert image.sha256 == recorded.sha256
 
@@ -144,8 +145,8 @@ async def test_a_copy_of_the_dataset_is_enough(made_before: Made, tmp_path: Path
 
     assert replayed.same_bytes
     assert replayed.differences == []
-    assert replayed.recorded.prompt == FORMULA
-    assert replayed.recorded.seed == 2**32 - 1
+    assert replayed.recorded.request["prompt"] == FORMULA
+    assert replayed.recorded.request["seeds"] == [2**32 - 1]
     assert not elsewhere.data.exists()
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from storage import offline
-from storage.dataset.layout import TRAIN_COLUMNS
+from storage.dataset.columns import TRAIN_COLUMNS
 from storage.dataset.memory import MemoryRepository
 from storage.dataset.repository import Changes
 from storage.dataset.writer_process import RepositorySettings
@@ -155,15 +155,15 @@ async def test_sets_of_the_last_run_that_never_ended_are_interrupted(
 ) -> None:
     async with open_store() as store:
         await store.add_request(a_set("waiting"))
-        await store.add_request(a_set("running"))
-        await store.set_state("running", SetState.RUNNING)
+        await store.add_request(a_set("cancelled"))
+        await store.set_state("cancelled", SetState.CANCELLED)
         await show(store, "posted")
 
     async with open_store() as store:
         await store.add_request(a_set("of this run"))
         interrupted = await store.interrupted_sets()
 
-    assert {stored.request.set_id for stored in interrupted} == {"waiting", "running"}
+    assert {stored.set_id for stored in interrupted} == {"waiting"}
 
 
 async def test_many_people_at_once_are_all_recorded(

@@ -26,9 +26,9 @@ def all_views() -> list[Any]:
     asked = ImageRequest(prompt="a fox", seeds=(1, 2, 3, 4), model="model")
 
     return [
-        views.result(set_id=AN_ID, asked=asked, images=[image] * 4, note="Image 2 was withheld."),
-        views.progress(set_id=AN_ID, asked=asked, sentence="Starting…"),
-        views.ended(set_id=AN_ID, asked=asked, sentence="Cancelled."),
+        views.result(set_id=AN_ID, request=asked, images=[image] * 4, note="Image 2 was withheld."),
+        views.progress(set_id=AN_ID, request=asked, sentence="Starting…"),
+        views.ended(set_id=AN_ID, request=asked, sentence="Cancelled."),
         undo_view(AN_ID),
     ]
 

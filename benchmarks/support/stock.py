@@ -9,6 +9,7 @@ from pathlib import Path
 import shortuuid
 
 from benchmarks.support.pictures import noise_png
+from generation.request import ImageRequest
 from storage.dataset.writer_process import RepositorySettings
 from storage.store import VoteStore
 from storage.vote import NewImage, NewSet
@@ -53,14 +54,9 @@ async def _posted_set(store: VoteStore, *, kilobytes: int, randomness: random.Ra
         guild_id=1,
         channel_id=1,
         interaction_id=1,
-        prompt="a fox in the snow, oil on canvas, morning light",
-        negative_prompt="",
-        steps=50,
-        guidance_scale=7.5,
-        width_px=512,
-        height_px=512,
-        model="model",
-        seeds=seeds,
+        request=ImageRequest(
+            prompt="a fox in the snow, oil on canvas, morning light", seeds=seeds, model="model"
+        ).to_json(),
     )
     await store.add_request(asked)
     images = []

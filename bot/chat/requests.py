@@ -11,7 +11,6 @@ import shortuuid
 from discord import ui
 
 from bot.chat import texts, views
-from bot.chat.asking import new_images, new_set, provenance, requested
 from bot.chat.context import Interaction
 from bot.chat.messages import InteractionPlace, MessageDeleted
 from bot.chat.responses import NOT_TAKEN, answered, in_time, say_privately, tolerated
@@ -22,7 +21,7 @@ from generation.queue.job import Job, JobProgress
 from generation.request import ImageRequest, Preview, Result
 from storage.errors import StorageError
 from storage.store import VoteStore
-from storage.vote import NewImage, SetState
+from storage.vote import NewImage, NewSet, SetState
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +81,9 @@ class Studio:
             await say_privately(interaction, texts.UNKNOWN_SET)
             return
 
-        await self._begin(interaction, self.door.admit_again(requested(stored)))
+        await self._begin(
+            interaction, self.door.admit_again(ImageRequest.from_json(stored.request))
+        )
 
     async def details(self, interaction: Interaction, set_id: str) -> None:
         """Tell the presser what the images were made from."""
@@ -161,22 +162,22 @@ class Studio:
 
         async def explain(sentence: str) -> None:
             with suppress(MessageDeleted), tolerated(interaction, doing="explaining"):
-                await place.show(views.ended(set_id=set_id, asked=request, sentence=sentence))
+                await place.show(views.ended(set_id=set_id, request=request, sentence=sentence))
 
         try:
-            await self._store.add_request(new_set(interaction, set_id, request))
+            await self._store.add_request(_new_set(interaction, set_id, request))
             await self._store.note_message(
                 set_id, channel_id=interaction.channel_id or 0, message_id=place.message_id
             )
             result = await self._shown_result(set_id, job, place)
-            images = new_images(result, new_id=shortuuid.uuid)
-            await self._store.add_images(set_id, images, provenance=provenance(result))
+            images = _new_images(result)
+            await self._store.add_images(set_id, images, provenance=result.provenance.to_json())
             unread = texts.cut_short(request, result.provenance.versions)
             message_id = await self._post(interaction, set_id, request, images, place, unread)
             await self._store.mark_posted(set_id, message_id)
             if message_id != place.message_id:
                 with suppress(MessageDeleted), tolerated(interaction, doing="pointing to it"):
-                    await place.show(views.elsewhere(asked=request))
+                    await place.show(views.elsewhere(request=request))
         except MessageDeleted:
             log.info("set %s: its message was deleted", set_id)
             await self._store.set_state(set_id, SetState.CANCELLED)
@@ -209,12 +210,14 @@ class Studio:
             notes = [*unread, "" if privately else texts.withheld_in_message(len(withheld))]
             note = "\n".join(filter(None, notes))
             message_id = await place.post(
-                views.result(set_id=set_id, asked=request, images=shown, note=note),
+                views.result(set_id=set_id, request=request, images=shown, note=note),
                 views.files(shown, prompt=request.prompt),
             )
         else:
             message_id = place.message_id
-            await place.show(views.ended(set_id=set_id, asked=request, sentence=texts.ALL_WITHHELD))
+            await place.show(
+                views.ended(set_id=set_id, request=request, sentence=texts.ALL_WITHHELD)
+            )
 
         if withheld and privately:
             await say_privately(interaction, texts.withheld(withheld, of=len(images)))
@@ -254,10 +257,37 @@ class Studio:
             self._idle.set()
 
 
+def _new_set(interaction: Interaction, set_id: str, request: ImageRequest) -> NewSet:
+    return NewSet(
+        set_id=set_id,
+        requester_id=interaction.user.id,
+        guild_id=interaction.guild_id,
+        channel_id=interaction.channel_id or 0,
+        interaction_id=interaction.id,
+        request=request.to_json(),
+    )
+
+
+def _new_images(result: Result) -> list[NewImage]:
+    """The images as the store keeps them, each with an id; also those that are withheld."""
+    return [
+        NewImage(
+            image_id=shortuuid.uuid(),
+            slot=slot,
+            seed=image.seed,
+            sha256=image.sha256,
+            png=image.png,
+            unsafe_score=image.unsafe_score,
+            withheld=image.withheld,
+        )
+        for slot, image in enumerate(result.images, start=1)
+    ]
+
+
 def _progress(set_id: str, job: Job, progress: JobProgress) -> ui.LayoutView:
     return views.progress(
         set_id=set_id,
-        asked=job.request,
+        request=job.request,
         sentence=texts.progress_sentence(progress),
         preview=progress.preview,
     )

@@ -26,17 +26,15 @@ from generation.errors import (
     TooManyYours,
 )
 from generation.queue.job import JobProgress
-from generation.request import NEGATIVE_PROMPT_READ, PROMPT_READ, ImageRequest, Preview
+from generation.request import NEGATIVE_PROMPT_READ, PROMPT_READ, ImageRequest, Preview, Withheld
 from storage.errors import JournalFull, StorageError, StoreClosing
 from storage.status import RemoteStatus
 from storage.vote import (
     NewImage,
-    NewSet,
     Rating,
     StoredSet,
     VoteKind,
     VoteOutcome,
-    Withheld,
 )
 
 NOT_OURS = (
@@ -174,12 +172,10 @@ def _halves(number: float) -> str:
     return f"{int(number)}½" if number % 1 else f"{int(number)}"
 
 
-def parameters(request: ImageRequest | NewSet) -> str:
+def parameters(request: ImageRequest) -> str:
     """One line under the prompt."""
-    size = request if isinstance(request, NewSet) else request.size
-
     return (
-        f"{size.width_px}×{size.height_px} · {request.steps} steps · "
+        f"{request.size.width_px}×{request.size.height_px} · {request.steps} steps · "
         f"guidance {request.guidance_scale:g} · {quoted(request.model)}"
     )
 
@@ -190,17 +186,17 @@ def details(stored: StoredSet) -> str:
     Discord takes 2,000 characters, and disarming may double a prompt, so a long one is cut here:
     the message with the images has it whole.
     """
-    asked, made_by = stored.request, stored.provenance or {}
+    request, made_by = ImageRequest.from_json(stored.request), stored.provenance or {}
     lines = [
-        f"**{_cut(quoted(asked.prompt))}**",
-        *([f"without: {_cut(quoted(asked.negative_prompt))}"] if asked.negative_prompt else []),
-        parameters(asked),
+        f"**{_cut(quoted(request.prompt))}**",
+        *([f"without: {_cut(quoted(request.negative_prompt))}"] if request.negative_prompt else []),
+        parameters(request),
         *(
             f"{name}: {quoted(made_by[name])}"
             for name in ("model", "revision", "scheduler", "backend", "device", "dtype")
             if made_by.get(name)
         ),
-        *cut_short(asked, made_by),
+        *cut_short(request, made_by),
         *(
             f"image {image.slot}: seed `{image.seed}`, id `{image.image_id}`"
             for image in stored.images
@@ -310,7 +306,7 @@ def withheld(images: Sequence[NewImage], *, of: int) -> str:
     """For the requester alone: which of their images are withheld, and why."""
     sentences = []
     for by, why in _WITHHELD_BY.items():
-        slots = [str(image.slot) for image in images if image.withheld is by]
+        slots = [str(image.slot) for image in images if image.withheld == by]
         if len(slots) == 1:
             sentences.append(f"Image {slots[0]} of {of} was withheld: {why} took it for unsafe.")
         elif slots:
@@ -328,7 +324,7 @@ def withheld_in_message(number: int) -> str:
     return f"{count(number, 'image')} of this request {'was' if number == 1 else 'were'} withheld."
 
 
-def cut_short(request: ImageRequest | NewSet, made_by: Mapping[str, str]) -> list[str]:
+def cut_short(request: ImageRequest, made_by: Mapping[str, str]) -> list[str]:
     """What the model did not read, if it takes no prompts so long; one line a prompt."""
     prompts = (
         ("prompt", request.prompt, made_by.get(PROMPT_READ)),

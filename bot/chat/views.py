@@ -15,10 +15,7 @@ from discord import ui
 from bot.chat import texts
 from bot.chat.buttons import SetButton, VoteButton
 from generation.request import ImageRequest, Preview
-from storage.vote import NewImage, NewSet, Rating
-
-# A request as it was made, or as the journal kept it; both say the same.
-Asked = ImageRequest | NewSet
+from storage.vote import NewImage, Rating
 
 _PREVIEW_NAME = "preview.jpg"
 
@@ -39,10 +36,10 @@ def files(images: Sequence[NewImage], *, prompt: str) -> list[discord.File]:
 
 
 def result(
-    *, set_id: str, asked: Asked, images: Sequence[NewImage], note: str = ""
+    *, set_id: str, request: ImageRequest, images: Sequence[NewImage], note: str = ""
 ) -> ui.LayoutView:
     """The images, each with its own two buttons under it, and what else can be done."""
-    box: ui.Container[Any] = ui.Container(_heading(asked))
+    box: ui.Container[Any] = ui.Container(_heading(request))
     if note:
         box.add_item(ui.TextDisplay(note))
 
@@ -51,7 +48,7 @@ def result(
             ui.MediaGallery(
                 discord.MediaGalleryItem(
                     f"attachment://{filename(image.image_id)}",
-                    description=_alt(image.slot, asked.prompt),
+                    description=_alt(image.slot, request.prompt),
                 )
             )
         )
@@ -68,11 +65,11 @@ def result(
 
 
 def progress(
-    *, set_id: str, asked: Asked, sentence: str, preview: Preview | None = None
+    *, set_id: str, request: ImageRequest, sentence: str, preview: Preview | None = None
 ) -> ui.LayoutView:
     """A request that waits or runs, with its Cancel button, and a preview if there is one."""
     if preview is None:
-        return _told(asked, sentence, SetButton("cancel", set_id))
+        return _told(request, sentence, SetButton("cancel", set_id))
 
     shown: ui.MediaGallery[Any] = ui.MediaGallery(
         discord.MediaGalleryItem(
@@ -81,7 +78,7 @@ def progress(
     )
     note: ui.TextDisplay[Any] = ui.TextDisplay(f"-# {texts.preview_note(preview)}")
 
-    return _told(asked, sentence, SetButton("cancel", set_id), shown, note)
+    return _told(request, sentence, SetButton("cancel", set_id), shown, note)
 
 
 def preview_files(preview: Preview | None) -> list[discord.File]:
@@ -94,14 +91,14 @@ def preview_files(preview: Preview | None) -> list[discord.File]:
     ]
 
 
-def elsewhere(*, asked: Asked) -> ui.LayoutView:
+def elsewhere(*, request: ImageRequest) -> ui.LayoutView:
     """In place of a request whose images are in a newer message."""
-    return _view(ui.Container(_heading(asked), ui.TextDisplay(texts.ELSEWHERE)))
+    return _view(ui.Container(_heading(request), ui.TextDisplay(texts.ELSEWHERE)))
 
 
-def ended(*, set_id: str, asked: Asked, sentence: str) -> ui.LayoutView:
-    """A request that ended without images; it can be asked for again."""
-    return _told(asked, sentence, SetButton("again", set_id))
+def ended(*, set_id: str, request: ImageRequest, sentence: str) -> ui.LayoutView:
+    """A request that ended without images; it can be request for again."""
+    return _told(request, sentence, SetButton("again", set_id))
 
 
 def forgotten() -> ui.LayoutView:
@@ -109,14 +106,16 @@ def forgotten() -> ui.LayoutView:
     return _view(ui.Container(ui.TextDisplay(texts.FORGOTTEN)))
 
 
-def _told(asked: Asked, sentence: str, button: SetButton, *below: ui.Item[Any]) -> ui.LayoutView:
+def _told(
+    request: ImageRequest, sentence: str, button: SetButton, *below: ui.Item[Any]
+) -> ui.LayoutView:
     return _view(
-        ui.Container(_heading(asked), ui.TextDisplay(sentence), *below, ui.ActionRow[Any](button))
+        ui.Container(_heading(request), ui.TextDisplay(sentence), *below, ui.ActionRow[Any](button))
     )
 
 
-def _heading(asked: Asked) -> ui.TextDisplay[Any]:
-    return ui.TextDisplay(f"**{texts.quoted(asked.prompt)}**\n-# {texts.parameters(asked)}")
+def _heading(request: ImageRequest) -> ui.TextDisplay[Any]:
+    return ui.TextDisplay(f"**{texts.quoted(request.prompt)}**\n-# {texts.parameters(request)}")
 
 
 def _alt(slot: int, prompt: str) -> str:

@@ -7,11 +7,10 @@ journal nor the repository. The model runs in a worker process.
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path, PurePath
+from dataclasses import dataclass, replace
+from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bot.chat.asking import provenance
 from bot.cli.comparison import Difference, PixelDifference, differences, pixel_difference
 from bot.errors import CannotReplay
 from bot.prompts.door import IMAGES_PER_REQUEST
@@ -21,7 +20,7 @@ from generation.errors import GenerationError, OutOfMemory
 from generation.queue.executor import Executor
 from generation.queue.job import JobProgress
 from generation.queue.limits import ExecutorLimits
-from generation.request import MAX_SEED, ImageRequest, Result, Size
+from generation.request import MAX_SEED, ImageRequest, Result
 from generation.worker.backend import BackendSpec
 from storage.dataset.reader import RecordedImage, find_recorded, recorded_bytes
 from storage.errors import RecordError
@@ -94,7 +93,7 @@ async def replay(
     return Replayed(
         recorded=recorded,
         png=png,
-        differences=differences(recorded.made_by, provenance(made)),
+        differences=differences(recorded.made_by, made.provenance.to_json()),
         pixels=_pixels(recorded, original, png),
     )
 
@@ -144,7 +143,7 @@ def spec_of(recorded: RecordedImage, settings: Settings, *, compiled: Path) -> B
             "threads": _whole_number(made_by.get("threads", "")),
             "compile": _compile(made_by),
             "compiled_folder": str(compiled),
-            "compiled_size": str(Size(recorded.width_px, recorded.height_px)),
+            "compiled_size": str(ImageRequest.from_json(recorded.request).size),
         },
     )
 
@@ -178,16 +177,9 @@ def request_of(recorded: RecordedImage) -> tuple[ImageRequest, int]:
 
     batch = int(text)
     index = (recorded.slot - 1) % batch
-    seeds = tuple((recorded.seed - index + other) % (MAX_SEED + 1) for other in range(batch))
-    request = ImageRequest(
-        prompt=recorded.prompt,
-        negative_prompt=recorded.negative_prompt,
-        seeds=seeds,
-        steps=recorded.steps,
-        guidance_scale=recorded.guidance_scale,
-        size=Size(recorded.width_px, recorded.height_px),
-        model=PurePath(recorded.made_by["model"]).name,
-    )
+    (seed,) = recorded.request["seeds"]
+    seeds = tuple((seed - index + other) % (MAX_SEED + 1) for other in range(batch))
+    request = replace(ImageRequest.from_json(recorded.request), seeds=seeds)
 
     return request, index
 

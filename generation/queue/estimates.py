@@ -165,7 +165,7 @@ def _shape(request: ImageRequest) -> _Shape:
         request.model,
         request.size,
         len(request.seeds),
-        request.guidance_scale > 1,
+        request.is_guided,
     )
 
 

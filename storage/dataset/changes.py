@@ -24,7 +24,7 @@ class TrainRow:
     set_id: str
     slot: int
     seed: int
-    prompt: str
+    request: Mapping[str, Any]
     rating: str
     voter_id: int
     voted_at: str
@@ -45,12 +45,7 @@ class ShownRow:
     seed: int
     sha256: str
     shown_at: str
-    prompt: str
-    negative_prompt: str
-    steps: int
-    guidance_scale: float
-    width_px: int
-    height_px: int
+    request: Mapping[str, Any]
     unsafe_score: float | None
     withheld: str | None
     provenance: Mapping[str, str]
@@ -154,7 +149,7 @@ def _numbers(connection: sqlite3.Connection, sql: str, values: Mapping[str, Any]
 def _train_rows(connection: sqlite3.Connection, shard: int) -> list[TrainRow]:
     rows = connection.execute(
         """
-        SELECT votes.seq, image_id, image_shard, set_id, slot, seed, prompt, rating, voter_id,
+        SELECT votes.seq, image_id, image_shard, set_id, slot, seed, request, rating, voter_id,
             voted_at, coalesce(provenance, '{}') AS provenance
         FROM votes JOIN images USING (image_id) JOIN sets USING (set_id)
         WHERE train_shard = ? AND rating IS NOT NULL ORDER BY train_row
@@ -168,9 +163,8 @@ def _train_rows(connection: sqlite3.Connection, shard: int) -> list[TrainRow]:
 def _shown_rows(connection: sqlite3.Connection, shard: int) -> list[ShownRow]:
     rows = connection.execute(
         """
-        SELECT seq, image_id, set_id, slot, seed, sha256, posted_at AS shown_at, prompt,
-            negative_prompt, steps, guidance_scale, width_px, height_px, unsafe_score, withheld,
-            coalesce(provenance, '{}') AS provenance
+        SELECT seq, image_id, set_id, slot, seed, sha256, posted_at AS shown_at, request,
+            unsafe_score, withheld, coalesce(provenance, '{}') AS provenance
         FROM images JOIN sets USING (set_id) WHERE shown_shard = ? ORDER BY shown_row
         """,
         (shard,),
@@ -213,4 +207,6 @@ def _touched_images(
 
 
 def _values(row: sqlite3.Row) -> dict[str, Any]:
-    return {**dict(row), "provenance": json.loads(row["provenance"])}
+    parsed = {name: json.loads(row[name]) for name in ("request", "provenance")}
+
+    return {**dict(row), **parsed}

@@ -11,50 +11,6 @@ _FOLDERS_A_FOLDER = 16
 CARD = "README.md"
 SNAPSHOT = "train.csv"
 
-TRAIN_COLUMNS = (
-    "prompt",
-    "path",
-    "rating",
-    "voter_id",
-    "image_id",
-    "set_id",
-    "slot",
-    "voted_at",
-    "seed",
-    "model",
-    "revision",
-)
-
-SHOWN_COLUMNS = (
-    "image_id",
-    "set_id",
-    "slot",
-    "shown_at",
-    "prompt",
-    "negative_prompt",
-    "seed",
-    "steps",
-    "guidance_scale",
-    "width_px",
-    "height_px",
-    "model",
-    "revision",
-    "scheduler",
-    "backend",
-    "device",
-    "dtype",
-    "versions",
-    "sha256",
-    "unsafe_score",
-    "withheld",
-)
-
-MADE_BY_COLUMNS = ("model", "revision", "scheduler", "backend", "device", "dtype")
-"""The part of an image's provenance that has columns; the rest is JSON in `versions`."""
-
-SHOWN = "no"
-"""In the column `withheld`: the image was shown."""
-
 # What a spreadsheet may run as a formula, and the guard itself so that it can be removed again.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "'")
 

@@ -1,23 +1,13 @@
 """From what the journal says to what one commit changes. Pure."""
 
-import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from storage.dataset.changes import Pending, ShownRow, TrainRow
-from storage.dataset.layout import (
-    MADE_BY_COLUMNS,
-    SHOWN,
-    SHOWN_COLUMNS,
-    TRAIN_COLUMNS,
-    csv_file,
-    guarded,
-    image_path,
-    shown_path,
-    train_path,
-)
+from storage.dataset.changes import Pending
+from storage.dataset.columns import SHOWN_COLUMNS, TRAIN_COLUMNS, shown_cells, train_cells
+from storage.dataset.layout import csv_file, image_path, shown_path, train_path
 from storage.dataset.repository import Changes
 from storage.vote import Rating
 
@@ -46,13 +36,13 @@ def plan(pending: Pending, *, spool_path: Callable[[str], Path]) -> Batch:
 
     for shard, rows in pending.train.items():
         if rows:
-            files[train_path(shard)] = csv_file(TRAIN_COLUMNS, map(_train_cells, rows))
+            files[train_path(shard)] = csv_file(TRAIN_COLUMNS, map(train_cells, rows))
         else:
             # A file with a header alone has no types, and datasets would refuse the lot.
             removals.append(train_path(shard))
 
     for shard, shown in pending.shown.items():
-        files[shown_path(shard)] = csv_file(SHOWN_COLUMNS, map(_shown_cells, shown))
+        files[shown_path(shard)] = csv_file(SHOWN_COLUMNS, map(shown_cells, shown))
 
     images: dict[str, Path] = {}
     arriving = []
@@ -72,47 +62,6 @@ def plan(pending: Pending, *, spool_path: Callable[[str], Path]) -> Batch:
         arriving=tuple(arriving),
         leaving=leaving,
         message=_message(pending),
-    )
-
-
-def _train_cells(row: TrainRow) -> tuple[str, ...]:
-    return (
-        guarded(row.prompt),
-        image_path(row.image_id, shard=row.image_shard),
-        row.rating,
-        str(row.voter_id),
-        row.image_id,
-        row.set_id,
-        str(row.slot),
-        row.voted_at,
-        str(row.seed),
-        guarded(row.provenance.get("model", "")),
-        guarded(row.provenance.get("revision", "")),
-    )
-
-
-def _shown_cells(row: ShownRow) -> tuple[str, ...]:
-    own = [guarded(row.provenance.get(column, "")) for column in MADE_BY_COLUMNS]
-    versions = {key: value for key, value in row.provenance.items() if key not in MADE_BY_COLUMNS}
-
-    return (
-        row.image_id,
-        row.set_id,
-        str(row.slot),
-        row.shown_at,
-        guarded(row.prompt),
-        guarded(row.negative_prompt),
-        str(row.seed),
-        str(row.steps),
-        repr(float(row.guidance_scale)),
-        str(row.width_px),
-        str(row.height_px),
-        *own,
-        json.dumps(versions, sort_keys=True, ensure_ascii=False),
-        row.sha256,
-        # Always with a point, so that the column is of one type in every shard.
-        "" if row.unsafe_score is None else f"{row.unsafe_score:.6f}",
-        row.withheld or SHOWN,
     )
 
 

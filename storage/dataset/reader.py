@@ -7,13 +7,13 @@ dataset. The writer replaces whole files, so a reader never sees half of one.
 import csv
 import difflib
 import io
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from storage.dataset.layout import MADE_BY_COLUMNS, unguarded
+from storage.dataset.columns import MADE_BY_COLUMNS, REQUEST_COLUMNS, made_by, request_of
 from storage.errors import RecordError
 from storage.journal.spool import Spool
 
@@ -26,18 +26,13 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 class RecordedImage:
     """A row of `generations`: the request, what made the image, and the hash of its bytes.
 
-    slot: the image's number in its set, from 1. made_by: the journal's provenance.
+    slot: the image's number in its set, from 1. request: with this image's seed only.
+    made_by: the journal's provenance.
     """
 
     image_id: str
     slot: int
-    prompt: str
-    negative_prompt: str
-    seed: int
-    steps: int
-    guidance_scale: float
-    width_px: int
-    height_px: int
+    request: Mapping[str, Any]
     made_by: Mapping[str, str]
     sha256: str
 
@@ -74,29 +69,17 @@ def recorded_image(row: Mapping[str, str | None]) -> RecordedImage:
 
         return text
 
+    cells = {name: cell(name) for name in (*REQUEST_COLUMNS, *MADE_BY_COLUMNS, "versions")}
     try:
         return RecordedImage(
             image_id=cell("image_id", _IMAGE_ID),
             slot=int(cell("slot", _SLOT)),
-            prompt=unguarded(cell("prompt")),
-            negative_prompt=unguarded(cell("negative_prompt")),
-            seed=int(cell("seed")),
-            steps=int(cell("steps")),
-            guidance_scale=float(cell("guidance_scale")),
-            width_px=int(cell("width_px")),
-            height_px=int(cell("height_px")),
-            made_by=made_by({name: cell(name) for name in (*MADE_BY_COLUMNS, "versions")}),
+            request=request_of([cells]),
+            made_by=made_by(cells),
             sha256=cell("sha256", _SHA256),
         )
     except (ValueError, TypeError, AttributeError) as exc:  # a number or JSON that is none
         raise RecordError.unusable(image_id, reason=str(exc)) from exc
-
-
-def made_by(row: Mapping[str, str]) -> dict[str, str]:
-    """The provenance of a `generations` row, as in the journal."""
-    own = {name: unguarded(row[name]) for name in MADE_BY_COLUMNS}
-
-    return {**own, **json.loads(row["versions"])}
 
 
 def recorded_bytes(image: RecordedImage, dataset: Path, *, spool: Path | None) -> bytes | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from storage.errors import JournalError, JournalFull, JournalInUse
-from storage.journal.schema import migrate
+from storage.journal.schema import prepare
 
 # SQLite moves its write-ahead log into the database during the COMMIT that makes it this long (64
 # MB), and that vote waits for 100 ms and more. `checkpoint` does it earlier, beside the votes.
@@ -39,7 +39,7 @@ class JournalFile:
             try:
                 connection.row_factory = sqlite3.Row
                 connection.execute("PRAGMA busy_timeout = 5000")
-                migrate(connection, path=path)
+                prepare(connection, path=path)
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = FULL")
                 connection.execute("PRAGMA foreign_keys = ON")

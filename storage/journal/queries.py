@@ -53,29 +53,19 @@ class Journal:
 
     # Requests and their images
 
-    def add_request(self, request: NewSet, *, now: datetime) -> None:
+    def add_request(self, new: NewSet, *, now: datetime) -> None:
         """Note a request before anything is done for it. Its state is `waiting`."""
         self.connection.execute(
-            "INSERT INTO sets (set_id, state, requester_id, guild_id, request_channel_id,"
-            " interaction_id, prompt, negative_prompt, seeds, steps, guidance_scale, width_px,"
-            " height_px, model, channel_id, created_at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO sets (set_id, state, requester_id, guild_id, channel_id, interaction_id,"
+            " request, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (
-                request.set_id,
+                new.set_id,
                 SetState.WAITING,
-                request.requester_id,
-                request.guild_id,
-                request.channel_id,
-                request.interaction_id,
-                request.prompt,
-                request.negative_prompt,
-                json.dumps(request.seeds),
-                request.steps,
-                request.guidance_scale,
-                request.width_px,
-                request.height_px,
-                request.model,
-                request.channel_id,
+                new.requester_id,
+                new.guild_id,
+                new.channel_id,
+                new.interaction_id,
+                json.dumps(dict(new.request)),
                 timestamp(now),
             ),
         )
@@ -252,9 +242,9 @@ class Journal:
         return None if row is None else stored_image(row)
 
     def unfinished_sets(self) -> list[StoredSet]:
-        """Sets that are waiting or running, oldest first."""
+        """Sets that are waiting, oldest first."""
         rows = self.connection.execute(
-            "SELECT set_id FROM sets WHERE state IN ('waiting', 'running') ORDER BY created_at"
+            "SELECT set_id FROM sets WHERE state = 'waiting' ORDER BY created_at"
         ).fetchall()
         found = (self.find_set(set_id) for (set_id,) in rows)
 

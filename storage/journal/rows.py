@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from storage.clock import moment
-from storage.vote import NewSet, SetState, StoredImage, StoredSet, Withheld
+from storage.vote import SetState, StoredImage, StoredSet
 
 
 def stored_image(row: sqlite3.Row) -> StoredImage:
@@ -17,30 +17,19 @@ def stored_image(row: sqlite3.Row) -> StoredImage:
         seed=row["seed"],
         sha256=row["sha256"],
         removed_at=moment(row["removed_at"]),
-        withheld=None if row["withheld"] is None else Withheld(row["withheld"]),
+        withheld=row["withheld"],
     )
 
 
 def stored_set(row: sqlite3.Row, images: Sequence[sqlite3.Row]) -> StoredSet:
-    request = NewSet(
+    return StoredSet(
         set_id=row["set_id"],
         requester_id=row["requester_id"],
         guild_id=row["guild_id"],
-        channel_id=row["request_channel_id"],
-        interaction_id=row["interaction_id"],
-        prompt=row["prompt"],
-        negative_prompt=row["negative_prompt"],
-        seeds=tuple(json.loads(row["seeds"])),
-        steps=row["steps"],
-        guidance_scale=row["guidance_scale"],
-        width_px=row["width_px"],
-        height_px=row["height_px"],
-        model=row["model"],
-    )
-    return StoredSet(
-        request=request,
-        state=SetState(row["state"]),
         channel_id=row["channel_id"],
+        interaction_id=row["interaction_id"],
+        request=json.loads(row["request"]),
+        state=SetState(row["state"]),
         message_id=row["message_id"],
         provenance=None if row["provenance"] is None else json.loads(row["provenance"]),
         created_at=datetime.fromisoformat(row["created_at"]),

@@ -1,4 +1,4 @@
-"""The journal's tables, as an ordered list of migrations.
+"""The journal's tables.
 
 `seq` counts changes that the dataset has to follow: a vote, or an image shown. Everything with
 `seq <= committed_seq` is in the dataset, in that state or a later one.
@@ -10,29 +10,23 @@ from pathlib import Path
 from storage.errors import JournalError
 
 APPLICATION_ID = 0x6F786864  # "oxhd"
+VERSION = 1
 
-_TABLES = """
+TABLES = """
 CREATE TABLE sets (
     set_id TEXT PRIMARY KEY,
     state TEXT NOT NULL,
     requester_id INTEGER NOT NULL,
     guild_id INTEGER,
-    request_channel_id INTEGER NOT NULL,
-    interaction_id INTEGER NOT NULL,
-    prompt TEXT NOT NULL,
-    negative_prompt TEXT NOT NULL,
-    seeds TEXT NOT NULL,
-    steps INTEGER NOT NULL,
-    guidance_scale REAL NOT NULL,
-    width_px INTEGER NOT NULL,
-    height_px INTEGER NOT NULL,
     channel_id INTEGER NOT NULL,
     message_id INTEGER,
+    interaction_id INTEGER NOT NULL,
+    request TEXT NOT NULL,        -- JSON: the prompt, the seeds and all else that was asked for
     provenance TEXT,
     created_at TEXT NOT NULL,
     posted_at TEXT
 ) STRICT;
-CREATE INDEX sets_by_state ON sets (state) WHERE state IN ('waiting', 'running');
+CREATE INDEX sets_by_state ON sets (state) WHERE state = 'waiting';
 
 CREATE TABLE images (
     image_id TEXT PRIMARY KEY,
@@ -46,7 +40,10 @@ CREATE TABLE images (
     shown_row INTEGER,            -- given when shown, kept for ever, like shown_shard
     shown_shard INTEGER,
     seq INTEGER,                  -- of its being shown
-    removed_at TEXT
+    removed_at TEXT,
+    elsewhere INTEGER NOT NULL DEFAULT 0, -- only the remote has its bytes
+    unsafe_score REAL,            -- NULL: no classifier looked at it
+    withheld TEXT                 -- by whom; nobody has the bytes. NULL: shown
 ) STRICT;
 CREATE INDEX images_by_set ON images (set_id);
 CREATE INDEX images_by_seq ON images (seq) WHERE seq IS NOT NULL;
@@ -73,15 +70,12 @@ CREATE TABLE watermark (
     only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
     journal_id TEXT NOT NULL,     -- the dataset's card names it: one dataset follows one journal
     committed_seq INTEGER NOT NULL,
+    commits INTEGER NOT NULL,     -- made so far
     commit_id TEXT,
     committed_at TEXT,
     snapshot_at TEXT
 ) STRICT;
-INSERT INTO watermark VALUES (1, lower(hex(randomblob(8))), 0, NULL, NULL, NULL);
-"""
-
-_REMOTE = """
-ALTER TABLE watermark ADD COLUMN commits INTEGER NOT NULL DEFAULT 0;  -- made so far
+INSERT INTO watermark VALUES (1, lower(hex(randomblob(8))), 0, 0, NULL, NULL, NULL);
 
 CREATE TABLE remote (
     only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
@@ -96,38 +90,26 @@ CREATE TABLE remote (
     alarmed_at TEXT,                   -- the moderators were told, and not yet that it is over
     told_branch TEXT                   -- the moderators know that it is pushed to
 ) STRICT;
-
-ALTER TABLE images ADD COLUMN elsewhere INTEGER NOT NULL DEFAULT 0;  -- only the remote has bytes
 """
 
-_MODEL = """
-ALTER TABLE sets ADD COLUMN model TEXT NOT NULL DEFAULT '';  -- as it was chosen; '': the default
-"""
 
-_SAFETY = """
-ALTER TABLE images ADD COLUMN unsafe_score REAL;  -- NULL: no classifier looked at it
-ALTER TABLE images ADD COLUMN withheld TEXT;      -- by whom; nobody has the bytes. NULL: shown
-"""
+def prepare(connection: sqlite3.Connection, *, path: Path) -> None:
+    """Create the tables of a new journal, all or nothing.
 
-MIGRATIONS = (_TABLES, _REMOTE, _MODEL, _SAFETY)
-
-
-def migrate(connection: sqlite3.Connection, *, path: Path) -> None:
-    """Bring the journal to the newest version, all or nothing.
-
-    Raises JournalError for somebody else's database, JournalError for a later oxherd's.
+    Raises JournalError for a foreign database and for a journal of a newer oxherd.
     """
     (found_id,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-    if found_id != APPLICATION_ID and (found_id, version, tables) != (0, 0, 0):
+    is_new = (found_id, version, tables) == (0, 0, 0)
+    if found_id != APPLICATION_ID and not is_new:
         raise JournalError.foreign(path, found=f"a database with application id {found_id:#x}")
 
-    if version > len(MIGRATIONS):
-        raise JournalError.too_new(path, found=version, newest=len(MIGRATIONS))
+    if version > VERSION:
+        raise JournalError.too_new(path, found=version, newest=VERSION)
 
-    for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
+    if is_new:
         connection.executescript(
-            f"BEGIN IMMEDIATE; PRAGMA application_id = {APPLICATION_ID}; {script};"
-            f"PRAGMA user_version = {number}; COMMIT;"
+            f"BEGIN IMMEDIATE; PRAGMA application_id = {APPLICATION_ID}; {TABLES};"
+            f"PRAGMA user_version = {VERSION}; COMMIT;"
         )

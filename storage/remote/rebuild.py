@@ -10,14 +10,14 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from storage.clock import timestamp
-from storage.dataset.layout import SHOWN, unguarded
-from storage.dataset.reader import dataset_rows, made_by
+from storage.dataset.columns import made_by, request_of, unsafe_score, withheld
+from storage.dataset.reader import dataset_rows
 from storage.journal.queries import Journal
 from storage.remote.repository import Fetched
-from storage.vote import SetState, Withheld
+from storage.vote import SetState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +48,7 @@ def adopt(
     for shard, place, row in shown:
         seq += 1
         path = paths.get(row["image_id"])
-        score, withheld = _safety(row)
+        withheld_by = withheld(row)
         connection.execute(
             "INSERT INTO images (image_id, set_id, slot, seed, sha256, size_bytes, made_at,"
             " image_shard, shown_row, shown_shard, seq, removed_at, elsewhere, unsafe_score,"
@@ -64,9 +64,9 @@ def adopt(
                 shard * shard_sizes.shown_rows + place,
                 shard,
                 seq,
-                timestamp(now) if path is None and withheld is None else None,
-                score,
-                withheld,
+                timestamp(now) if path is None and withheld_by is None else None,
+                unsafe_score(row),
+                withheld_by,
             ),
         )
 
@@ -173,33 +173,18 @@ def _add_sets(connection: sqlite3.Connection, shown: Sequence[Mapping[str, str]]
     for set_id, rows in by_set.items():
         first = rows[0]
         connection.execute(
-            "INSERT INTO sets (set_id, state, requester_id, guild_id, request_channel_id,"
-            " interaction_id, prompt, negative_prompt, seeds, steps, guidance_scale, width_px,"
-            " height_px, model, channel_id, provenance, created_at, posted_at)"
-            " VALUES (?, ?, 0, NULL, 0, 0, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?)",
+            "INSERT INTO sets (set_id, state, requester_id, guild_id, channel_id, interaction_id,"
+            " request, provenance, created_at, posted_at)"
+            " VALUES (?, ?, 0, NULL, 0, 0, ?, ?, ?, ?)",
             (
                 set_id,
                 SetState.POSTED,
-                unguarded(first["prompt"]),
-                unguarded(first["negative_prompt"]),
-                json.dumps([int(row["seed"]) for row in rows]),
-                int(first["steps"]),
-                float(first["guidance_scale"]),
-                int(first["width_px"]),
-                int(first["height_px"]),
-                PurePath(unguarded(first["model"])).name,
+                json.dumps(request_of(rows)),
                 json.dumps(made_by(first), sort_keys=True),
                 first["shown_at"],
                 first["shown_at"],
             ),
         )
-
-
-def _safety(row: Mapping[str, str]) -> tuple[float | None, Withheld | None]:
-    """Score, and who withheld the image; files of before journal version 4 say neither."""
-    score, withheld = row.get("unsafe_score"), row.get("withheld", SHOWN)
-
-    return float(score) if score else None, None if withheld == SHOWN else Withheld(withheld)
 
 
 def _set_counters(connection: sqlite3.Connection, **values: int) -> None:

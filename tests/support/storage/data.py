@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from storage.dataset.layout import unguarded
-from storage.vote import NewImage, NewSet, Rating, Withheld
+from storage.vote import NewImage, NewSet, Rating
 
 NOON = datetime(2026, 5, 4, 12, 0, tzinfo=UTC)
 PROVENANCE = {
@@ -48,6 +48,22 @@ class Dataset:
     problems: tuple[str, ...]
 
 
+def a_request(
+    prompt: str = "a fox in the snow", *, seeds: Sequence[int] = (1, 2, 3, 4)
+) -> dict[str, object]:
+    """What was asked for, as the journal keeps it."""
+    return {
+        "prompt": prompt,
+        "negative_prompt": "",
+        "seeds": list(seeds),
+        "steps": 20,
+        "guidance_scale": 7.5,
+        "width_px": 64,
+        "height_px": 64,
+        "model": "model",
+    }
+
+
 def a_set(set_id: str = "set-0", *, prompt: str = "a fox in the snow") -> NewSet:
     """A request for four images."""
     return NewSet(
@@ -56,14 +72,7 @@ def a_set(set_id: str = "set-0", *, prompt: str = "a fox in the snow") -> NewSet
         guild_id=20,
         channel_id=30,
         interaction_id=40,
-        prompt=prompt,
-        negative_prompt="",
-        seeds=(1, 2, 3, 4),
-        steps=20,
-        guidance_scale=7.5,
-        width_px=64,
-        height_px=64,
-        model="model",
+        request=a_request(prompt),
     )
 
 
@@ -82,7 +91,7 @@ def four_images(set_id: str = "set-0", *, withheld: Sequence[int] = ()) -> list[
             sha256=hashlib.sha256(png_of(image_id)).hexdigest(),
             png=b"" if slot in withheld else png_of(image_id),
             unsafe_score=0.123 * slot if withheld else None,
-            withheld=Withheld.CLASSIFIER if slot in withheld else None,
+            withheld="classifier" if slot in withheld else None,
         )
         for slot in (1, 2, 3, 4)
         for image_id in [f"{set_id}-{slot}"]

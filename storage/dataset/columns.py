@@ -1,0 +1,135 @@
+"""What stands in each column of the dataset's files, written and read. Pure.
+
+The only module of `storage` that knows what a request consists of.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import PurePath
+from typing import Any
+
+from storage.dataset.changes import ShownRow, TrainRow
+from storage.dataset.layout import guarded, image_path, unguarded
+
+TRAIN_COLUMNS = (
+    "prompt",
+    "path",
+    "rating",
+    "voter_id",
+    "image_id",
+    "set_id",
+    "slot",
+    "voted_at",
+    "seed",
+    "model",
+    "revision",
+)
+
+REQUEST_COLUMNS = (
+    "prompt",
+    "negative_prompt",
+    "seed",
+    "steps",
+    "guidance_scale",
+    "width_px",
+    "height_px",
+)
+
+MADE_BY_COLUMNS = ("model", "revision", "scheduler", "backend", "device", "dtype")
+"""The part of an image's provenance that has columns; the rest is JSON in `versions`."""
+
+SHOWN_COLUMNS = (
+    "image_id",
+    "set_id",
+    "slot",
+    "shown_at",
+    *REQUEST_COLUMNS,
+    *MADE_BY_COLUMNS,
+    "versions",
+    "sha256",
+    "unsafe_score",
+    "withheld",
+)
+
+_NOT_WITHHELD = "no"
+
+
+def train_cells(row: TrainRow) -> tuple[str, ...]:
+    """A row of `train`."""
+    return (
+        guarded(row.request["prompt"]),
+        image_path(row.image_id, shard=row.image_shard),
+        row.rating,
+        str(row.voter_id),
+        row.image_id,
+        row.set_id,
+        str(row.slot),
+        row.voted_at,
+        str(row.seed),
+        guarded(row.provenance.get("model", "")),
+        guarded(row.provenance.get("revision", "")),
+    )
+
+
+def shown_cells(row: ShownRow) -> tuple[str, ...]:
+    """A row of `generations`."""
+    request = row.request
+    made_by = [guarded(row.provenance.get(column, "")) for column in MADE_BY_COLUMNS]
+    versions = {key: value for key, value in row.provenance.items() if key not in MADE_BY_COLUMNS}
+
+    return (
+        row.image_id,
+        row.set_id,
+        str(row.slot),
+        row.shown_at,
+        guarded(request["prompt"]),
+        guarded(request["negative_prompt"]),
+        str(row.seed),
+        str(request["steps"]),
+        repr(float(request["guidance_scale"])),
+        str(request["width_px"]),
+        str(request["height_px"]),
+        *made_by,
+        json.dumps(versions, sort_keys=True, ensure_ascii=False),
+        row.sha256,
+        # Always with a point, so that the column is of one type in every shard.
+        "" if row.unsafe_score is None else f"{row.unsafe_score:.6f}",
+        row.withheld or _NOT_WITHHELD,
+    )
+
+
+def request_of(rows: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+    """The request that these rows of `generations` show, with a seed for each row.
+
+    Raises ValueError for a cell that should be a number and is not.
+    """
+    first = rows[0]
+
+    return {
+        "prompt": unguarded(first["prompt"]),
+        "negative_prompt": unguarded(first["negative_prompt"]),
+        "seeds": [int(row["seed"]) for row in rows],
+        "steps": int(first["steps"]),
+        "guidance_scale": float(first["guidance_scale"]),
+        "width_px": int(first["width_px"]),
+        "height_px": int(first["height_px"]),
+        # Members choose a model by the last part of its name.
+        "model": PurePath(unguarded(first["model"])).name,
+    }
+
+
+def made_by(row: Mapping[str, str]) -> dict[str, str]:
+    """The provenance of a `generations` row, as in the journal."""
+    own = {name: unguarded(row[name]) for name in MADE_BY_COLUMNS}
+
+    return {**own, **json.loads(row["versions"])}
+
+
+def unsafe_score(row: Mapping[str, str]) -> float | None:
+    """The image classifier's score; None where no classifier looked."""
+    return float(row["unsafe_score"]) if row["unsafe_score"] else None
+
+
+def withheld(row: Mapping[str, str]) -> str | None:
+    """Who withheld the image; None for one that people were shown."""
+    return None if row["withheld"] == _NOT_WITHHELD else row["withheld"]
