@@ -27,7 +27,6 @@ class StoreStatus:
     oldest_waiting_at: datetime | None
     last_commit_id: str | None
     last_commit_at: datetime | None
-    last_snapshot_at: datetime | None
     last_error: str | None
     writer_alive: bool
     writer_pid: int | None

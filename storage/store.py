@@ -36,7 +36,6 @@ from storage.vote import (
     NewSet,
     Rating,
     SetState,
-    StoredImage,
     StoredSet,
     VoteOutcome,
 )
@@ -199,12 +198,8 @@ class VoteStore:
         self._committer.wake()
 
     async def find_set(self, set_id: str) -> StoredSet | None:
-        """The set with its images, or None."""
+        """The set with its images; None if there is none."""
         return await self._journal.run(lambda journal: journal.find_set(set_id))
-
-    async def find_image(self, image_id: str) -> StoredImage | None:
-        """The image, or None."""
-        return await self._journal.run(lambda journal: journal.find_image(image_id))
 
     async def interrupted_sets(self) -> list[StoredSet]:
         """Sets that were waiting when the last run ended. Their state is unchanged."""
@@ -272,7 +267,6 @@ class VoteStore:
             oldest_waiting_at=backlog.oldest_at,
             last_commit_id=mark.commit_id,
             last_commit_at=mark.committed_at,
-            last_snapshot_at=mark.snapshot_at,
             last_error=None if error is None else str(error),
             writer_alive=writer is not None and writer.is_alive(),
             writer_pid=None if writer is None else writer.pid,

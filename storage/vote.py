@@ -1,8 +1,7 @@
-"""What people vote on and what became of a vote, as plain values."""
+"""Sets of images, votes on them and the outcome of a vote, as plain values."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -15,7 +14,7 @@ class Rating(StrEnum):
 
 
 class VoteKind(StrEnum):
-    """What one press did to the state of (image, voter)."""
+    """What one press of a button did."""
 
     RECORDED = "recorded"
     UNCHANGED = "unchanged"
@@ -28,7 +27,7 @@ class VoteKind(StrEnum):
 
     @property
     def changed_something(self) -> bool:
-        """Whether the dataset has to follow."""
+        """Whether the dataset must be changed too."""
         return self in (VoteKind.RECORDED, VoteKind.REPLACED, VoteKind.UNDONE)
 
 
@@ -67,15 +66,15 @@ class NewSet:
     channel_id: int
     interaction_id: int
     request: Mapping[str, Any]
-    """As JSON; storage looks inside only to write and to read the dataset's columns."""
+    """JSON; storage reads it only for the dataset's columns."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewImage:
     """One image that was made for a set. `sha256` is the hex digest of `png`.
 
-    Of one that is withheld there are no bytes any more: `png` is empty, and `sha256` says what they
-    were. `unsafe_score` is from 0 to 1; None where no classifier looked. `withheld` says by whom.
+    png: empty for a withheld image, whose bytes are not kept. unsafe_score: from 0 to 1, None
+    without a classifier. withheld: by whom, None for an image that is shown.
     """
 
     image_id: str
@@ -89,24 +88,20 @@ class NewImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredImage:
-    """One image as the journal knows it."""
+    """One image in the journal."""
 
     image_id: str
-    set_id: str
     slot: int
     seed: int
     sha256: str
-    removed_at: datetime | None
     withheld: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredSet(NewSet):
-    """One request, where its message is now, and the images made for it so far."""
+    """A request in the journal, with its message and the images made for it so far."""
 
     state: SetState
     message_id: int | None
     provenance: Mapping[str, str] | None
-    created_at: datetime
-    posted_at: datetime | None
     images: Sequence[StoredImage]

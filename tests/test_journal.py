@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from storage.clock import timestamp
 from storage.dataset.memory import MemoryRepository
 from storage.errors import JournalError, JournalInUse
 from storage.folder import DataFolder
@@ -97,7 +98,10 @@ def test_a_set_is_found_as_it_was_requested(desk: Desk) -> None:
     assert stored.request == a_set("set-0").request
     assert stored.provenance == PROVENANCE
     assert [image.slot for image in stored.images] == [1, 2, 3, 4]
-    assert stored.posted_at == NOON
+    [(posted_at,)] = desk.note(
+        lambda journal: journal.connection.execute("SELECT posted_at FROM sets").fetchall()
+    )
+    assert posted_at == timestamp(NOON)
     assert desk.note(lambda journal: journal.find_set("another")) is None
 
 
@@ -172,6 +176,7 @@ def test_a_vote_survives_kill_nine(tmp_path: Path) -> None:
 import os, signal
 from pathlib import Path
 from storage.folder import DataFolder
+from storage.clock import timestamp
 from storage.dataset.memory import MemoryRepository
 from storage.vote import Rating
 from tests.support.storage.desk import Desk

@@ -127,9 +127,9 @@ async def test_what_was_recorded_is_there_after_a_restart(open_store: OpenStore)
 
     async with open_store() as store:
         assert (await store.vote(image_id, ALICE, Rating.GOOD)).kind is VoteKind.UNCHANGED
-        stored = await store.find_image(image_id)
+        stored = await store.find_set("set-0")
         assert stored is not None
-        assert stored.set_id == "set-0"
+        assert stored.images[0].image_id == image_id
 
 
 async def test_closing_waits_for_the_last_commit(

@@ -1,4 +1,4 @@
-"""What the dataset has to follow next, read from the journal by the writer process.
+"""Reads the changes to commit next from the journal, in the writer process.
 
 The writer has its own read-only connection; one read transaction sees one state.
 """
@@ -16,7 +16,7 @@ BATCH_CHANGES = 512
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainRow:
-    """A current vote with all that its row says."""
+    """A vote, with everything in its row of `train`."""
 
     seq: int
     image_id: str
@@ -33,10 +33,7 @@ class TrainRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShownRow:
-    """An image of a set that was posted, with all that is needed to make it again.
-
-    `withheld`: who kept it back; None for one that people were shown.
-    """
+    """An image of a set that was posted, with everything in its row of `generations`."""
 
     seq: int
     image_id: str
@@ -55,21 +52,21 @@ class ShownRow:
 class TouchedImage:
     """An image with a changed vote in one of the batch's shards.
 
-    `needed`: a row that is in the dataset after this batch points at it.
-    `undecided`: so may a row in a shard that a later batch rewrites; leave the image as it is.
-    `elsewhere`: it is in the dataset, and its bytes are not on this host.
+    needed: after this batch, a row in the dataset refers to it. undecided: a row in a shard that a
+    later batch rewrites may refer to it, so the image stays as it is. remote_only: the image is in
+    the dataset, but its bytes are only on the remote.
     """
 
     image_id: str
     image_shard: int
     needed: bool
     undecided: bool
-    elsewhere: bool
+    remote_only: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pending:
-    """The changes of one batch, and the shards they touch, in full."""
+    """The changes of one batch, and all rows of the shards that they touch."""
 
     after_seq: int
     upto_seq: int
@@ -182,11 +179,11 @@ def _touched_images(
         touched AS (
             SELECT DISTINCT image_id FROM votes
             WHERE seq > :after AND train_shard IN (SELECT shard FROM batch))
-        SELECT image_id, image_shard, elsewhere,
+        SELECT image_id, image_shard, remote_only,
             max(rating IS NOT NULL AND (seq <= :after OR in_batch)) AS needed,
             max(seq > :after AND NOT in_batch) AS undecided
         FROM (
-            SELECT votes.image_id, image_shard, elsewhere, rating, votes.seq,
+            SELECT votes.image_id, image_shard, remote_only, rating, votes.seq,
                 votes.train_shard IN (SELECT shard FROM batch) AS in_batch
             FROM touched JOIN votes USING (image_id) JOIN images USING (image_id))
         GROUP BY image_id ORDER BY image_shard, image_id
@@ -200,7 +197,7 @@ def _touched_images(
             image_shard=row["image_shard"],
             needed=bool(row["needed"]),
             undecided=bool(row["undecided"]),
-            elsewhere=bool(row["elsewhere"]),
+            remote_only=bool(row["remote_only"]),
         )
         for row in rows
     ]

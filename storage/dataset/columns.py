@@ -1,6 +1,6 @@
-"""What stands in each column of the dataset's files, written and read. Pure.
+"""Writes and reads the columns of the dataset's files. Pure.
 
-The only module of `storage` that knows what a request consists of.
+The only module of `storage` that knows the fields of a request.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""From what the journal says to what one commit changes. Pure."""
+"""Plans a commit: which files and images change, and its message. Pure."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +16,11 @@ _IDS_IN_A_MESSAGE = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """One commit: what changes, which images leave the dataset, and what the history says."""
+    """One commit.
+
+    arriving: the ids of images that the dataset holds afterwards. leaving: the paths of images that
+    it does not hold any more, by id.
+    """
 
     upto_seq: int
     changes: Changes
@@ -26,11 +30,7 @@ class Batch:
 
 
 def plan(pending: Pending, *, spool_path: Callable[[str], Path]) -> Batch:
-    """The commit that brings the dataset to `pending`.
-
-    `arriving` are the ids of images that the dataset holds afterwards, `leaving` maps the ids of
-    those it does not hold any more to where they were.
-    """
+    """The commit that makes the pending changes."""
     files: dict[str, bytes] = {}
     removals: list[str] = []
 
@@ -38,7 +38,7 @@ def plan(pending: Pending, *, spool_path: Callable[[str], Path]) -> Batch:
         if rows:
             files[train_path(shard)] = csv_file(TRAIN_COLUMNS, map(train_cells, rows))
         else:
-            # A file with a header alone has no types, and datasets would refuse the lot.
+            # A file with only a header has no types, and `datasets` would refuse all files.
             removals.append(train_path(shard))
 
     for shard, shown in pending.shown.items():
@@ -49,7 +49,7 @@ def plan(pending: Pending, *, spool_path: Callable[[str], Path]) -> Batch:
     leaving = {}
     for image in pending.images:
         path = image_path(image.image_id, shard=image.image_shard)
-        if image.needed and not image.elsewhere:
+        if image.needed and not image.remote_only:
             images[path] = spool_path(image.image_id)
             arriving.append(image.image_id)
         elif not image.needed and not image.undecided:
@@ -66,7 +66,7 @@ def plan(pending: Pending, *, spool_path: Callable[[str], Path]) -> Batch:
 
 
 def _message(pending: Pending) -> str:
-    """Counts and ids, never what somebody wrote."""
+    """Counts and ids, never a prompt: the history cannot be edited."""
     votes = [
         row
         for rows in pending.train.values()

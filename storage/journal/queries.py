@@ -1,7 +1,7 @@
-"""Every request, image and vote, in the journal's file.
+"""Records and finds requests, images and votes in the journal.
 
-Kept: everything whose transaction committed, also through `kill -9` and a power cut (WAL,
-synchronous FULL). Not kept: anything if the disk itself is lost.
+Committed transactions survive `kill -9` and power cuts (WAL, synchronous FULL), but not the loss of
+the disk.
 """
 
 import json
@@ -11,7 +11,7 @@ from datetime import datetime
 
 from storage.clock import timestamp
 from storage.journal.remote_watermark import RemoteProgress
-from storage.journal.rows import stored_image, stored_set
+from storage.journal.rows import stored_set
 from storage.journal.shards import ShardSizes
 from storage.journal.watermark import Progress
 from storage.vote import (
@@ -19,7 +19,6 @@ from storage.vote import (
     NewSet,
     Rating,
     SetState,
-    StoredImage,
     StoredSet,
     VoteKind,
     VoteOutcome,
@@ -29,7 +28,7 @@ SHARD_SIZES = ShardSizes()
 
 
 class Journal:
-    """What can be noted and asked. Methods run inside a transaction of the caller's."""
+    """One open journal. Methods run inside a transaction of the caller's."""
 
     def __init__(
         self, connection: sqlite3.Connection, *, shard_sizes: ShardSizes = SHARD_SIZES
@@ -54,7 +53,7 @@ class Journal:
     # Requests and their images
 
     def add_request(self, new: NewSet, *, now: datetime) -> None:
-        """Note a request before anything is done for it. Its state is `waiting`."""
+        """Record a request, in the state `waiting`."""
         self.connection.execute(
             "INSERT INTO sets (set_id, state, requester_id, guild_id, channel_id, interaction_id,"
             " request, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
@@ -71,11 +70,11 @@ class Journal:
         )
 
     def set_state(self, set_id: str, state: SetState) -> None:
-        """Note where the request is."""
+        """Record what became of the request."""
         self.connection.execute("UPDATE sets SET state = ? WHERE set_id = ?", (state, set_id))
 
     def note_message(self, set_id: str, *, channel_id: int, message_id: int) -> None:
-        """Note which message shows the set."""
+        """Record which message shows the set."""
         self.connection.execute(
             "UPDATE sets SET channel_id = ?, message_id = ? WHERE set_id = ?",
             (channel_id, message_id, set_id),
@@ -89,14 +88,14 @@ class Journal:
         provenance: Mapping[str, str],
         now: datetime,
     ) -> None:
-        """Note images; the bytes of those that are not withheld are already in the spool."""
+        """Record images. The bytes of those that are not withheld are already in the spool."""
         self.connection.execute(
             "UPDATE sets SET provenance = ? WHERE set_id = ?",
             (json.dumps(dict(provenance), sort_keys=True), set_id),
         )
         self.connection.executemany(
-            "INSERT INTO images (image_id, set_id, slot, seed, sha256, size_bytes, made_at,"
-            " unsafe_score, withheld) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO images (image_id, set_id, slot, seed, sha256, made_at,"
+            " unsafe_score, withheld) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 (
                     image.image_id,
@@ -104,7 +103,6 @@ class Journal:
                     image.slot,
                     image.seed,
                     image.sha256,
-                    len(image.png),
                     timestamp(now),
                     image.unsafe_score,
                     image.withheld,
@@ -114,7 +112,7 @@ class Journal:
         )
 
     def mark_posted(self, set_id: str, *, message_id: int, now: datetime) -> None:
-        """Note that people see the set: its images get their `generations` rows."""
+        """Record that the set was posted: its images get rows in `generations`."""
         self.connection.execute(
             "UPDATE sets SET message_id = ? WHERE set_id = ?", (message_id, set_id)
         )
@@ -140,9 +138,9 @@ class Journal:
     def vote(
         self, image_id: str, voter_id: int, rating: Rating | None, *, now: datetime
     ) -> VoteOutcome:
-        """Make `rating` the state of (image, voter); None takes the vote back."""
+        """Make `rating` the voter's vote on the image; None undoes the vote."""
         image = self.connection.execute(
-            "SELECT set_id, slot, image_shard, seq, removed_at, elsewhere, withheld FROM images"
+            "SELECT set_id, slot, image_shard, seq, removed_at, remote_only, withheld FROM images"
             " WHERE image_id = ?",
             (image_id,),
         ).fetchone()
@@ -173,7 +171,7 @@ class Journal:
             kind = VoteKind.NOTHING_TO_UNDO if rating is None else VoteKind.UNCHANGED
             return outcome(kind, previous)
 
-        if image["seq"] is None:  # a press proves that the set is shown, whatever was noted
+        if image["seq"] is None:  # a press proves that the set was posted
             self._show(image["set_id"], now=now)
 
         if image["image_shard"] is None:
@@ -204,7 +202,7 @@ class Journal:
             )
 
         if rating is None:
-            if image["elsewhere"]:
+            if image["remote_only"]:
                 self._remove_if_unvoted(image_id, now=now)
 
             return outcome(VoteKind.UNDONE, previous)
@@ -212,17 +210,17 @@ class Journal:
         return outcome(VoteKind.REPLACED if previous else VoteKind.RECORDED, previous)
 
     def _remove_if_unvoted(self, image_id: str, *, now: datetime) -> None:
-        """An image whose bytes are not on this host leaves for good with its last vote."""
+        """Remove an image without votes whose bytes are not on this host."""
         self.connection.execute(
             "UPDATE images SET removed_at = ? WHERE image_id = ? AND NOT EXISTS ("
             "SELECT 1 FROM votes WHERE votes.image_id = images.image_id AND rating IS NOT NULL)",
             (timestamp(now), image_id),
         )
 
-    # What is known
+    # Finding
 
     def find_set(self, set_id: str) -> StoredSet | None:
-        """The set with its images, or None."""
+        """The set with its images; None if there is none."""
         row = self.connection.execute("SELECT * FROM sets WHERE set_id = ?", (set_id,)).fetchone()
         if row is None:
             return None
@@ -233,14 +231,6 @@ class Journal:
 
         return stored_set(row, images)
 
-    def find_image(self, image_id: str) -> StoredImage | None:
-        """The image, or None."""
-        row = self.connection.execute(
-            "SELECT * FROM images WHERE image_id = ?", (image_id,)
-        ).fetchone()
-
-        return None if row is None else stored_image(row)
-
     def unfinished_sets(self) -> list[StoredSet]:
         """Sets that are waiting, oldest first."""
         rows = self.connection.execute(
@@ -250,13 +240,13 @@ class Journal:
 
         return [stored for stored in found if stored is not None]
 
-    # Images nobody voted on
+    # Images without votes
 
     def drop_unvoted(self, *, before: datetime, now: datetime, limit: int = 256) -> list[str]:
-        """Mark images that nobody's vote holds, and that were made and last voted on before
-        `before`, as removed; their ids.
+        """Mark at most `limit` images as removed that have no vote, and were made and last voted on
+        before `before`; their ids.
 
-        An image with any change that the dataset has not followed yet is left for later.
+        Images with changes that are not committed yet are left for later.
         """
         rows = self.connection.execute(
             """
@@ -278,7 +268,7 @@ class Journal:
         return dropped
 
     def unwanted(self, image_ids: Sequence[str]) -> list[str]:
-        """Those of `image_ids` that the journal does not know, or knows as removed or withheld."""
+        """Those of `image_ids` that are unknown, removed or withheld."""
         rows = self.connection.execute(
             "SELECT value FROM json_each(?) WHERE value NOT IN"
             " (SELECT image_id FROM images WHERE removed_at IS NULL AND withheld IS NULL)",

@@ -77,7 +77,7 @@ class RemoteProgress:
             votes_waiting=votes,
             waiting_since=moment(row["waiting_since"]),
             alarmed_at=moment(row["alarmed_at"]),
-            announced_branch=row["told_branch"],
+            announced_branch=row["announced_branch"],
         )
 
     def mark_pushed(
@@ -107,7 +107,7 @@ class RemoteProgress:
 
     def mark_announced(self, branch: str) -> None:
         """Record that the moderators know which branch is pushed to."""
-        self._connection.execute("UPDATE remote SET told_branch = ?", (branch,))
+        self._connection.execute("UPDATE remote SET announced_branch = ?", (branch,))
 
     def mark_alarmed(self, at: datetime | None) -> None:
         """Record when the moderators were told that the remote is behind; None: it caught up."""

@@ -1,22 +1,18 @@
-"""From the journal's rows to the values that the rest of the program knows. Pure."""
+"""Makes values from the journal's rows. Pure."""
 
 import json
 import sqlite3
 from collections.abc import Sequence
-from datetime import datetime
 
-from storage.clock import moment
 from storage.vote import SetState, StoredImage, StoredSet
 
 
 def stored_image(row: sqlite3.Row) -> StoredImage:
     return StoredImage(
         image_id=row["image_id"],
-        set_id=row["set_id"],
         slot=row["slot"],
         seed=row["seed"],
         sha256=row["sha256"],
-        removed_at=moment(row["removed_at"]),
         withheld=row["withheld"],
     )
 
@@ -32,7 +28,5 @@ def stored_set(row: sqlite3.Row, images: Sequence[sqlite3.Row]) -> StoredSet:
         state=SetState(row["state"]),
         message_id=row["message_id"],
         provenance=None if row["provenance"] is None else json.loads(row["provenance"]),
-        created_at=datetime.fromisoformat(row["created_at"]),
-        posted_at=moment(row["posted_at"]),
         images=tuple(map(stored_image, images)),
     )

@@ -1,7 +1,7 @@
 """The journal's tables.
 
-`seq` counts changes that the dataset has to follow: a vote, or an image shown. Everything with
-`seq <= committed_seq` is in the dataset, in that state or a later one.
+`seq` counts the changes to commit to the dataset: votes, and images that were posted. Every change
+with `seq <= committed_seq` is in the dataset, in that state or a later one.
 """
 
 import sqlite3
@@ -21,7 +21,7 @@ CREATE TABLE sets (
     channel_id INTEGER NOT NULL,
     message_id INTEGER,
     interaction_id INTEGER NOT NULL,
-    request TEXT NOT NULL,        -- JSON: the prompt, the seeds and all else that was asked for
+    request TEXT NOT NULL,        -- JSON: the prompt, the seeds and so on
     provenance TEXT,
     created_at TEXT NOT NULL,
     posted_at TEXT
@@ -34,16 +34,15 @@ CREATE TABLE images (
     slot INTEGER NOT NULL,
     seed INTEGER NOT NULL,
     sha256 TEXT NOT NULL,
-    size_bytes INTEGER NOT NULL,
     made_at TEXT NOT NULL,
-    image_shard INTEGER,          -- given at the first vote, kept for ever
-    shown_row INTEGER,            -- given when shown, kept for ever, like shown_shard
+    image_shard INTEGER,          -- given at the first vote, never changed
+    shown_row INTEGER,            -- given when posted, never changed, like shown_shard
     shown_shard INTEGER,
-    seq INTEGER,                  -- of its being shown
+    seq INTEGER,                  -- of being posted
     removed_at TEXT,
-    elsewhere INTEGER NOT NULL DEFAULT 0, -- only the remote has its bytes
-    unsafe_score REAL,            -- NULL: no classifier looked at it
-    withheld TEXT                 -- by whom; nobody has the bytes. NULL: shown
+    remote_only INTEGER NOT NULL DEFAULT 0, -- only the remote has its bytes
+    unsafe_score REAL,            -- NULL: there was no classifier
+    withheld TEXT                 -- by whom; the bytes are not kept. NULL: not withheld
 ) STRICT;
 CREATE INDEX images_by_set ON images (set_id);
 CREATE INDEX images_by_seq ON images (seq) WHERE seq IS NOT NULL;
@@ -55,7 +54,7 @@ CREATE TABLE votes (
     voter_id INTEGER NOT NULL,
     rating TEXT,                  -- NULL: undone
     voted_at TEXT NOT NULL,       -- of the last change
-    train_row INTEGER NOT NULL,   -- given at the first vote of this key, kept for ever
+    train_row INTEGER NOT NULL,   -- given at the first vote, never changed
     train_shard INTEGER NOT NULL, -- the same
     seq INTEGER NOT NULL,
     PRIMARY KEY (image_id, voter_id)
@@ -81,14 +80,14 @@ CREATE TABLE remote (
     only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
     url TEXT NOT NULL,
     branch TEXT NOT NULL,              -- as set
-    pushed_to TEXT NOT NULL,           -- another one once somebody else moved that
+    pushed_to TEXT NOT NULL,           -- a different one if somebody else moved that
     pushed_seq INTEGER NOT NULL,       -- everything up to here is on the remote
-    commits INTEGER NOT NULL,          -- how many of watermark.commits are
-    commit_id TEXT,                    -- the newest of them
+    commits INTEGER NOT NULL,          -- how many of watermark.commits are on the remote
+    commit_id TEXT,                    -- the newest one that is on the remote
     pushed_at TEXT,
-    waiting_since TEXT,                -- the oldest commit that is not
-    alarmed_at TEXT,                   -- the moderators were told, and not yet that it is over
-    told_branch TEXT                   -- the moderators know that it is pushed to
+    waiting_since TEXT,                -- the time of the oldest commit that is not
+    alarmed_at TEXT,                   -- when the moderators were told that it is behind
+    announced_branch TEXT              -- the branch that they were last told of
 ) STRICT;
 """
 

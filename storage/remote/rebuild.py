@@ -35,7 +35,7 @@ def adopt(
 ) -> Adopted:
     """Fill an empty journal from the `train` and `generations` files below `dataset`.
 
-    No image bytes are expected there: images with a vote become `elsewhere` (only the remote has
+    No image bytes are expected there: images with a vote become `remote_only` (only the remote has
     the bytes), the others removed. Runs inside a transaction of the caller's.
     """
     connection, shard_sizes = journal.connection, journal.shard_sizes
@@ -50,9 +50,9 @@ def adopt(
         path = paths.get(row["image_id"])
         withheld_by = withheld(row)
         connection.execute(
-            "INSERT INTO images (image_id, set_id, slot, seed, sha256, size_bytes, made_at,"
-            " image_shard, shown_row, shown_shard, seq, removed_at, elsewhere, unsafe_score,"
-            " withheld) VALUES (?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?, 1, ?, ?)",
+            "INSERT INTO images (image_id, set_id, slot, seed, sha256, made_at,"
+            " image_shard, shown_row, shown_shard, seq, removed_at, remote_only, unsafe_score,"
+            " withheld) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?)",
             (
                 row["image_id"],
                 row["set_id"],
@@ -128,14 +128,14 @@ def recover(
 ) -> Lost:
     """Make a journal whose dataset is gone continue the fetched one, which it wrote earlier.
 
-    Images in the fetched dataset become `elsewhere`. Images that neither it nor the spool holds are
-    removed, with their votes. All other changes are committed again from the first one.
+    Images in the fetched dataset become `remote_only`. Images that neither it nor the spool holds
+    are removed, with their votes. All other changes are committed again from the first one.
     Runs inside a transaction of the caller's.
     """
     connection = journal.connection
     there = {row["image_id"] for _, _, row in dataset_rows(dataset / "train")}
     connection.execute(
-        "UPDATE images SET elsewhere = 1 WHERE image_id IN (SELECT value FROM json_each(?))",
+        "UPDATE images SET remote_only = 1 WHERE image_id IN (SELECT value FROM json_each(?))",
         (json.dumps(sorted(there)),),
     )
     known = json.dumps(sorted(there.union(spooled)))
