@@ -54,7 +54,7 @@ def test_stable_diffusion_is_served_by_our_own_loop(index: dict[str, Any]) -> No
         ),
         pytest.param(
             STABLE_DIFFUSION | {"image_encoder": ["transformers", "CLIPVisionModel"]},
-            "it has a part of its own, image_encoder",
+            "it has an unknown component, image_encoder",
             id="a part more",
         ),
         pytest.param(
