@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from generation.emoji import MODEL
-from tests.support.discord.demo_page import CHROMIUM, PATIENCE_MS, Member, browser, running_demo
+from tests.support.discord.demo_page import CHROMIUM, Member, browser, running_demo
 from tests.support.discord.world import dataset_rows
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(2000),
     pytest.mark.stalls("starts processes; the bot is in another one"),
 ]
 
@@ -23,8 +23,9 @@ async def test_two_members_vote_change_undo_and_vote_after_a_restart(tmp_path: P
         alice = await Member.open(chromium, demo.url, "alice")
         bob = await Member.open(chromium, demo.url, "bob")
 
-        await alice.imagine("a fox in the snow")
-        await alice.sees("of 20")  # steps
+        async with alice.glimpses("of 20"):  # steps
+            await alice.imagine("a fox in the snow")
+
         for member in (alice, bob):
             await member.sees_images(member.message("a fox in the snow"))
 
@@ -62,7 +63,7 @@ async def test_the_shipped_model_draws_and_the_dataset_says_so(tmp_path: Path) -
         alice = await Member.open(chromium, demo.url, "alice")
         await alice.imagine("a happy dog in the rain")
         message = alice.message("a happy dog in the rain")
-        await alice.sees_images(message, patience_ms=4 * PATIENCE_MS)  # the model loads first
+        await alice.sees_images(message)
         await alice.press(alice.button(message, "👍", 1))
         await alice.sees("👍 recorded for image 1.")
 

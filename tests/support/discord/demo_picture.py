@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from tests.support.discord.demo_page import PATIENCE_MS, Member, browser, running_demo
+from tests.support.discord.demo_page import Member, browser, running_demo
 
 PROMPT = "a strawberry for my friend"
 
@@ -23,7 +23,7 @@ async def take(target: Path) -> None:
             alice = await Member.open(chromium, demo.url, "alice")
             await alice.imagine(PROMPT)
             message = alice.message(PROMPT)
-            await alice.sees_images(message, patience_ms=4 * PATIENCE_MS)
+            await alice.sees_images(message)
             await alice.press(alice.button(message, "👍", 4))
             await alice.sees("👍 recorded for image 4.")
             await alice.page.set_viewport_size({"width": 1300, "height": 1400})

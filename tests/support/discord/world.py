@@ -34,7 +34,7 @@ from storage.dataset.memory import MemoryRepository
 from storage.vote import Rating
 from tests.support.generation.inline_worker import inline_workers
 
-PATIENCE_S = 240.0  # a worker process that imports torch on a busy machine takes a minute
+PATIENCE_S = 600.0  # only a limit: beside a load of 8, a worker takes minutes to load torch
 
 
 def quick_settings(data: Path, **changes: Any) -> Settings:
