@@ -1,1 +1,1 @@
-"""Speaks Discord: the command line, the client, the demo."""
+"""The bot on Discord, its command line and its demo. `generation` and `storage` do not know it."""

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from bot import log
 from bot.cli import render
-from bot.cli.env_file import DEFAULT, EnvFile, settings_from
+from bot.cli.env_file import DEFAULT_ENV_FILE, EnvFile, settings_from
 from bot.cli.exit_status import Commands, Exit
 from bot.errors import CannotReplay
 
@@ -37,7 +37,7 @@ app = typer.Typer(
 
 
 @app.command()
-def run(env_file: EnvFile = DEFAULT) -> None:
+def run(env_file: EnvFile = DEFAULT_ENV_FILE) -> None:
     """Run the bot on Discord until SIGTERM or Ctrl-C.
 
     Needs OXHERD_TOKEN. On a stop, running requests get OXHERD_SHUTDOWN_GRACE_S seconds to finish,
@@ -89,7 +89,7 @@ def demo(
 
 
 @app.command()
-def doctor(env_file: EnvFile = DEFAULT) -> None:
+def doctor(env_file: EnvFile = DEFAULT_ENV_FILE) -> None:
     """Check everything that `run` needs, and say how to fix what is missing."""
     settings = settings_from(env_file)
     from bot.cli.doctor import examine
@@ -102,7 +102,7 @@ def doctor(env_file: EnvFile = DEFAULT) -> None:
 
 @app.command()
 def sync_commands(
-    env_file: EnvFile = DEFAULT,
+    env_file: EnvFile = DEFAULT_ENV_FILE,
     guild: Annotated[
         int | None,
         typer.Option(help="Only in the server with this id, where the commands show at once."),
@@ -120,7 +120,7 @@ def sync_commands(
 
 @app.command()
 def status(
-    env_file: EnvFile = DEFAULT,
+    env_file: EnvFile = DEFAULT_ENV_FILE,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     check: Annotated[
         bool, typer.Option("--check", help="Print problems only; exit 1 if there is one.")
@@ -143,7 +143,7 @@ def status(
 
 
 @app.command()
-def snapshot(env_file: EnvFile = DEFAULT) -> None:
+def snapshot(env_file: EnvFile = DEFAULT_ENV_FILE) -> None:
     """Write train.csv, all votes in one file, and commit it. The running bot also does so daily."""
     settings = settings_from(env_file)
     from bot.cli import dataset
@@ -156,7 +156,7 @@ def snapshot(env_file: EnvFile = DEFAULT) -> None:
 
 @app.command(name="log")
 def show_log(
-    env_file: EnvFile = DEFAULT,
+    env_file: EnvFile = DEFAULT_ENV_FILE,
     limit: Annotated[int, typer.Option("-n", "--limit", min=1, help="How many commits.")] = 20,
 ) -> None:
     """Show the dataset's last commits and what each changed, newest first."""
@@ -169,7 +169,7 @@ def show_log(
 @app.command()
 def replay(
     image_id: Annotated[str, typer.Argument(help="The image's id; the button Details shows it.")],
-    env_file: EnvFile = DEFAULT,
+    env_file: EnvFile = DEFAULT_ENV_FILE,
     out: Annotated[Path | None, typer.Option(help="Write the new image to this PNG file.")] = None,
     dataset: Annotated[
         Path | None, typer.Option(help="A copy of somebody's dataset, instead of the bot's own.")
@@ -188,10 +188,11 @@ def replay(
     """
     settings = settings_from(env_file)
     log.configure("error")
+    from bot.cli.render_replay import progress_line, show_replayed
     from bot.cli.replay import replay as make_again
 
     try:
-        with render.progress_line(Console(stderr=True)) as tell:
+        with progress_line(Console(stderr=True)) as tell:
             made = asyncio.run(
                 make_again(
                     settings,
@@ -204,7 +205,7 @@ def replay(
     except KeyboardInterrupt:
         raise CannotReplay("Stopped before the image was made.") from None
 
-    render.show_replayed(Console(), made)
+    show_replayed(Console(), made)
     if out is not None:
         made.write(out)
 

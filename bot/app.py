@@ -19,12 +19,7 @@ from bot.chat import moderators
 from bot.chat.client import OxherdClient
 from bot.chat.requests import Studio
 from bot.cli import control_server
-from bot.configuration import (
-    door,
-    model_specs,
-    remote,
-    repository_settings,
-)
+from bot.configuration import door, model_specs, remote, repository_settings
 from bot.errors import CannotConnect
 from bot.settings import Settings, SettingsError
 from generation.queue.executor import Executor

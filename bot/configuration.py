@@ -1,4 +1,4 @@
-"""What the settings mean to each part of the program: storage, generation, prompts.
+"""Turns the settings into what storage, generation and the door for requests take.
 
 Imports neither Discord nor a model library, so that `log` and `snapshot` start quickly.
 """
@@ -20,7 +20,7 @@ from storage.remote.settings import RemoteSettings
 
 
 def model_specs(settings: Settings) -> dict[str, BackendSpec]:
-    """What the worker processes open, by the names that members choose; the default first."""
+    """The models that workers open, by the names that members choose; the default first."""
     spec = BackendSpec(
         kind=settings.backend,
         dtype=settings.dtype,
@@ -67,7 +67,7 @@ def _safety(settings: Settings) -> SafetySpec | None:
 
 
 def blocked_words(settings: Settings) -> BlockedWords:
-    """What prompts may not have; nothing where no list is set. Raises SettingsError."""
+    """The words that prompts may not have; none if no file is set. Raises SettingsError."""
     if settings.blocked_words is None:
         return BlockedWords()
 
@@ -75,7 +75,7 @@ def blocked_words(settings: Settings) -> BlockedWords:
 
 
 def door(settings: Settings) -> Door:
-    """What requests come in by. Raises SettingsError for a list of words that cannot be read."""
+    """The door for requests. Raises SettingsError if the file of words cannot be read."""
     limits = Limits(
         max_prompt_chars=settings.max_prompt_chars,
         max_steps=settings.max_steps,
@@ -88,7 +88,7 @@ def door(settings: Settings) -> Door:
 
 
 def repository_settings(settings: Settings) -> RepositorySettings:
-    """What the writer process opens, or creates."""
+    """The repository that the writer process opens or creates."""
     return RepositorySettings(
         user_name=settings.commit_name,
         user_email=settings.commit_email,
@@ -97,7 +97,7 @@ def repository_settings(settings: Settings) -> RepositorySettings:
 
 
 def remote(settings: Settings, *, timeout_s: float | None = None) -> Remote | None:
-    """Where the dataset is pushed to, if anywhere. A call to it gets `timeout_s`, or as set."""
+    """The remote, or None if none is set. timeout_s: for one call, in place of the setting."""
     if settings.remote is None:
         return None
 

@@ -150,7 +150,7 @@ async def test_a_copy_of_the_dataset_is_enough(made_before: Made, tmp_path: Path
     assert not elsewhere.data.exists()
 
 
-async def test_other_weights_are_named_and_the_pictures_compared(made: Made) -> None:
+async def test_different_weights_are_named_and_the_images_compared(made: Made) -> None:
     weights = Path(made.settings.model) / "unet" / "diffusion_pytorch_model.safetensors"
     tensors = load_file(weights)
     save_file({name: tensor * 1.5 for name, tensor in tensors.items()}, weights)
@@ -163,7 +163,7 @@ async def test_other_weights_are_named_and_the_pictures_compared(made: Made) -> 
     assert 0 < replayed.pixels.mean < replayed.pixels.largest
 
 
-async def test_another_scheduler_is_named(made: Made) -> None:
+async def test_a_different_scheduler_is_named(made: Made) -> None:
     config = Path(made.settings.model) / "scheduler" / "scheduler_config.json"
     index = Path(made.settings.model) / "model_index.json"
     for file in (config, index):
@@ -308,7 +308,7 @@ async def test_the_command_says_what_differs_and_exits_with_one(
     ]
 
 
-async def test_another_library_is_named_even_where_it_makes_no_difference(drawn: Made) -> None:
+async def test_a_different_library_is_named_even_if_it_makes_no_difference(drawn: Made) -> None:
     rewrite(drawn, lambda row: set_version(row, "pillow", "0.1"))
 
     replayed = await again(drawn)

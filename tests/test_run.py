@@ -21,7 +21,7 @@ from tests.support.discord.stub import DiscordStub
 from tests.support.discord.whole_program import QUICK, ROOT, WholeProgram, family, role
 from tests.support.discord.world import dataset_rows
 
-pytestmark = pytest.mark.stalls("starts processes; the bot is in another one")
+pytestmark = pytest.mark.stalls("starts processes; the bot is a process of its own")
 
 PATIENCE_S = 100.0
 ALICE, BOB = 2_000_000_000_000_000_001, 2_000_000_000_000_000_002
@@ -113,7 +113,7 @@ async def test_a_running_request_gets_its_time_when_the_bot_stops(tmp_path: Path
         assert "I am restarting" in json.dumps(late.original.components)
 
 
-async def test_the_state_can_be_read_from_another_shell(tmp_path: Path) -> None:
+async def test_the_status_can_be_read_from_another_shell(tmp_path: Path) -> None:
     data = tmp_path / "data"
     async with running(data) as (stub, program):
         await vote(stub, await images(stub))

@@ -165,7 +165,7 @@ async def test_a_button_of_a_removed_image_says_so(tmp_path: Path) -> None:
         ("oxherd9:vote:" + "A" * 22 + ":good", texts.NOT_OURS),
         ("oxherd1:vote:" + "A" * 22 + ":good", texts.BUTTON_GONE),
     ],
-    ids=["truncated", "another version", "not on the message"],
+    ids=["truncated", "a different version", "not on the message"],
 )
 async def test_a_forged_button_gets_a_sentence(
     tmp_path: Path, custom_id: str, sentence: str

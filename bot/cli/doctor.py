@@ -3,12 +3,7 @@
 import shutil
 from collections.abc import Callable, Iterator
 
-from bot.configuration import (
-    blocked_words,
-    model_specs,
-    remote,
-    repository_settings,
-)
+from bot.configuration import blocked_words, model_specs, remote, repository_settings
 from bot.plurals import count
 from bot.settings import Settings, SettingsError
 from generation.worker.backend import Finding
@@ -59,8 +54,8 @@ def _folder(settings: Settings) -> Finding:
         return Finding(
             subject="data folder",
             ok=False,
-            detail=f"{settings.data} cannot be written: {exc.strerror}. Choose another with "
-            "OXHERD_DATA, or let this user write there.",
+            detail=f"{settings.data} cannot be written: {exc.strerror}. Choose a different "
+            "folder with OXHERD_DATA, or let this user write there.",
         )
 
     return Finding(subject="data folder", ok=True, detail=str(settings.data.resolve()))

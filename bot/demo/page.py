@@ -75,7 +75,7 @@ class LivePage:
                 }
 
             receipt = await self._act(context_id, body)
-            # The press has published the page. Another refresh at once would move the buttons under
+            # The press has published the page. A refresh at once would move the buttons under
             # the pointer, so what happens meanwhile is shown a little later.
             self._seen = len(self._env.backend.transcript)
             self._refresh_at = time.perf_counter() + REFRESH_AFTER_A_PRESS_S
