@@ -30,6 +30,14 @@ def test_every_linked_file_exists(page: Path) -> None:
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_named_file_exists(page: Path) -> None:
+    folders = "bot|docs|generation|locks|scripts|storage|tests|training"
+
+    for named in re.findall(rf"`((?:{folders})/[\w./-]*)`", page.read_text(encoding="utf-8")):
+        assert (ROOT / named).exists(), f"{page.name} names {named}"
+
+
 @pytest.mark.parametrize("package", ["bot", "generation", "storage"])
 def test_no_folder_has_more_modules_than_a_reader_takes_in(package: str) -> None:
     for folder in {path.parent for path in (ROOT / package).rglob("*.py")}:
