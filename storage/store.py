@@ -161,10 +161,10 @@ class VoteStore:
         """Record the state of a set."""
         await self._record(lambda journal: journal.set_state(set_id, state))
 
-    async def note_message(self, set_id: str, *, channel_id: int, message_id: int) -> None:
+    async def set_message(self, set_id: str, *, channel_id: int, message_id: int) -> None:
         """Record which message shows the set."""
         await self._record(
-            lambda journal: journal.note_message(
+            lambda journal: journal.set_message(
                 set_id, channel_id=channel_id, message_id=message_id
             )
         )

@@ -108,7 +108,7 @@ def test_a_set_is_found_as_it_was_requested(desk: Desk) -> None:
 def test_a_message_that_moved_is_where_it_is(desk: Desk) -> None:
     desk.note(lambda journal: journal.add_request(a_set(), now=NOON))
 
-    desk.note(lambda journal: journal.note_message("set-0", channel_id=77, message_id=78))
+    desk.note(lambda journal: journal.set_message("set-0", channel_id=77, message_id=78))
 
     stored = desk.note(lambda journal: journal.find_set("set-0"))
     assert stored is not None

@@ -166,7 +166,7 @@ class Studio:
 
         try:
             await self._store.add_request(_new_set(interaction, set_id, request))
-            await self._store.note_message(
+            await self._store.set_message(
                 set_id, channel_id=interaction.channel_id or 0, message_id=place.message_id
             )
             result = await self._shown_result(set_id, job, place)

@@ -126,7 +126,7 @@ def made_by(row: Mapping[str, str]) -> dict[str, str]:
 
 
 def unsafe_score(row: Mapping[str, str]) -> float | None:
-    """The image classifier's score; None where no classifier looked."""
+    """The image classifier's score; None without a classifier."""
     return float(row["unsafe_score"]) if row["unsafe_score"] else None
 
 

@@ -162,7 +162,7 @@ class OxenRepository:
                 "adding an image",
                 reason=f"{source} is gone, and {target} never arrived; restore one from a backup",
             ) from exc
-        except OSError:  # another file system, or one without links
+        except OSError:  # a different file system, or one without links
             shutil.copyfile(source, self._part)
             replace_durably(self._part, target)
 

@@ -73,7 +73,7 @@ class Journal:
         """Record what became of the request."""
         self.connection.execute("UPDATE sets SET state = ? WHERE set_id = ?", (state, set_id))
 
-    def note_message(self, set_id: str, *, channel_id: int, message_id: int) -> None:
+    def set_message(self, set_id: str, *, channel_id: int, message_id: int) -> None:
         """Record which message shows the set."""
         self.connection.execute(
             "UPDATE sets SET channel_id = ?, message_id = ? WHERE set_id = ?",
