@@ -11,11 +11,12 @@ import discord
 import pytest
 from PIL import Image
 
-from bot.chat import messages, texts
+from bot.chat import messages, requests, texts
 from bot.chat.custom_ids import VoteId
 from generation.image_files import preview_jpeg
 from generation.queue.executor import Executor
 from generation.queue.status import WorkerState
+from generation.worker import preview_budget
 from tests.support.discord.world import (
     Real,
     World,
@@ -26,11 +27,25 @@ from tests.support.discord.world import (
     text_of,
     world,
 )
+from tests.support.generation.inline_worker import inline_workers
 from tests.support.generation.requests import a_request
 from tests.support.generation.scripted_backend import one_model
 
 # Long enough for a preview, and not done before the test is; cancelled soon all the same.
 SLOW = {"placeholder_step_seconds": 0.5, "default_steps": 100}
+TWO_SECONDS = {"placeholder_step_seconds": 0.1, "default_steps": 20}
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Messages are edited ten times as often."""
+    monkeypatch.setattr(preview_budget, "EVERY_S", preview_budget.EVERY_S / 10)
+    monkeypatch.setattr(requests, "PROGRESS_EVERY_S", requests.PROGRESS_EVERY_S / 10)
+
+
+@pytest.fixture
+def two_seconds_are_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preview_budget, "MIN_REMAINING_S", preview_budget.MIN_REMAINING_S / 10)
 
 
 def names(message: discord.Message) -> list[str]:
@@ -83,9 +98,10 @@ async def test_a_slow_request_shows_a_preview_that_says_what_it_is_and_takes_no_
         assert [child.type.name for child in box.children].count("media_gallery") == 1
 
 
+@pytest.mark.usefixtures("two_seconds_are_long")
 @pytest.mark.stalls("the test looks through the data folder itself")
 async def test_the_preview_gives_way_to_the_images_and_is_stored_nowhere(tmp_path: Path) -> None:
-    async with world(tmp_path, Real.OXEN, placeholder_step_seconds=1, default_steps=11) as w:
+    async with world(tmp_path, Real.OXEN, **TWO_SECONDS) as w:
         await with_preview(w)
         await w.posted()
         message = w.last_message()
@@ -134,10 +150,11 @@ async def test_the_preview_is_gone_when_the_bot_was_restarted(tmp_path: Path) ->
         assert names(shown.message) == []
 
 
+@pytest.mark.usefixtures("two_seconds_are_long")
 async def test_the_preview_is_gone_when_the_images_are_in_a_new_message(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with world(tmp_path, placeholder_step_seconds=1, default_steps=11) as w:
+    async with world(tmp_path, **TWO_SECONDS) as w:
         shown = await with_preview(w)
         monkeypatch.setattr(messages, "TOKEN_LIFE", timedelta(seconds=-1))
 
@@ -152,14 +169,15 @@ async def test_the_preview_is_gone_when_the_images_are_in_a_new_message(
 
 
 async def test_a_quick_request_shows_none(tmp_path: Path) -> None:
-    async with world(tmp_path, placeholder_step_seconds=0.5, default_steps=12) as w:
+    async with world(tmp_path, **TWO_SECONDS) as w:
         await w.imagine(w.alice, "a fox")
 
         assert b"preview.jpg" not in _sent(w)
 
 
+@pytest.mark.usefixtures("two_seconds_are_long")
 async def test_moderators_can_turn_previews_off(tmp_path: Path) -> None:
-    async with world(tmp_path, placeholder_step_seconds=1, default_steps=11, preview="never") as w:
+    async with world(tmp_path, **TWO_SECONDS, preview="never") as w:
         await w.imagine(w.alice, "a fox")
 
         assert b"preview.jpg" not in _sent(w)
@@ -169,10 +187,12 @@ def _sent(w: World) -> bytes:
     return repr([request.json for request in w.env.http_requests]).encode()
 
 
+@pytest.mark.usefixtures("two_seconds_are_long")
 async def test_a_preview_that_cannot_be_drawn_costs_no_images(tmp_path: Path) -> None:
-    slow = replace(a_request("spoil", steps=10), guidance_scale=1.1)  # seconds a step
-    async with Executor.open(one_model(tmp_path)) as executor:
-        result = await executor.submit(slow, owner=1).result()
+    slow = replace(a_request("spoil", steps=10), guidance_scale=0.11)  # seconds a step
+    with inline_workers():
+        async with Executor.open(one_model(tmp_path)) as executor:
+            result = await executor.submit(slow, owner=1).result()
 
     assert len(result.images) == 4
     assert (tmp_path / "drawn").exists()
