@@ -15,7 +15,8 @@ from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
-from bot.chat import messages
+from bot.chat import messages, requests
+from generation.worker import preview_budget
 from storage.vote import Rating
 from tests.support.discord.world import image_ids, seen, set_button, undo_id, world
 
@@ -86,7 +87,10 @@ async def test_every_request_matches_discords_description(
 ) -> None:
     description = Description()
 
-    async with world(tmp_path, placeholder_step_seconds=0.4, default_steps=6) as w:
+    monkeypatch.setattr(requests, "PROGRESS_EVERY_S", 0.2)
+    monkeypatch.setattr(preview_budget, "EVERY_S", 0.2)
+
+    async with world(tmp_path, placeholder_step_seconds=0.1, default_steps=6) as w:
         message = await w.imagine(w.alice, "a *fox* in the snow", negative_prompt="rain", seed=3)
         voted = await w.vote(w.bob, message, 1, Rating.GOOD)
         await w.vote(w.bob, message, 1, Rating.BAD)
@@ -95,7 +99,7 @@ async def test_every_request_matches_discords_description(
         cancelled = await w.bob.click(message, custom_id=set_button(message, "again"))
         await w.bob.click(seen(cancelled), custom_id=set_button(seen(cancelled).message, "cancel"))
         await w.posted()
-        slow = await w.ask(w.bob, "a crow", steps=60)
+        slow = await w.ask(w.bob, "a crow", steps=100)
         await w.until(lambda: bool(seen(slow).message.attachments))  # a preview
         await w.bob.click(seen(slow), custom_id=set_button(seen(slow).message, "cancel"))
         await w.posted()
@@ -104,14 +108,14 @@ async def test_every_request_matches_discords_description(
         late = await w.ask(w.alice, "an owl")
         monkeypatch.setattr(messages, "TOKEN_LIFE", timedelta(seconds=-1))
         await w.posted()
-        requests = [r for r in w.env.http_requests if r.method != "GET"]
+        sent = [r for r in w.env.http_requests if r.method != "GET"]
 
     assert late.response is not None
-    kinds = {(r.method, re.sub(r"\d{6,}|simcord[\w.-]+", "…", r.path)) for r in requests}
+    kinds = {(r.method, re.sub(r"\d{6,}|simcord[\w.-]+", "…", r.path)) for r in sent}
     assert len(kinds) >= 5, kinds
     problems = {
         f"{r.method} {r.path}": found
-        for r in requests
+        for r in sent
         if (found := description.problems(r.method, r.path, r.json))
     }
     assert problems == {}

@@ -8,7 +8,7 @@ import aiohttp
 import discord
 import pytest
 
-from bot.chat import messages, texts
+from bot.chat import messages, requests, texts
 from bot.chat.custom_ids import SetId
 from bot.chat.requests import Studio
 from generation.queue.status import WorkerState
@@ -67,8 +67,14 @@ async def test_the_wait_that_is_shown_is_in_real_seconds(tmp_path: Path) -> None
         await w.posted()
 
 
+@pytest.fixture
+def frequent_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(requests, "PROGRESS_EVERY_S", requests.PROGRESS_EVERY_S / 20)
+
+
+@pytest.mark.usefixtures("frequent_progress")
 async def test_progress_is_shown_and_the_message_ends_as_the_result(tmp_path: Path) -> None:
-    async with world(tmp_path, placeholder_step_seconds=0.6, default_steps=6) as w:
+    async with world(tmp_path, placeholder_step_seconds=0.05, default_steps=20) as w:
         result = await w.ask(w.alice, "a fox")
         await w.until(lambda: "step" in text_of(seen(result).message))
 
@@ -324,11 +330,12 @@ async def test_a_request_that_could_not_be_shown_is_given_up(
         assert w.channel.last_message is None
 
 
+@pytest.mark.usefixtures("frequent_progress")
 async def test_progress_that_could_not_be_shown_costs_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(messages.InteractionPlace, "show", _unreachable)
-    async with world(tmp_path, placeholder_step_seconds=0.6, default_steps=6) as w:
+    async with world(tmp_path, placeholder_step_seconds=0.05, default_steps=20) as w:
         message = await w.imagine(w.alice, "a fox")
 
         assert len(message.attachments) == 4
