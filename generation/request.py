@@ -1,4 +1,4 @@
-"""What is asked for, what comes back, and what is allowed; pure."""
+"""A request for images, and what comes back. Pure."""
 
 import re
 import unicodedata
@@ -24,7 +24,7 @@ _OVERRIDES = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How large a picture is, in pixels; written `512x768`, the width first."""
+    """Width and height of an image in pixels, written `512x768`."""
 
     width_px: int
     height_px: int
@@ -34,7 +34,7 @@ class Size:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read what `str` writes. Raises ValueError."""
+        """The size that is written so. Raises ValueError with a sentence."""
         match = _SIZE.fullmatch(text)
         if match is None:
             raise ValueError(f"{text!r} is not a size like 512x768")
@@ -48,10 +48,10 @@ class Size:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageRequest:
-    """One batch of images: one per seed, all else alike.
+    """One image per seed; everything else is the same for all of them.
 
-    Its prompts are always clean (see `clean_prompt`): making a request cleans them.
-    model: the name of one that is offered.
+    The prompts are always clean: creating a request cleans them (see `clean_prompt`).
+    model: a name, as members choose it.
     """
 
     prompt: str

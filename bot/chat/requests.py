@@ -41,13 +41,7 @@ class Studio:
     says so after the restart, and can be asked for again with one click.
     """
 
-    def __init__(
-        self,
-        *,
-        store: VoteStore,
-        executor: Executor,
-        door: Door,
-    ) -> None:
+    def __init__(self, *, store: VoteStore, executor: Executor, door: Door) -> None:
         self.door = door
         self._store = store
         self._executor = executor
@@ -71,49 +65,7 @@ class Studio:
         await self._idle.wait()
 
     async def imagine(self, interaction: Interaction, request: ImageRequest) -> None:
-        """Queue what was asked, say so, and follow it. Raises GenerationError, said nothing."""
-        await self._begin(interaction, request)
-
-    async def again(self, interaction: Interaction, set_id: str) -> None:
-        """The same request with new seeds, for whoever pressed the button."""
-        stored = await self._store.find_set(set_id)
-        if stored is None:
-            await say_privately(interaction, texts.UNKNOWN_SET)
-            return
-
-        await self._begin(
-            interaction, self.door.admit_again(ImageRequest.from_json(stored.request))
-        )
-
-    async def details(self, interaction: Interaction, set_id: str) -> None:
-        """Tell the presser what the images were made from."""
-        stored = await in_time(interaction, self._store.find_set(set_id))
-        await say_privately(
-            interaction, texts.UNKNOWN_SET if stored is None else texts.details(stored)
-        )
-
-    async def cancel(self, interaction: Interaction, set_id: str) -> None:
-        """Stop a request that waits or runs, if the presser asked for it."""
-        job = self._jobs.get(set_id)
-        if job is None:
-            await self._explain_missing_job(interaction, set_id)
-        elif job.owner != interaction.user.id:
-            await say_privately(interaction, texts.NOT_YOURS)
-        else:
-            job.cancel()
-            with tolerated(interaction, doing="acknowledging a cancel"):
-                await interaction.response.defer()
-
-    async def _explain_missing_job(self, interaction: Interaction, set_id: str) -> None:
-        if await self._store.find_set(set_id) is not None:
-            await say_privately(interaction, texts.NOT_RUNNING)
-            return
-
-        # The process was killed after it had shown the request and before it had journalled it.
-        with tolerated(interaction, doing="explaining a lost request"):
-            await interaction.response.edit_message(view=views.forgotten())
-
-    async def _begin(self, interaction: Interaction, request: ImageRequest) -> None:
+        """Queue the request, show it, and follow it. Raises GenerationError if it is refused."""
         if not interaction.app_permissions.attach_files:
             await say_privately(interaction, texts.NO_ATTACHMENTS)
             return
@@ -136,6 +88,44 @@ class Studio:
         self._starting.put_nowait(
             self._follow(interaction, set_id, job, InteractionPlace(interaction, message_id))
         )
+
+    async def again(self, interaction: Interaction, set_id: str) -> None:
+        """Queue the same request with new seeds, for the member who pressed. Raises Refused."""
+        stored = await self._store.find_set(set_id)
+        if stored is None:
+            await say_privately(interaction, texts.UNKNOWN_SET)
+            return
+
+        request = self.door.admit_again(ImageRequest.from_json(stored.request))
+        await self.imagine(interaction, request)
+
+    async def details(self, interaction: Interaction, set_id: str) -> None:
+        """Tell the member who pressed what the images were made from."""
+        stored = await in_time(interaction, self._store.find_set(set_id))
+        await say_privately(
+            interaction, texts.UNKNOWN_SET if stored is None else texts.details(stored)
+        )
+
+    async def cancel(self, interaction: Interaction, set_id: str) -> None:
+        """Cancel a waiting or running request, if the member who pressed asked for it."""
+        job = self._jobs.get(set_id)
+        if job is None:
+            await self._explain_missing_job(interaction, set_id)
+        elif job.owner != interaction.user.id:
+            await say_privately(interaction, texts.NOT_YOURS)
+        else:
+            job.cancel()
+            with tolerated(interaction, doing="acknowledging a cancel"):
+                await interaction.response.defer()
+
+    async def _explain_missing_job(self, interaction: Interaction, set_id: str) -> None:
+        if await self._store.find_set(set_id) is not None:
+            await say_privately(interaction, texts.NOT_RUNNING)
+            return
+
+        # The process was killed after it had shown the request and before it had journalled it.
+        with tolerated(interaction, doing="explaining a lost request"):
+            await interaction.response.edit_message(view=views.forgotten())
 
     async def _follow(
         self,

@@ -1,4 +1,4 @@
-"""The door: the only place where what a person asks for becomes a request."""
+"""The door: the only place where what a member asks for becomes a request."""
 
 import secrets
 from collections.abc import Iterator
@@ -20,9 +20,9 @@ IMAGES_PER_REQUEST = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What one request may ask for; the operator's choice within what models take.
+    """What a request may ask for, as the operator set it.
 
-    models: the names of all that are offered, the default first.
+    models: the names of all offered models, the default first.
     """
 
     max_prompt_chars: int
@@ -33,9 +33,9 @@ class Limits:
 
 
 class Door:
-    """Admits requests within the limits and without blocked words.
+    """Admits requests that are within the limits and contain no blocked word.
 
-    Behind it no text is raw: an ImageRequest cleans its prompts when it is made.
+    No raw text passes: an ImageRequest cleans its prompts when it is created.
     """
 
     def __init__(self, limits: Limits, blocked: BlockedWords) -> None:
@@ -53,8 +53,8 @@ class Door:
         size: Size,
         model: str,
     ) -> ImageRequest:
-        """The request for what somebody typed; without a seed, with new ones. Raises Refused."""
-        # First, so that nothing else reads a text of any length.
+        """The request for what a member typed; new seeds unless one is given. Raises Refused."""
+        # First, so that nothing else reads text of unlimited length.
         self._check_lengths(prompt, negative_prompt)
         if seed is not None and not 0 <= seed <= MAX_SEED:
             raise OutOfRange("seed", seed, lowest=0, highest=MAX_SEED)
@@ -72,7 +72,7 @@ class Door:
         )
 
     def admit_again(self, request: ImageRequest) -> ImageRequest:
-        """The same request with new seeds. Raises Refused: the limits may be different now."""
+        """The same request with new seeds. Raises Refused if the limits no longer allow it."""
         return self._checked(replace(request, seeds=_new_seeds()))
 
     def _check_lengths(self, prompt: str, negative_prompt: str) -> None:
@@ -114,5 +114,5 @@ def _new_seeds() -> tuple[int, ...]:
 
 
 def _seeds(first: int) -> tuple[int, ...]:
-    """One seed an image, so that each can be made again alone."""
+    """One seed per image, so that each image can be made again alone."""
     return tuple((first + slot) % (MAX_SEED + 1) for slot in range(IMAGES_PER_REQUEST))

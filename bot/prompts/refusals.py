@@ -1,15 +1,15 @@
-"""Why the door lets a request not in. Nothing was started; asking differently helps.
+"""Why the door refuses a request. Nothing was started; a different request may be admitted.
 
 ::
 
     Refused
-    ├── EmptyPrompt     nothing is left of the prompt
+    ├── EmptyPrompt     nothing is left of the prompt once it is clean
     ├── PromptTooLong   the prompt or the negative prompt
-    ├── BlockedPrompt   the prompt has a word of the operator's list
-    ├── OutOfRange      a number is outside its limits
-    └── NotOffered      a size or a model that this server does not have
+    ├── BlockedPrompt   the prompt contains a word on the operator's list
+    ├── OutOfRange      a number is outside its range
+    └── NotOffered      a size or a model that this server does not offer
 
-What members read is written in `bot.chat.texts`.
+The messages are for operators. Members read the sentences in `bot.chat.texts`.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from generation.request import ImageRequest
 
 
 class Refused(Exception):
-    """Base of what the door raises."""
+    """Base class of what the door raises."""
 
 
 class EmptyPrompt(Refused):
@@ -27,7 +27,7 @@ class EmptyPrompt(Refused):
 
 
 class PromptTooLong(Refused):
-    """`prompt` is its name: "prompt" or "negative prompt"."""
+    """`prompt` says which one: "prompt" or "negative prompt"."""
 
     def __init__(self, prompt: str, *, chars: int, most: int) -> None:
         super().__init__(f"the {prompt} is {chars} characters long; {most} is the most")
@@ -37,10 +37,10 @@ class PromptTooLong(Refused):
 
 
 class BlockedPrompt(Refused):
-    """`word` is as the list has it; `request` is what was asked for."""
+    """`word` is spelled as on the list."""
 
     def __init__(self, word: str, request: ImageRequest) -> None:
-        super().__init__("the prompt has a blocked word")
+        super().__init__("the prompt contains a blocked word")
         self.word = word
         self.request = request
 
