@@ -20,7 +20,7 @@ from benchmarks.support.facts import run, spread_ms
 from generation.placeholder import PlaceholderBackend
 from generation.request import ImageRequest
 from generation.safety.screen import PACKAGED, SafetySpec, open_classifier
-from generation.worker.backend import BackendSpec
+from generation.worker.specs import PlaceholderSpec
 
 SAVE = """
 import sys
@@ -90,7 +90,7 @@ def alone(model: str, *, times: int, device: str) -> Mapping[str, Any]:
 
 def four_pictures() -> list[bytes]:
     """Four drawings of 512 x 512 as PNG."""
-    spec = BackendSpec(kind="placeholder", options={"seconds_per_step": 0})
+    spec = PlaceholderSpec(seconds_per_step=0)
     request = ImageRequest(
         prompt="a fox in the snow", seeds=(1, 2, 3, 4), steps=1, model="placeholder"
     )

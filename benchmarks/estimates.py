@@ -22,7 +22,7 @@ from generation.queue.executor import Executor
 from generation.queue.job import Job, JobProgress, JobState
 from generation.queue.limits import ExecutorLimits
 from generation.request import ImageRequest, Size
-from generation.worker.backend import BackendSpec
+from generation.worker.specs import BackendSpec, DiffusersSpec, PlaceholderSpec
 
 HONEST = 0.2
 FLOOR_S = 1.0
@@ -132,9 +132,9 @@ def _summary(followed: Sequence[Sequence[Told]], *, state: JobState) -> Mapping[
 
 def _spec(options: argparse.Namespace) -> BackendSpec:
     if options.model:
-        return BackendSpec(kind="diffusers", model=options.model)
+        return DiffusersSpec(model=options.model)
 
-    return BackendSpec(kind="placeholder", options={"seconds_per_step": options.step_seconds})
+    return PlaceholderSpec(seconds_per_step=options.step_seconds)
 
 
 def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -37,6 +37,7 @@ from benchmarks.support.picture_makers import FULL, IMAGES, MODEL, OURS, Setting
 from benchmarks.support.random_model import SIDE_PX, TOY_SIDE_PX, saved_model
 from generation.queue.executor import Executor
 from generation.queue.limits import ExecutorLimits
+from generation.worker.specs import Dtype
 
 PACKAGES = ("torch", "diffusers", "transformers", "accelerate")
 SETTLES_WITHIN_S = 3600.0
@@ -50,7 +51,7 @@ async def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     memory, then what this one does.
     """
     device = options.device or ("cuda:0" if torch.cuda.is_available() else "cpu")
-    half = "float16" if device.startswith("cuda") else "float32"  # a CPU's half is none
+    half: Dtype = "float16" if device.startswith("cuda") else "float32"  # a CPU's half is none
     makers = makers_of(half)
     setting = Setting(
         model=saved_model(options.folder or folder, toy=options.toy),
@@ -66,7 +67,9 @@ async def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     memory_mb = {name: in_a_process(peak_memory_mb, setting, name) for name in makers}
     timed = interleaved(setting, makers, rounds=options.rounds)
     side = TOY_MATMUL_SIDE if options.toy else MATMUL_SIDE
-    peaks = {dtype: matmul_peak_tflops(dtype, device, side=side) for dtype in {"float32", half}}
+    peaks: dict[str, float] = {
+        dtype: matmul_peak_tflops(dtype, device, side=side) for dtype in {"float32", half}
+    }
     work = counted_tflop(setting)
 
     return {

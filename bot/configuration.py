@@ -3,14 +3,14 @@
 Imports neither Discord nor a model library, so that `log` and `snapshot` start quickly.
 """
 
-from dataclasses import replace
 from functools import partial
 
+from bot.offered_models import OfferedModel
 from bot.prompts.blocked_words import BlockedWords
 from bot.prompts.door import Door, Limits
 from bot.settings import Settings
 from generation.safety.screen import SafetySpec
-from generation.worker.backend import BackendSpec
+from generation.worker.specs import BackendSpec, DiffusersSpec, PlaceholderSpec
 from storage.dataset.card import CardFacts
 from storage.dataset.writer_process import RepositorySettings
 from storage.folder import DataFolder
@@ -21,37 +21,35 @@ from storage.remote.settings import RemoteSettings
 
 def model_specs(settings: Settings) -> dict[str, BackendSpec]:
     """The models that workers open, by the names that members choose; the default first."""
-    spec = BackendSpec(
-        kind=settings.backend,
-        dtype=settings.dtype,
-        options=_options(settings),
-        safety=_safety(settings),
-    )
-
-    return {
-        offered.name: replace(spec, model=offered.model, revision=offered.revision)
-        for offered in settings.offered_models
-    }
+    return {offered.name: _spec(settings, offered) for offered in settings.offered_models}
 
 
-def _options(settings: Settings) -> dict[str, str | float]:
+def _spec(settings: Settings, offered: OfferedModel) -> BackendSpec:
+    safety = _safety(settings)
+    shows_withheld = settings.preview == "auto" and safety is not None
+    preview = "never" if shows_withheld else settings.preview
+    if settings.backend == "placeholder":
+        return PlaceholderSpec(
+            safety=safety,
+            seconds_per_step=settings.placeholder_step_seconds,
+            previews=preview != "never",
+        )
+
     folder = DataFolder(settings.data.resolve())
-    options: dict[str, str | float] = (
-        {"seconds_per_step": settings.placeholder_step_seconds}
-        if settings.backend == "placeholder"
-        else {
-            "offload": "model" if settings.offload else "none",
-            "preview_factors": str(folder.preview_factors),
-            "model_hashes": str(folder.model_hashes),
-            "compile": settings.compile,
-            "compiled_folder": str(folder.compiled),
-            "compiled_size": str(settings.sizes[0]),
-        }
-    )
-    shows_what_may_be_withheld = settings.preview == "auto" and settings.safety_model is not None
-    options["preview"] = "never" if shows_what_may_be_withheld else settings.preview
 
-    return options
+    return DiffusersSpec(
+        safety=safety,
+        model=offered.model,
+        revision=offered.revision,
+        dtype=settings.dtype,
+        offload="model" if settings.offload else "none",
+        preview=preview,
+        preview_factors=folder.preview_factors,
+        model_hashes=folder.model_hashes,
+        compile=settings.compile,
+        compiled_folder=folder.compiled,
+        compiled_size=settings.sizes[0],
+    )
 
 
 def _safety(settings: Settings) -> SafetySpec | None:

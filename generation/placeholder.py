@@ -14,7 +14,8 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from generation.errors import Cancelled
 from generation.image_files import finished_image, preview_jpeg
 from generation.request import ImageRequest, Made, Provenance
-from generation.worker.backend import BackendSpec, Finding, Watcher
+from generation.worker.backend import Finding, Watcher
+from generation.worker.specs import PlaceholderSpec
 
 NOTICE = "placeholder: no model made this"
 
@@ -29,15 +30,10 @@ class PlaceholderBackend:
 
     The same prompt, seed, size and version of Pillow make the same bytes. Steps change only the
     time that it takes.
-
-    options: `seconds_per_step` (default 0.15) is how long it pretends to think. `preview`: see
-        DiffusersBackend; nothing is withheld here.
     """
 
-    def __init__(self, spec: BackendSpec, *, device: str) -> None:
-        self._device = device
-        self._previews = spec.options.get("preview", "auto") != "never"
-        self._step_s = float(spec.options.get("seconds_per_step", 0.15))
+    def __init__(self, spec: PlaceholderSpec, *, device: str) -> None:
+        self._spec = spec
 
     def check(self) -> Sequence[Finding]:
         return [Finding(subject="model", ok=True, detail="placeholder drawings; no model needed")]
@@ -66,7 +62,7 @@ class PlaceholderBackend:
         for step in range(1, request.steps + 1):
             self._think(watcher)
             watcher.step_done(step, request.steps)
-            if self._previews and watcher.wants_preview:
+            if self._spec.previews and watcher.wants_preview:
                 watcher.preview(partial(sketch, request, step / request.steps))
 
         images = tuple(finished_image(draw(request, seed), seed=seed) for seed in request.seeds)
@@ -74,7 +70,7 @@ class PlaceholderBackend:
         return Made(images=images, provenance=self.load())
 
     def _think(self, watcher: Watcher) -> None:
-        until = time.monotonic() + self._step_s
+        until = time.monotonic() + self._spec.seconds_per_step
         while True:
             if watcher.cancelled:
                 raise Cancelled

@@ -12,8 +12,8 @@ from generation.errors import BackendUnavailable, Cancelled, RequestFailed
 from generation.queue.executor import Executor
 from generation.queue.job import JobState
 from generation.queue.limits import ExecutorLimits
-from generation.worker.backend import BackendSpec
 from generation.worker.doctor import check_backend
+from generation.worker.specs import BackendSpec, DiffusersSpec
 from tests.support.generation.requests import MODEL, a_request, stepping
 from tests.support.generation.scripted_backend import one_model, scripted
 
@@ -30,16 +30,16 @@ print(sorted({"torch", "diffusers", "transformers", "accelerate"} & set(sys.modu
 
 
 @pytest.fixture(scope="module")
-def spec(tmp_path_factory: pytest.TempPathFactory) -> BackendSpec:
+def spec(tmp_path_factory: pytest.TempPathFactory) -> DiffusersSpec:
     folder = tmp_path_factory.mktemp("worker")
     root = Path(__file__).parent.parent
     subprocess.run([sys.executable, "-c", SAVE, str(folder)], cwd=root, check=True)
 
-    return BackendSpec(kind="diffusers", model=str(folder / "tiny-model"))
+    return DiffusersSpec(model=str(folder / "tiny-model"))
 
 
 async def test_the_executor_makes_the_same_bytes_again_and_reads_no_commands_in_prompts(
-    spec: BackendSpec,
+    spec: DiffusersSpec,
 ) -> None:
     async with Executor.open({MODEL: spec}) as executor:
         jobs = [
@@ -54,7 +54,7 @@ async def test_the_executor_makes_the_same_bytes_again_and_reads_no_commands_in_
 
 
 async def test_two_models_on_one_worker_make_what_each_makes_alone(
-    spec: BackendSpec, tmp_path: Path
+    spec: DiffusersSpec, tmp_path: Path
 ) -> None:
     other = replace(spec, model=str(shutil.copytree(spec.model, tmp_path / "other")))
     config = Path(other.model) / "scheduler" / "scheduler_config.json"
@@ -74,7 +74,9 @@ async def test_two_models_on_one_worker_make_what_each_makes_alone(
     assert (one.provenance.model, two.provenance.model) == ("tiny-model", "other")
 
 
-async def test_a_model_is_stopped_between_two_steps_and_serves_the_next(spec: BackendSpec) -> None:
+async def test_a_model_is_stopped_between_two_steps_and_serves_the_next(
+    spec: DiffusersSpec,
+) -> None:
     async with Executor.open({MODEL: spec}) as executor:
         job = executor.submit(a_request("a fox", steps=10_000, side_px=64), owner=1)
         progress = await stepping(job)
@@ -89,7 +91,7 @@ async def test_a_model_is_stopped_between_two_steps_and_serves_the_next(spec: Ba
         assert executor.status().workers[0].restarts == 0
 
 
-async def test_a_size_that_the_model_cannot_make_fails_alone(spec: BackendSpec) -> None:
+async def test_a_size_that_the_model_cannot_make_fails_alone(spec: DiffusersSpec) -> None:
     async with Executor.open({MODEL: spec}) as executor:
         job = executor.submit(a_request("a fox", side_px=60), owner=1)
 
@@ -101,7 +103,7 @@ async def test_a_size_that_the_model_cannot_make_fails_alone(spec: BackendSpec) 
 
 
 async def test_a_missing_model_reaches_whoever_waits_as_a_sentence() -> None:
-    spec = BackendSpec(kind="diffusers", model="/nowhere/model")
+    spec = DiffusersSpec(model="/nowhere/model")
     async with Executor.open({MODEL: spec}, limits=ExecutorLimits(retry_s=60)) as executor:
         job = executor.submit(a_request(), owner=1)
 
@@ -109,7 +111,7 @@ async def test_a_missing_model_reaches_whoever_waits_as_a_sentence() -> None:
             await job.result()
 
 
-def test_the_checkup_finds_device_model_and_engine(spec: BackendSpec) -> None:
+def test_the_checkup_finds_device_model_and_engine(spec: DiffusersSpec) -> None:
     findings = check_backend({MODEL: spec}, device="cpu")
 
     assert [(finding.subject, finding.ok) for finding in findings] == [
@@ -136,11 +138,15 @@ def test_a_checkup_that_fails_is_a_finding(
     assert (finding.ok, finding.detail) == (False, detail)
 
 
-def test_an_unknown_backend_is_a_finding() -> None:
-    (finding,) = check_backend({MODEL: BackendSpec(kind="difusers")}, device="cpu")
+class MisspeltSpec(BackendSpec):
+    backend = "generation.difusion.backend:DiffusersBackend"
+
+
+def test_a_backend_that_cannot_be_imported_is_a_finding() -> None:
+    (finding,) = check_backend({MODEL: MisspeltSpec()}, device="cpu")
 
     assert not finding.ok
-    assert "known are diffusers, placeholder" in finding.detail
+    assert "No module named 'generation.difusion'" in finding.detail
 
 
 def test_importing_the_package_imports_no_model_library() -> None:

@@ -15,7 +15,7 @@ from PIL import Image
 from generation.diffusion.backend import DiffusersBackend
 from generation.emoji import GUIDANCE, MODEL, SIDE_PX, STEPS
 from generation.request import ImageRequest, Made, Size
-from generation.worker.backend import BackendSpec
+from generation.worker.specs import DiffusersSpec
 from tests.support.discord.world import Real, image_ids, seen, set_button, text_of, world
 from tests.support.generation.requests import Onlooker
 
@@ -33,8 +33,8 @@ def backend() -> DiffusersBackend:
     return backend
 
 
-def spec() -> BackendSpec:
-    return BackendSpec(kind="diffusers", model=str(MODEL))
+def spec() -> DiffusersSpec:
+    return DiffusersSpec(model=str(MODEL))
 
 
 def painted(backend: DiffusersBackend, prompt: str, *seeds: int, steps: int = STEPS) -> Made:

@@ -14,8 +14,8 @@ from generation.request import GeneratedImage, Made, Provenance, Withheld
 from generation.safety.image_classifier import ImageClassifier
 from generation.safety.open_nsfw import OpenNsfw
 from generation.safety.screen import PACKAGED, SafetySpec, Screen, open_classifier
-from generation.worker.backend import BackendSpec
 from generation.worker.doctor import check_backend
+from generation.worker.specs import PlaceholderSpec
 from tests.support.generation.tiny_classifier import save_tiny_classifier
 
 RED, BLUE, GREY = (220, 30, 30), (30, 30, 220), (128, 128, 128)
@@ -270,7 +270,7 @@ def test_doctor_tells_what_is_withheld_or_what_is_wrong(folder: Path, tmp_path: 
 
     good, packaged, bad = (
         check_backend(
-            {"any": BackendSpec(kind="placeholder", safety=SafetySpec(model=model, threshold=0.7))},
+            {"any": PlaceholderSpec(safety=SafetySpec(model=model, threshold=0.7))},
             device="cpu",
             timeout_s=200.0,  # however busy the machine is
         )[-1]

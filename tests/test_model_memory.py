@@ -6,11 +6,12 @@ import subprocess
 import sys
 import weakref
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 import torch
-from diffusers import UNet2DConditionModel
+from diffusers import DiffusionPipeline, UNet2DConditionModel
 from safetensors.torch import save_file
 
 from generation.diffusion import backend
@@ -18,7 +19,7 @@ from generation.diffusion.backend import DiffusersBackend
 from generation.diffusion.memory import available_bytes
 from generation.diffusion.model_files import count_weights
 from generation.errors import BackendUnavailable
-from generation.worker.backend import BackendSpec
+from generation.worker.specs import DiffusersSpec
 from tests.support.generation.requests import Onlooker, a_request
 from tests.support.generation.tiny_model import SIDE_PX, save_tiny_model
 
@@ -42,10 +43,16 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def backend_of(model: Path, **options: str) -> DiffusersBackend:
-    spec = BackendSpec(kind="diffusers", model=str(model), options=options)
+def backend_of(model: Path, **options: Any) -> DiffusersBackend:
+    spec = DiffusersSpec(model=str(model), **options)
 
     return DiffusersBackend(spec, device="cpu")
+
+
+def _pipeline(backend: DiffusersBackend) -> DiffusionPipeline:
+    assert backend._loaded is not None
+
+    return backend._loaded.pipeline
 
 
 def resident_mb() -> float:
@@ -60,7 +67,7 @@ def test_unloading_gives_the_memory_back(model: Path, offload: str) -> None:
     weights_mb = 4 * count_weights(model, variant=None) / MIB
     for _ in range(2):
         backend.load()
-        unet = weakref.ref(backend._pipeline.unet)
+        unet = weakref.ref(_pipeline(backend).unet)
         backend.generate(a_request("a fox", steps=1, side_px=SIDE_PX), Onlooker())
         before_mb = resident_mb()
 
@@ -73,7 +80,8 @@ def test_unloading_gives_the_memory_back(model: Path, offload: str) -> None:
 def test_the_weights_are_counted_without_reading_them(model: Path) -> None:
     backend = backend_of(model)
     backend.load()
-    parts = (backend._pipeline.unet, backend._pipeline.vae, backend._pipeline.text_encoder)
+    pipeline = _pipeline(backend)
+    parts = (pipeline.unet, pipeline.vae, pipeline.text_encoder)
 
     assert count_weights(model, variant=None) == sum(
         tensor.numel() for part in parts for tensor in part.state_dict().values()
@@ -105,7 +113,7 @@ def test_a_part_in_the_older_format_counts_by_its_size(tmp_path: Path) -> None:
 def test_a_model_fits_where_its_weights_and_its_work_do(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    needed = 4 * count_weights(model, variant=None) + backend._ROOM_TO_WORK_BYTES
+    needed = 4 * count_weights(model, variant=None) + backend._WORKING_BYTES
     for free, fits in ((needed, True), (needed - 1, False), (None, True)):
         monkeypatch.setattr(backend, "free_bytes", lambda device, free=free: free)
 

@@ -7,7 +7,7 @@ import pytest
 from generation.diffusion.backend import DiffusersBackend
 from generation.errors import Cancelled
 from generation.request import ImageRequest
-from generation.worker.backend import BackendSpec
+from generation.worker.specs import DiffusersSpec
 from tests.support.generation.requests import Onlooker, a_request
 from tests.support.generation.tiny_model import SIDE_PX, tiny_stable_diffusion_3
 
@@ -19,7 +19,7 @@ def backend(tmp_path_factory: pytest.TempPathFactory) -> DiffusersBackend:
     """Stable Diffusion 3 in small: a transformer, and a scheduler of another kind."""
     folder: Path = tmp_path_factory.mktemp("sd3")
     tiny_stable_diffusion_3(folder).save_pretrained(folder / "model")
-    spec = BackendSpec(kind="diffusers", model=str(folder / "model"))
+    spec = DiffusersSpec(model=str(folder / "model"))
     backend = DiffusersBackend(spec, device="cpu")
     backend.load()
 
@@ -30,8 +30,8 @@ def test_doctor_and_the_rows_say_that_its_pipeline_serves_it(backend: DiffusersB
     made = backend.generate(REQUEST, Onlooker())
 
     assert backend.check()[-1].detail == (
-        "the model's own pipeline, for StableDiffusion3Pipeline is not Stable Diffusion 1.x, 2.x "
-        "or XL"
+        "the model's own pipeline, because StableDiffusion3Pipeline is not Stable Diffusion 1.x, "
+        "2.x or XL"
     )
     assert made.provenance.versions["engine"] == "pipeline"
     assert made.provenance.versions["batch"] == "2"

@@ -11,14 +11,12 @@ from generation import placeholder
 from generation.errors import Cancelled
 from generation.placeholder import PlaceholderBackend
 from generation.request import GeneratedImage, ImageRequest, Size
-from generation.worker.backend import BackendSpec
+from generation.worker.specs import PlaceholderSpec
 from tests.support.generation.requests import Onlooker, a_request
 
 
 def make(request: ImageRequest) -> list[GeneratedImage]:
-    backend = PlaceholderBackend(
-        BackendSpec(kind="placeholder", options={"seconds_per_step": 0}), device="cpu"
-    )
+    backend = PlaceholderBackend(PlaceholderSpec(seconds_per_step=0), device="cpu")
 
     return list(backend.generate(request, Onlooker()).images)
 
@@ -78,9 +76,7 @@ def test_any_prompt_can_be_drawn(prompt: str) -> None:
 
 
 def test_its_previews_are_small_and_come_nearer_to_the_picture() -> None:
-    backend = PlaceholderBackend(
-        BackendSpec(kind="placeholder", options={"seconds_per_step": 0}), device="cpu"
-    )
+    backend = PlaceholderBackend(PlaceholderSpec(seconds_per_step=0), device="cpu")
     onlooker = Onlooker(wants_preview=True)
 
     made = backend.generate(a_request("a fox", seeds=(1,), steps=4), onlooker)
@@ -97,7 +93,7 @@ def test_its_previews_are_small_and_come_nearer_to_the_picture() -> None:
 
 def test_its_previews_can_be_turned_off() -> None:
     backend = PlaceholderBackend(
-        BackendSpec(kind="placeholder", options={"seconds_per_step": 0, "preview": "never"}),
+        PlaceholderSpec(seconds_per_step=0, previews=False),
         device="cpu",
     )
     onlooker = Onlooker(wants_preview=True)
@@ -108,7 +104,7 @@ def test_its_previews_can_be_turned_off() -> None:
 
 
 def test_it_stops_between_two_steps() -> None:
-    backend = PlaceholderBackend(BackendSpec(kind="placeholder"), device="cpu")
+    backend = PlaceholderBackend(PlaceholderSpec(), device="cpu")
     onlooker = Onlooker(cancel_after=2)
 
     with pytest.raises(Cancelled):

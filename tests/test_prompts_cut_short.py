@@ -11,7 +11,7 @@ from transformers import CLIPTokenizer
 from bot.chat import texts
 from generation.diffusion.backend import DiffusersBackend
 from generation.diffusion.prompt_length import characters_read
-from generation.worker.backend import BackendSpec
+from generation.worker.specs import DiffusersSpec
 from tests.support.generation.requests import Onlooker, a_request
 from tests.support.generation.tiny_model import SIDE_PX, save_tiny_model
 
@@ -76,7 +76,7 @@ def object_with_limit(limit: int) -> object:
 
 
 def test_what_was_read_is_kept_with_the_images(model: Path) -> None:
-    backend = DiffusersBackend(BackendSpec(kind="diffusers", model=str(model)), device="cpu")
+    backend = DiffusersBackend(DiffusersSpec(model=str(model)), device="cpu")
     backend.load()
     short = a_request("a fox", seeds=(1,), steps=1, side_px=SIDE_PX)
     long = replace(short, prompt="x" * 500, negative_prompt="y" * 90)

@@ -24,7 +24,8 @@ from bot.demo.run import demo_settings
 from bot.errors import CannotReplay
 from bot.settings import Settings
 from generation.diffusion.backend import DiffusersBackend
-from generation.worker.backend import BackendSpec
+from generation.request import Size
+from generation.worker.specs import DiffusersSpec, Dtype
 from storage.dataset.columns import SHOWN_COLUMNS
 from storage.dataset.layout import csv_file, guarded
 from storage.dataset.reader import find_recorded
@@ -122,9 +123,9 @@ def differing(replayed: Replayed) -> list[str]:
 def test_every_slot_is_made_again_by_a_row_of_its_own(made_before: Made) -> None:
     dataset = made_before.settings.data / "dataset"
     rows = [find_recorded(dataset, image_id) for image_id in made_before.images]
-    backend = DiffusersBackend(
-        spec_of(rows[0], made_before.settings, compiled=dataset), device="cpu"
-    )
+    spec = spec_of(rows[0], made_before.settings, compiled=dataset)
+    assert isinstance(spec, DiffusersSpec)
+    backend = DiffusersBackend(spec, device="cpu")
     backend.load()
     for recorded in rows:
         request, place = request_of(recorded)
@@ -199,9 +200,10 @@ def test_an_image_of_a_compiled_model_is_made_by_one_and_an_eager_models_is_not(
         recorded = find_recorded(made.settings.data / "dataset", made.images[0])
         spec = spec_of(recorded, made.settings, compiled=tmp_path)
 
-        assert spec.options["compile"] == compiles
-        assert spec.options["compiled_folder"] == str(tmp_path)
-        assert spec.options["compiled_size"] == f"{SIDE_PX}x{SIDE_PX}"
+        assert isinstance(spec, DiffusersSpec)
+        assert spec.compile == compiles
+        assert spec.compiled_folder == tmp_path
+        assert spec.compiled_size == Size(SIDE_PX, SIDE_PX)
 
 
 async def test_the_recorded_number_of_threads_is_taken(made: Made) -> None:
@@ -334,11 +336,9 @@ async def test_the_command_exits_with_two_when_there_is_nothing_to_compare(tmp_p
     assert said.startswith("oxherd: data/dataset has no image 'abc'")
 
 
-def record_third_of_two(made: Made, *, dtype: str) -> None:
+def record_third_of_two(made: Made, *, dtype: Dtype) -> None:
     """Make the third row that of an image which was the first in a batch of two."""
-    spec = BackendSpec(
-        kind="diffusers", model=made.settings.model, dtype=dtype, options={"compile": "layout"}
-    )
+    spec = DiffusersSpec(model=made.settings.model, dtype=dtype, compile="layout")
     backend = DiffusersBackend(spec, device="cpu")
     backend.load()
     pair = backend.generate(a_request("a fox", seeds=(8, 9), side_px=SIDE_PX), Onlooker())

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 from torch.multiprocessing.spawn import ProcessRaisedException
 
 from generation.diffusion.backend import DiffusersBackend
-from generation.worker.backend import BackendSpec
+from generation.worker.specs import DiffusersSpec
 from tests.support.generation.lesson import SCHEDULE, a_model, fail, learn, loss_of
 from tests.support.generation.requests import Onlooker, a_request
 from training import emoji as source
@@ -82,7 +82,7 @@ def test_a_few_steps_give_a_model_that_the_bot_can_use(
 ) -> None:
     model = trained(emoji, tmp_path / "model", tmp_path / "work")
 
-    backend = DiffusersBackend(BackendSpec(kind="diffusers", model=str(model)), device="cpu")
+    backend = DiffusersBackend(DiffusersSpec(model=str(model)), device="cpu")
     backend.load()
     request = a_request("a red disc", seeds=(1, 2), steps=2, side_px=128)
     assert len(backend.generate(request, Onlooker()).images) == 2

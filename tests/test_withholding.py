@@ -21,7 +21,7 @@ from generation.placeholder import PlaceholderBackend
 from generation.queue.executor import Executor
 from generation.safety.open_nsfw import OpenNsfw
 from generation.safety.screen import PACKAGED, SafetySpec
-from generation.worker.backend import BackendSpec
+from generation.worker.specs import DiffusersSpec, PlaceholderSpec
 from storage.vote import Rating, VoteKind
 from tests.support.discord.world import (
     Real,
@@ -48,9 +48,9 @@ WITHHOLDS_ALL = 1e-9
 def scores() -> list[float]:
     """What the classifier makes of the four pictures of the prompt, in slot order."""
     request = a_request(PROMPT, seeds=tuple(range(SEED, SEED + 4)), side_px=64)
-    made = PlaceholderBackend(
-        BackendSpec(kind="placeholder", options={"seconds_per_step": 0}), device="cpu"
-    ).generate(request, Onlooker())
+    made = PlaceholderBackend(PlaceholderSpec(seconds_per_step=0), device="cpu").generate(
+        request, Onlooker()
+    )
     classifier = OpenNsfw(SafetySpec(model=PACKAGED), device="cpu")
     classifier.load()
 
@@ -292,4 +292,5 @@ def test_what_may_be_withheld_has_no_preview(
 ) -> None:
     (spec,) = model_specs(quick_settings(tmp_path, **settings)).values()
 
-    assert spec.options["preview"] == previews
+    assert isinstance(spec, DiffusersSpec)
+    assert spec.preview == previews

@@ -27,7 +27,7 @@ from PIL import Image
 from generation.diffusion.backend import DiffusersBackend
 from generation.emoji import GUIDANCE, MODEL, STEPS
 from generation.request import ImageRequest, Size
-from generation.worker.backend import BackendSpec
+from generation.worker.specs import DiffusersSpec
 from training import emoji as source
 from training.codes import fit
 from training.nearest import Gallery, least_apart, share_found, small
@@ -100,9 +100,7 @@ class Painter:
     wants_preview = False
 
     def __init__(self, model: Path) -> None:
-        self._backend = DiffusersBackend(
-            BackendSpec(kind="diffusers", model=str(model)), device="cpu"
-        )
+        self._backend = DiffusersBackend(DiffusersSpec(model=str(model)), device="cpu")
         self._backend.load()
         self._name = model.name
         self.seconds: list[float] = []

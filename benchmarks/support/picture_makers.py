@@ -11,7 +11,7 @@ import torch
 
 from generation.diffusion.backend import DiffusersBackend
 from generation.request import ImageRequest, Size
-from generation.worker.backend import BackendSpec
+from generation.worker.specs import Compile, DiffusersSpec, Dtype
 
 IMAGES = 4
 MODEL = "model"
@@ -34,24 +34,21 @@ class Setting:
 
     model: Path
     device: str
-    half: str
+    half: Dtype
     steps: int
     side_px: int
-    compile: str
+    compile: Compile
     compiled: Path
 
     @property
-    def spec(self) -> BackendSpec:
+    def spec(self) -> DiffusersSpec:
         """What a worker process opens."""
-        return BackendSpec(
-            kind="diffusers",
+        return DiffusersSpec(
             model=str(self.model),
             dtype=self.half,
-            options={
-                "compile": self.compile,
-                "compiled_folder": str(self.compiled),
-                "compiled_size": f"{self.side_px}x{self.side_px}",
-            },
+            compile=self.compile,
+            compiled_folder=self.compiled,
+            compiled_size=Size(self.side_px, self.side_px),
         )
 
     def request(self, seed: int) -> ImageRequest:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import cast
 
 from bot.cli.comparison import Difference, PixelDifference, differences, pixel_difference
 from bot.errors import CannotReplay
@@ -21,7 +22,7 @@ from generation.queue.executor import Executor
 from generation.queue.job import JobProgress
 from generation.queue.limits import ExecutorLimits
 from generation.request import MAX_SEED, ImageRequest, Result
-from generation.worker.backend import BackendSpec
+from generation.worker.specs import BackendSpec, Compile, DiffusersSpec, Dtype, PlaceholderSpec
 from storage.dataset.reader import RecordedImage, find_recorded, recorded_bytes
 from storage.errors import RecordError
 from storage.folder import DataFolder
@@ -109,7 +110,7 @@ def spec_of(recorded: RecordedImage, settings: Settings, *, compiled: Path) -> B
     """
     made_by = recorded.made_by
     if made_by["backend"] == "placeholder":
-        return BackendSpec(kind="placeholder", options={"seconds_per_step": 0, "preview": "never"})
+        return PlaceholderSpec(seconds_per_step=0, previews=False)
 
     if made_by["backend"] != "diffusers":
         raise CannotReplay(
@@ -132,23 +133,24 @@ def spec_of(recorded: RecordedImage, settings: Settings, *, compiled: Path) -> B
 
         model, revision = (named or folders)[0], ""
 
-    return BackendSpec(
-        kind="diffusers",
-        model=model,
-        revision=revision or None,
-        dtype=made_by["dtype"],
-        options={
-            "offload": "model" if settings.offload else "none",
-            "preview": "never",
-            "threads": _whole_number(made_by.get("threads", "")),
-            "compile": _compile(made_by),
-            "compiled_folder": str(compiled),
-            "compiled_size": str(ImageRequest.from_json(recorded.request).size),
-        },
-    )
+    size = ImageRequest.from_json(recorded.request).size
+    try:
+        return DiffusersSpec(
+            model=model,
+            revision=revision or None,
+            dtype=cast("Dtype", made_by["dtype"]),
+            offload="model" if settings.offload else "none",
+            threads=_threads(made_by.get("threads", "")),
+            preview="never",
+            compile=_compile(made_by),
+            compiled_folder=compiled,
+            compiled_size=size,
+        )
+    except ValueError as exc:
+        raise CannotReplay(f"Image {recorded.image_id} cannot be made again: {exc}") from exc
 
 
-def _compile(made_by: Mapping[str, str]) -> str:
+def _compile(made_by: Mapping[str, str]) -> Compile:
     if "compiled" in made_by:
         return "on"
 
@@ -210,9 +212,9 @@ async def _made(
         raise CannotReplay(f"The image could not be made again: {exc}") from exc
 
 
-def _whole_number(text: str) -> int:
-    """The number; 0 if the text is none, or has more than three digits."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 4 else 0
+def _threads(text: str) -> int | None:
+    """None where no plausible number was recorded."""
+    return int(text) if text.isascii() and text.isdigit() and 0 < int(text) < 1000 else None
 
 
 def _pixels(recorded: RecordedImage, original: bytes | None, png: bytes) -> PixelDifference | None:

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from diffusers import DiffusionPipeline
 from PIL import Image
 
 from generation.atomic_write import atomic_write
 from generation.diffusion.engine import DecodedImage, Stage
 from generation.image_files import preview_jpeg
 from generation.worker.backend import Watcher
+from generation.worker.specs import DiffusersSpec
 
 log = logging.getLogger(__name__)
 
@@ -187,6 +189,22 @@ class LatentPreviews:
             latents = stage.latents[kept].detach()
             if latents.isfinite().all():
                 self._colours.learn(latents, [images[number].image for number in kept])
+
+
+def open_previews(
+    spec: DiffusersSpec, pipeline: DiffusionPipeline, revision: str, *, device: str
+) -> LatentPreviews | None:
+    """Previews for the model, or None where they are off or may show what would be withheld."""
+    if spec.preview == "never":
+        return None
+
+    if spec.preview == "auto" and getattr(pipeline, "safety_checker", None) is not None:
+        log.info("%s has a safety checker, so there are no previews", spec.model)
+        return None
+
+    file = spec.preview_factors and spec.preview_factors / f"{revision}.json"
+
+    return LatentPreviews(LatentColours(file), device=device)
 
 
 def _with_one(latents: torch.Tensor) -> torch.Tensor:

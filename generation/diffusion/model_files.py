@@ -1,57 +1,63 @@
-"""The files of a model in diffusers' layout: what they contain, and which engine serves it."""
+"""Reads the files of a model in diffusers' layout: its index, and the number of its weights."""
 
 import json
 import math
 import re
+from collections.abc import Mapping
 from pathlib import Path
-
-from generation.diffusion.engine import OWN, choose_engine
-from generation.errors import BackendUnavailable, root_cause
-from generation.model_folder import cached_file, check_hub, local_folder
-from generation.worker.backend import Finding
+from typing import Any
 
 INDEX = "model_index.json"
 
 
-def model_files(folder: Path) -> list[Path]:
-    """The index, and the files of the parts that it names.
+def read_index(folder: Path) -> Mapping[str, Any]:
+    """The model's index: each component's library and class, and the pipeline's settings.
 
     Raises OSError or ValueError for a folder that holds no readable model.
     """
-    parts = [part for part in _parts(folder) if part.is_dir()]
+    index: dict[str, Any] = json.loads((folder / INDEX).read_bytes())
 
-    return [
-        folder / INDEX,
-        *(file for part in parts for file in part.rglob("*") if file.is_file()),
-    ]
+    return index
 
 
-def _parts(folder: Path) -> list[Path]:
-    index = json.loads((folder / INDEX).read_bytes())
+def model_files(folder: Path) -> list[Path]:
+    """The index, and all files in the components' folders.
 
-    return [folder / name for name in index if not name.startswith("_")]
+    Raises OSError or ValueError for a folder that holds no readable model.
+    """
+    files = [folder / INDEX]
+    for component in _component_folders(folder):
+        files += [file for file in component.rglob("*") if file.is_file()]
+
+    return files
 
 
 def count_weights(folder: Path, *, variant: str | None) -> int:
-    """How many numbers the weights consist of, according to the headers of their files.
+    """The number of weights in the files that diffusers loads; reads their headers only.
 
-    Parts in an older format than safetensors are assumed to have 4 bytes a number.
-    Raises OSError or ValueError for a folder that holds no readable model.
+    Components in an older format than safetensors count as 4 bytes a weight. Raises OSError or
+    ValueError for a folder that holds no readable model.
     """
-    return sum(_weights_of(part, variant) for part in _parts(folder) if part.is_dir())
+    return sum(_weights_of(component, variant) for component in _component_folders(folder))
 
 
-def _weights_of(part: Path, variant: str | None) -> int:
-    files = sorted(part.glob("*.safetensors"))
+def _component_folders(folder: Path) -> list[Path]:
+    places = [folder / name for name in read_index(folder) if not name.startswith("_")]
+
+    return [place for place in places if place.is_dir()]
+
+
+def _weights_of(component: Path, variant: str | None) -> int:
+    files = sorted(component.glob("*.safetensors"))
+    if not files:
+        return sum(file.stat().st_size for file in component.glob("*.bin")) // 4
+
     chosen = [file for file in files if _variant_of(file) == variant]
-    if chosen or files:
-        # A part without this variant is loaded without one.
-        return sum(
-            _numbers_in(file)
-            for file in chosen or [file for file in files if _variant_of(file) is None]
-        )
 
-    return sum(file.stat().st_size for file in part.glob("*.bin")) // 4
+    # A component without the variant is loaded without one.
+    return sum(
+        _weights_in(file) for file in chosen or [file for file in files if not _variant_of(file)]
+    )
 
 
 def _variant_of(file: Path) -> str | None:
@@ -61,7 +67,7 @@ def _variant_of(file: Path) -> str | None:
     return middle or None
 
 
-def _numbers_in(file: Path) -> int:
+def _weights_in(file: Path) -> int:
     """A safetensors file begins with the length of its header, which is JSON."""
     with file.open("rb") as content:
         length = int.from_bytes(content.read(8), "little")
@@ -70,37 +76,3 @@ def _numbers_in(file: Path) -> int:
     return sum(
         math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__"
     )
-
-
-def check_model(model: str, *, revision: str | None) -> Finding:
-    """Whether the model is here or can be downloaded; asks the hub only if it must."""
-    try:
-        if local_folder(model, index=INDEX):
-            return Finding(subject="model", ok=True, detail=f"folder {model}")
-
-        if cached_file(model, INDEX, revision=revision):
-            return Finding(subject="model", ok=True, detail=f"{model} in the hub's local cache")
-
-        check_hub(model, revision=revision, what="model")
-    except BackendUnavailable as exc:
-        return Finding(subject="model", ok=False, detail=exc.reason)
-
-    return Finding(subject="model", ok=True, detail=f"{model} on the hub; loading will download it")
-
-
-def check_engine(model: str, *, revision: str | None) -> Finding:
-    """Which engine will serve the model, from its index, without loading it or asking the hub."""
-    folder = local_folder(model, index=INDEX)
-    index = cached_file(model, INDEX, revision=revision) if folder is None else folder / INDEX
-    if index is None:
-        return Finding(subject="engine", ok=True, detail="known once the model is downloaded")
-
-    try:
-        choice = choose_engine(json.loads(index.read_bytes()))
-    except (OSError, ValueError) as exc:
-        detail = f"{index} cannot be read, so the model is damaged: {root_cause(exc)}"
-        return Finding(subject="engine", ok=False, detail=detail)
-
-    what = "oxherd's own denoising loop" if choice.name == OWN else "the model's own pipeline"
-
-    return Finding(subject="engine", ok=True, detail=f"{what}, for {choice.reason}")

@@ -5,9 +5,21 @@ import inspect
 from diffusers import DiffusionPipeline
 from transformers import PreTrainedTokenizerBase
 
+from generation.request import NEGATIVE_PROMPT_READ, PROMPT_READ, ImageRequest
+
 _TOKENIZERS = ("tokenizer", "tokenizer_2", "tokenizer_3")
 _NO_LIMIT = 10**6
 """A tokenizer without a limit reports a far larger one than this."""
+
+
+def cut_short(pipeline: DiffusionPipeline, request: ImageRequest) -> dict[str, str]:
+    """How many characters of each prompt are read, for `versions`; only for those that are cut."""
+    read = {
+        PROMPT_READ: characters_read(pipeline, request.prompt),
+        NEGATIVE_PROMPT_READ: characters_read(pipeline, request.negative_prompt),
+    }
+
+    return {name: str(count) for name, count in read.items() if count is not None}
 
 
 def characters_read(pipeline: DiffusionPipeline, text: str) -> int | None:

@@ -24,7 +24,7 @@ from generation.queue.status import ExecutorStatus, WorkerState
 from generation.queue.supervisor import WorkerSupervisor
 from generation.queue.waiting_times import queue_finished_in_s
 from generation.request import ImageRequest
-from generation.worker.backend import BackendSpec
+from generation.worker.specs import BackendSpec
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,6 @@ from generation.queue.limits import ExecutorLimits
 from generation.queue.status import WorkerState, WorkerStatus
 from generation.queue.worker_process import WorkerProcess
 from generation.request import ImageRequest, Made, Provenance, Result
-from generation.worker.backend import BackendSpec
 from generation.worker.messages import (
     Cancel,
     Failed,
@@ -30,6 +29,7 @@ from generation.worker.messages import (
     Serving,
     StepDone,
 )
+from generation.worker.specs import BackendSpec
 
 log = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import TypeAlias
 
-from generation.worker.backend import BackendSpec
 from generation.worker.main import serve
 from generation.worker.messages import FromWorker, ToWorker
+from generation.worker.specs import BackendSpec
 
 log = logging.getLogger(__name__)
 

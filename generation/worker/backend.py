@@ -1,38 +1,12 @@
 """The interface between a worker and the backend that makes its images."""
 
 import pkgutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol, cast
 
 from generation.request import ImageRequest, Made, Provenance
-from generation.safety.screen import SafetySpec
-
-BACKENDS: Mapping[str, str] = {
-    "diffusers": "generation.diffusion.backend:DiffusersBackend",
-    "placeholder": "generation.placeholder:PlaceholderBackend",
-}
-"""Kind -> its class, which is imported only when opened, and only by worker processes."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BackendSpec:
-    """Which backend to open in a worker process; picklable.
-
-    kind: a key of BACKENDS, or "module:Class" for a backend outside this package.
-    model: a name on the Hugging Face hub, or a folder.
-    revision: a branch, tag or commit of a model on the hub; None is its default branch.
-    dtype: "auto", or a torch dtype's name.
-    options: what only this kind understands; its class documents them.
-    safety: which image classifier checks the images; None for none.
-    """
-
-    kind: str
-    model: str = ""
-    revision: str | None = None
-    dtype: str = "auto"
-    options: Mapping[str, str | float] = field(default_factory=dict)
-    safety: SafetySpec | None = None
+from generation.worker.specs import BackendSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,10 +52,6 @@ class Backend(Protocol):
     One process may load several backends, if they fit into memory together.
     """
 
-    def __init__(self, spec: BackendSpec, *, device: str) -> None:
-        """Store the arguments; `load` does the work."""
-        ...
-
     def check(self) -> Sequence[Finding]:
         """Check what `load` needs, without loading."""
         ...
@@ -120,11 +90,7 @@ class Backend(Protocol):
 
 
 def open_backend(spec: BackendSpec, *, device: str) -> Backend:
-    """The backend of the spec, not loaded. Raises ValueError for an unknown kind."""
-    class_name = BACKENDS.get(spec.kind, spec.kind)
-    if ":" not in class_name:
-        raise ValueError(f"unknown backend {spec.kind!r}; the known ones are {', '.join(BACKENDS)}")
-
-    backend_class = cast("type[Backend]", pkgutil.resolve_name(class_name))
+    """The spec's backend, not loaded. Imports its module, and with it the model library."""
+    backend_class = cast("Callable[..., Backend]", pkgutil.resolve_name(spec.backend))
 
     return backend_class(spec, device=device)

@@ -7,7 +7,8 @@ from multiprocessing.connection import Connection
 
 from generation.errors import BackendUnavailable
 from generation.safety.screen import SafetySpec, open_classifier
-from generation.worker.backend import BackendSpec, Finding, open_backend
+from generation.worker.backend import Finding, open_backend
+from generation.worker.specs import BackendSpec
 
 
 def check_backend(

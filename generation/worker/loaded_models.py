@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from generation.errors import OutOfMemory
 from generation.request import Provenance
-from generation.worker.backend import Backend, BackendSpec, open_backend
+from generation.worker.backend import Backend, open_backend
+from generation.worker.specs import BackendSpec
 
 log = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import TypeAlias, assert_never
 
-from generation.worker.backend import BackendSpec
 from generation.worker.messages import Cancel, FromWorker, Generate, ToWorker
 from generation.worker.parent import die_with_parent
+from generation.worker.specs import BackendSpec
 from generation.worker.worker import Worker
 
 _BETWEEN_S = 1.0

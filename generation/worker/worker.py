@@ -13,7 +13,7 @@ from generation.errors import (
 )
 from generation.request import Made, Preview
 from generation.safety.screen import Screen
-from generation.worker.backend import Backend, BackendSpec
+from generation.worker.backend import Backend
 from generation.worker.loaded_models import LoadedModels
 from generation.worker.messages import (
     Failed,
@@ -29,6 +29,7 @@ from generation.worker.messages import (
     StepDone,
 )
 from generation.worker.preview_budget import PreviewBudget
+from generation.worker.specs import BackendSpec
 from generation.worker.stopwatch import Stopwatch
 
 log = logging.getLogger(__name__)

@@ -10,8 +10,8 @@ import pytest
 
 from generation.queue import supervisor
 from generation.queue.worker_process import WorkerProcess
-from generation.worker.backend import BackendSpec
 from generation.worker.messages import Cancel, Generate, ToWorker
+from generation.worker.specs import BackendSpec
 from generation.worker.worker import Worker
 
 

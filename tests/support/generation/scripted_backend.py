@@ -10,11 +10,13 @@ import signal
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from generation.errors import BackendUnavailable, Cancelled, OutOfMemory
 from generation.request import GeneratedImage, ImageRequest, Made, Provenance
-from generation.worker.backend import BackendSpec, Finding, Watcher
+from generation.worker.backend import Finding, Watcher
+from generation.worker.specs import BackendSpec
 from tests.support.generation.requests import MODEL
 
 ENDLESS = 1_000_000
@@ -25,17 +27,24 @@ _LOADED: list[str] = []
 """The models that this process holds."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScriptedSpec(BackendSpec):
+    """load: "at once", "refuse", "die", "hang", "after FILE" in `folder`, "when FILE" is there.
+    room: how many models there is memory for. claim: how many it says there is memory for.
+    """
+
+    backend = "tests.support.generation.scripted_backend:ScriptedBackend"
+    folder: Path
+    model: str = "script"
+    load: str = "at once"
+    room: int = 9
+    claim: int = 9
+
+
 def scripted(
     folder: Path, *, model: str = "script", load: str = "at once", room: int = 9, claim: int = 9
-) -> BackendSpec:
-    """Loads as told: "at once", "refuse", "die", "hang", "after FILE" in the folder, or "when FILE"
-    is there. There is room for so many models, and it claims that there is for `claim`.
-    """
-    return BackendSpec(
-        kind="tests.support.generation.scripted_backend:ScriptedBackend",
-        model=model,
-        options={"folder": str(folder), "load": load, "room": room, "claim": claim},
-    )
+) -> ScriptedSpec:
+    return ScriptedSpec(folder=folder, model=model, load=load, room=room, claim=claim)
 
 
 def one_model(folder: Path, *, load: str = "at once") -> dict[str, BackendSpec]:
@@ -56,12 +65,12 @@ class ScriptedBackend:
     spoil     takes its time for its steps, and raises when it is to draw a preview
     """
 
-    def __init__(self, spec: BackendSpec, *, device: str) -> None:
-        self._folder = Path(str(spec.options["folder"]))
-        self._load = str(spec.options["load"])
+    def __init__(self, spec: ScriptedSpec, *, device: str) -> None:
+        self._folder = spec.folder
+        self._load = spec.load
         self._device = device
         self._model = spec.model
-        self._room, self._claim = int(spec.options["room"]), int(spec.options["claim"])
+        self._room, self._claim = spec.room, spec.claim
 
     def check(self) -> Sequence[Finding]:
         if self._load == "refuse":

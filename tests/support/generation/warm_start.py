@@ -6,28 +6,26 @@ from pathlib import Path
 from PIL import Image, ImageChops
 
 from generation.diffusion.backend import DiffusersBackend
-from generation.request import Made
-from generation.worker.backend import BackendSpec
+from generation.request import Made, Size
+from generation.worker.specs import Compile, DiffusersSpec
 from tests.support.generation.requests import Onlooker, a_request
 
 COMPILES_WITHIN_S = 900.0
 SIDE_PX = 16
 
 
-def spec_of(model: Path, folder: Path, compile: str = "on", **options: str) -> BackendSpec:
-    return BackendSpec(
-        kind="diffusers",
+def spec_of(model: Path, folder: Path, compile: Compile = "on") -> DiffusersSpec:
+    return DiffusersSpec(
         model=str(model),
-        options={
-            "compile": compile,
-            "compiled_folder": str(folder),
-            "compiled_size": f"{SIDE_PX}x{SIDE_PX}",
-            **options,
-        },
+        compile=compile,
+        compiled_folder=folder,
+        compiled_size=Size(SIDE_PX, SIDE_PX),
     )
 
 
-def opened(model: Path, folder: Path, compile: str = "on", device: str = "cpu") -> DiffusersBackend:
+def opened(
+    model: Path, folder: Path, compile: Compile = "on", device: str = "cpu"
+) -> DiffusersBackend:
     backend = DiffusersBackend(spec_of(model, folder, compile), device=device)
     backend.load()
 

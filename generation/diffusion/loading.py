@@ -1,0 +1,95 @@
+"""Finds a model, in a folder or on the hub, and loads its pipeline onto a device."""
+
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from diffusers import DiffusionPipeline
+
+from generation.diffusion.model_files import INDEX
+from generation.errors import BackendUnavailable, OutOfMemory, root_cause
+from generation.model_folder import local_folder, not_found
+from generation.worker.specs import DiffusersSpec
+
+_PARAMETERS = {"prompt", "num_images_per_prompt", "generator", "callback_on_step_end"}
+"""What a pipeline's call must take: they make images from text, and report each step."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFolder:
+    """Where a model's files are. `on_hub`: it is the hub's local copy, named by its commit."""
+
+    path: Path
+    on_hub: bool
+
+
+def find_model(spec: DiffusersSpec) -> ModelFolder:
+    """The model's folder; downloads a model on the hub that is not in its local cache.
+
+    Raises BackendUnavailable for a model that cannot be found or fetched.
+    """
+    if folder := local_folder(spec.model, index=INDEX):
+        return ModelFolder(path=folder, on_hub=False)
+
+    try:
+        copy = DiffusionPipeline.download(spec.model, revision=spec.revision, variant=spec.variant)
+    except Exception as exc:
+        raise BackendUnavailable(not_found(spec.model, exc, what="model")) from exc
+
+    return ModelFolder(path=Path(copy), on_hub=True)
+
+
+def load_pipeline(folder: Path, spec: DiffusersSpec, *, device: str) -> DiffusionPipeline:
+    """The model's pipeline, on the device or offloaded.
+
+    Raises BackendUnavailable for a pipeline that does not make images from text step by step, and
+    whatever diffusers raises.
+    """
+    pipeline = DiffusionPipeline.from_pretrained(
+        folder, dtype=torch_dtype(spec, device=device), variant=spec.variant
+    )
+    missing = _PARAMETERS - set(inspect.signature(pipeline.__call__).parameters)
+    if missing:
+        raise BackendUnavailable(
+            f"{spec.model} is a {type(pipeline).__name__}, whose call does not take "
+            f"{', '.join(sorted(missing))}. These are needed to make images from text and to stop "
+            "between two steps."
+        )
+
+    if spec.offload == "model":
+        pipeline.enable_model_cpu_offload(device=device)
+    else:
+        pipeline.to(device)
+
+    pipeline.set_progress_bar_config(disable=True)
+
+    return pipeline
+
+
+def torch_dtype(spec: DiffusersSpec, *, device: str) -> torch.dtype:
+    """The weights' dtype on the device."""
+    match spec.dtype:
+        case "auto":
+            return torch.float16 if device.startswith("cuda") else torch.float32
+        case "float32":
+            return torch.float32
+        case "float16":
+            return torch.float16
+        case "bfloat16":
+            return torch.bfloat16
+
+
+@contextmanager
+def loading_errors(model: str) -> Iterator[None]:
+    """Raises BackendUnavailable for whatever a damaged model makes the libraries raise."""
+    try:
+        yield
+    except (BackendUnavailable, OutOfMemory):
+        raise
+    except Exception as exc:
+        raise BackendUnavailable(
+            f"The model {model!r} was found, but could not be loaded: {root_cause(exc)}"
+        ) from exc

@@ -1,0 +1,95 @@
+"""Which backend a worker process opens, and its options; plain values that are sent to it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal, TypeAlias, get_args
+
+from generation.request import Size
+from generation.safety.screen import SafetySpec
+
+Dtype: TypeAlias = Literal["auto", "float32", "float16", "bfloat16"]
+Offload: TypeAlias = Literal["none", "model"]
+Preview: TypeAlias = Literal["auto", "always", "never"]
+Compile: TypeAlias = Literal["auto", "on", "layout", "off"]
+
+DEFAULT_MODEL = "CompVis/stable-diffusion-v1-4"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackendSpec:
+    """A backend's options; each backend has a subclass.
+
+    backend: "module:Class", imported only when it is opened, which only worker processes do.
+    safety: which image classifier checks what the backend makes; None for none.
+    """
+
+    backend: ClassVar[str]
+    safety: SafetySpec | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaceholderSpec(BackendSpec):
+    """Drawings without a model.
+
+    seconds_per_step: how long it pretends that a step takes.
+    """
+
+    backend = "generation.placeholder:PlaceholderBackend"
+    seconds_per_step: float = 0.15
+    previews: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiffusersSpec(BackendSpec):
+    """A text-to-image model of diffusers. Raises ValueError for options that cannot be used.
+
+    model: a name on the Hugging Face hub, or a folder.
+    revision: a branch, tag or commit of a model on the hub; None is its default branch.
+    variant: which of the model's files to load, such as "fp16"; None for those without a variant.
+    dtype: of the weights; "auto" is float16 on CUDA and float32 elsewhere.
+    offload: "model" keeps only the component at work on the device, for a model that does not fit.
+    threads: of the CPU; None lets torch decide.
+    preview: whether unfinished images are shown; "auto" does not where the model's own safety
+        checker may withhold them in the end. Only with our own denoising loop.
+    preview_factors: the folder where what previews need to know of each model is kept; None for
+        nowhere.
+    model_hashes: the file where hashes of the weights are kept, so that they are read only once;
+        None for nowhere.
+    compile: "on" serves a compiled version once it is made, "auto" does where that is worthwhile,
+        and "layout" only lays the weights out as for compiling. Not with `offload`.
+    compiled_folder: where compiled versions are kept; needed for "on" and "auto".
+    compiled_size: which size of image they are made for; needed for "on" and "auto".
+    """
+
+    backend = "generation.diffusion.backend:DiffusersBackend"
+    model: str = DEFAULT_MODEL
+    revision: str | None = None
+    variant: str | None = None
+    dtype: Dtype = "auto"
+    offload: Offload = "none"
+    threads: int | None = None
+    preview: Preview = "auto"
+    preview_factors: Path | None = None
+    model_hashes: Path | None = None
+    compile: Compile = "off"
+    compiled_folder: Path | None = None
+    compiled_size: Size | None = None
+
+    def __post_init__(self) -> None:
+        for option, choices in _CHOICES.items():
+            value = getattr(self, option)
+            if value not in choices:
+                raise ValueError(f"{option} is {value!r}; allowed is {', '.join(choices)}.")
+
+        needs = (self.compiled_folder, self.compiled_size)
+        if self.compile in ("auto", "on") and None in needs:
+            raise ValueError(f"compile is {self.compile!r} without a folder and a size.")
+
+
+_CHOICES: Mapping[str, Sequence[str]] = {
+    "dtype": get_args(Dtype),
+    "offload": get_args(Offload),
+    "preview": get_args(Preview),
+    "compile": get_args(Compile),
+}
