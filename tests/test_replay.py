@@ -190,7 +190,7 @@ async def test_the_recorded_number_format_layout_and_batch_are_taken_and_not_tho
     assert replayed.same_bytes
 
 
-def test_an_image_of_a_compiled_model_is_made_by_one_and_an_eager_models_is_not(
+def test_an_image_of_a_compiled_model_is_made_by_one_and_an_uncompiled_models_is_not(
     made: Made, tmp_path: Path
 ) -> None:
     for version, compiles in (("", "off"), ("layout", "layout"), ("compiled", "on")):

@@ -1,4 +1,4 @@
-"""A model serves eagerly while a compiled version is made, and compiled from then on."""
+"""A model serves uncompiled while a compiled version is made, and compiled from then on."""
 
 import shutil
 import subprocess
@@ -98,7 +98,7 @@ def compiled_before(first_start: FirstStart, tmp_path: Path) -> Path:
     return copied
 
 
-def test_requests_are_served_eagerly_while_the_compiler_works(first_start: FirstStart) -> None:
+def test_requests_are_served_uncompiled_while_the_compiler_works(first_start: FirstStart) -> None:
     assert first_start.said_at_first == "uncompiled, compiling"
     assert engine_of(first_start.made_at_first) == "oxherd"
 
@@ -125,7 +125,7 @@ def test_the_same_request_makes_the_same_bytes_compiled(first_start: FirstStart)
     assert make(first_start.backend).images == first_start.made_then.images
 
 
-def test_a_request_of_another_shape_is_served_eagerly(first_start: FirstStart) -> None:
+def test_a_request_of_another_shape_is_served_uncompiled(first_start: FirstStart) -> None:
     made = make(first_start.backend, seeds=(5, 6))
 
     assert engine_of(made) == "oxherd"
@@ -156,7 +156,7 @@ async def test_the_executor_tells_how_a_worker_serves(first_start: FirstStart, m
     assert "unet compiled" in worker.serving
 
 
-def test_a_file_that_cannot_be_loaded_leaves_the_model_serving_eagerly(
+def test_a_file_that_cannot_be_loaded_leaves_the_model_serving_uncompiled(
     compiled_before: Path, model: Path
 ) -> None:
     for file in compiled_before.glob("*.compiled"):
@@ -221,7 +221,7 @@ def test_what_killed_a_worker_is_not_tried_again(compiled_before: Path, model: P
     assert engine_of(make(backend)) == "oxherd"
 
 
-def test_a_compiler_that_fails_leaves_the_model_serving_eagerly(
+def test_a_compiler_that_fails_leaves_the_model_serving_uncompiled(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compiler, "PROCESS", "raise SystemExit('out of registers')")
@@ -249,7 +249,7 @@ def test_where_there_is_no_room_to_compile_the_requests_keep_their_memory(
     assert engine_of(make(backend)) == "oxherd"
 
 
-def test_a_folder_that_cannot_be_written_leaves_the_model_serving_eagerly(
+def test_a_folder_that_cannot_be_written_leaves_the_model_serving_uncompiled(
     model: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()

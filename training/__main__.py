@@ -1,9 +1,9 @@
-"""From nothing to the model that ships, in one command; broken off, it goes on where it was.
+"""Trains the model that ships, in one command; run again after an interruption, it resumes.
 
     python -m training --out generation/emoji/model
 
-Gets the pictures and labels with npm, or takes what --pictures and --labels name. Checkpoints are
-in the folder that --work names, which may be deleted when the model is there.
+Downloads the pictures and labels with npm, unless --pictures and --labels name them. Checkpoints
+are written to the folder --work, which can be deleted when the model is complete.
 """
 
 import argparse

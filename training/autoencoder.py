@@ -1,4 +1,4 @@
-"""The AutoencoderKL: its decoder draws pictures from codes, its encoder finds the codes."""
+"""The AutoencoderKL: its decoder turns codes into pictures, its encoder pictures into codes."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ _BATCH = 4
 """Pictures in one worker's part of a step."""
 
 _NOISE = 0.15
-"""The decoder is trained with noise up to so much, for the denoiser's codes are not exact."""
+"""The most noise that the decoder is trained with, because the denoiser's codes are inexact."""
 
 
 def new_autoencoder() -> AutoencoderKL:
@@ -50,7 +50,7 @@ def train_autoencoder(
     decoder: Schedule = DECODER,
     encoder: Schedule = ENCODER,
 ) -> AutoencoderKL:
-    """Both halves, each on its own: the codes are given.
+    """Train both halves, each on its own, because the codes are given.
 
     views: [n, views, 3, side, side] uint8. codes: [n, views, CHANNELS, side/16, side/16].
     """
@@ -71,12 +71,12 @@ def train_autoencoder(
 
         return F.mse_loss(mean, wanted)
 
-    # Averaged weights are loaded after both: a half that is trained is not touched by the other.
+    # Both are trained before averaged weights are loaded; neither half affects the other.
     drawn: Weights = train(drawing, drawing_loss, decoder, folder / "decoder.pt", title="decoder")
     found: Weights = train(finding, finding_loss, encoder, folder / "encoder.pt", title="encoder")
     drawing.load_state_dict(drawn)
     finding.load_state_dict(found)
-    with torch.no_grad():  # the codes are exact: no spread around them
+    with torch.no_grad():  # the codes are exact, so their variance is none
         model.quant_conv.weight[CHANNELS:] = 0
         model.quant_conv.bias[CHANNELS:] = -20
 
@@ -84,7 +84,7 @@ def train_autoencoder(
 
 
 def picture_loss(drawn: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
-    """How far apart, in values, in edges and at half and quarter size."""
+    """The difference in values, in gradients, and at half and quarter size."""
     apart = drawn - wanted
     across, along = apart[..., 1:] - apart[..., :-1], apart[..., 1:, :] - apart[..., :-1, :]
     half = F.avg_pool2d(apart, 2)
@@ -109,10 +109,10 @@ def _batch(
 
 
 def _initialise(model: AutoencoderKL) -> None:
-    """Resizing begins as smoothing, blocks begin near the identity.
+    """Initialise resizing as smoothing, and blocks close to the identity.
 
-    With torch's own start a picture would fade on its way through nine convolutions that have no
-    way around them, and the first thousand steps would go into finding colours.
+    With torch's own initialisation a picture would fade in nine convolutions that have no skip
+    connection, and the first thousand steps would be spent on finding colours.
     """
     generator = torch.Generator().manual_seed(3)
     for name, part in model.named_modules():
@@ -138,7 +138,7 @@ def _initialise(model: AutoencoderKL) -> None:
 
 
 def _copying(outputs: int, inputs: int) -> torch.Tensor:
-    """[outputs, inputs]: each output one of the inputs, or the other way round."""
+    """[outputs, inputs]: each output copies an input, or averages several."""
     if outputs >= inputs:
         return torch.eye(inputs)[torch.arange(outputs) % inputs]
 

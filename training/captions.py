@@ -1,4 +1,4 @@
-"""What a picture is called in training: its label, dressed so that a sentence still finds it."""
+"""Captions for training: a picture's label, varied so that whole sentences work as prompts too."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -97,9 +97,9 @@ def mentioned(captions: Sequence[Caption]) -> list[str]:
 
 
 def caption(of: Caption, random: Random, others: Sequence[str] = _PLACES) -> str:
-    """One way to ask for the picture; empty in one of ten, for classifier-free guidance.
+    """A random prompt for the picture; one in ten is empty, for classifier-free guidance.
 
-    others: what else a sentence may mention beside it.
+    others: other things that a sentence may mention.
     """
     label = _spelt(of.label, random)
     choice = random.random()
@@ -128,7 +128,7 @@ def caption(of: Caption, random: Random, others: Sequence[str] = _PLACES) -> str
 
 
 def _spelt(label: str, random: Random) -> str:
-    """As emojibase spells it, or as a person types it: plain quotes, "flag of Chad"."""
+    """As emojibase spells it, or as people type it: plain quotes, "flag of Chad"."""
     if random.random() < 0.6:
         return label
 
@@ -168,7 +168,7 @@ def _with_words_dropped(label: str, random: Random) -> str:
 
 
 def _sentence(of: Caption, label: str, random: Random, others: Sequence[str]) -> str:
-    """The first thing that it names is the picture; what follows is read past."""
+    """A sentence that names the picture first; the model learns to ignore the rest."""
     noun = random.choice(of.nouns) if of.nouns and random.random() < 0.5 else label
     article = random.choice(("a", "a", "the", "the", _article(noun), "my", "your", "one", "his"))
     if random.random() < 0.1 and not noun.endswith("s"):

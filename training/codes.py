@@ -1,8 +1,8 @@
-"""What the denoiser denoises: each 16x16 patch of a picture as 24 numbers.
+"""The latents that the denoiser is trained on: 24 numbers for each 16x16 patch of a picture.
 
-They are the patch's principal components over all views, so there is nothing to train, and the
-denoiser's training need not wait for the autoencoder's. The weight of a component is the square
-root of its spread: coarse ones come out of the noise first, and fine ones still count.
+They are the patch's principal components over all views. These need no training, so the denoiser's
+training need not wait for the autoencoder's. A component's weight is the square root of its
+deviation: coarse components emerge from the noise first, and fine ones still count.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,10 @@ class Codes:
     scale: torch.Tensor
 
     def encode(self, pixels: torch.Tensor) -> torch.Tensor:
-        """From [n, 3, side, side] in 0..255 to [n, CHANNELS, side/16, side/16], spread about 1."""
+        """From [n, 3, side, side] in 0..255 to [n, CHANNELS, side/16, side/16].
+
+        Its standard deviation is about 1.
+        """
         return (((_patches(pixels) - self.mean) @ self.basis) * self.scale).permute(0, 3, 1, 2)
 
 

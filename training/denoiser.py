@@ -1,10 +1,10 @@
 """The text encoder and the UNet: from captions and noise to codes.
 
-A UNet that is to learn both at once learns what an emoji is long before it learns which one: after
-90,000 pictures the right one was among the 5 nearest in 4 % of cases. So the text encoder learns
-first, alone, to say what the picture looks like. It has 40 places, few prompts fill 24 of them, and
-each of the last 16 learns one cell of a 4x4 grid over the picture. That takes minutes, and the UNet
-finds there what it needs: in a cell's place the cell, and in the mean of all places the whole.
+A UNet that is trained together with an untrained text encoder learns what an emoji is long before
+it learns which one: after 90,000 pictures the right one was among the 5 nearest in 4 % of cases. So
+the text encoder is trained first, alone, to predict the picture. It has 40 positions, of which few
+prompts fill 24, and each of the last 16 predicts one cell of a 4x4 grid over the picture. That
+takes minutes. The UNet then reads a cell at its position, and the whole in the mean of all.
 """
 
 import json
@@ -25,7 +25,7 @@ from training.loop import Schedule, train
 from training.views import lit
 
 TOKENS = 40
-"""What the text encoder reads of a prompt, its beginning and end marks included."""
+"""The tokens that the text encoder reads of a prompt, including the start and end tokens."""
 
 VOCABULARY = 4800
 _TEXT_WIDTH = 128
@@ -39,15 +39,15 @@ NOISE: dict[str, Any] = {
     "prediction_type": "v_prediction",
     "num_train_timesteps": 1000,
 }
-"""Ends in pure noise, or a background of one colour could not be learnt."""
+"""Ends in pure noise: otherwise a background of a single colour could not be learned."""
 
 _CELLS = 16
 _READER_BATCH = 48
 _RARE_WORDS = 8.0
-"""How much faster the words themselves learn: most are met only once in many batches."""
+"""The token embeddings' share of the learning rate: most words are rare."""
 
 _READER_SHARE = 0.2
-"""How fast the text encoder goes on learning with the UNet, of the UNet's rate."""
+"""The text encoder's share of the learning rate while it is trained with the UNet."""
 
 READER = Schedule(steps=4900, learning_rate=1.5e-3, warm_up=50, weight_decay=1e-3, average=0.99)
 DENOISER = Schedule(
@@ -61,7 +61,7 @@ DENOISER = Schedule(
 
 
 def new_tokenizer(captions: Sequence[Caption]) -> CLIPTokenizer:
-    """CLIP's way of cutting text, with a vocabulary made of the captions."""
+    """CLIP's tokenizer with a vocabulary learned from the captions."""
     clip = CLIPTokenizer().backend_tokenizer
     learning = Tokenizer(
         models.BPE(
@@ -91,7 +91,7 @@ def new_tokenizer(captions: Sequence[Caption]) -> CLIPTokenizer:
 
 
 def _word_ends(tokenizer: Tokenizer, texts: Sequence[str]) -> list[str]:
-    """The letters that words end in, as tokens; the trainer alone would number them by chance."""
+    """The last letters of words, as tokens; the trainer would number them in random order."""
     words = {
         word
         for text in set(texts)
@@ -146,7 +146,7 @@ def train_reader(
     checkpoint: Path,
     schedule: Schedule = READER,
 ) -> CLIPTextModel:
-    """A text encoder that sees the picture: its last places are the cells of a 4x4 grid.
+    """A text encoder that predicts the picture: its last positions are the cells of a 4x4 grid.
 
     codes: [n, CHANNELS, 8, 8] of the pictures, in the captions' order.
     """
@@ -204,10 +204,10 @@ def train_denoiser(
     checkpoint: Path,
     schedule: Schedule = DENOISER,
 ) -> tuple[CLIPTextModel, UNet2DConditionModel]:
-    """A UNet for a text encoder that can read; both go on learning.
+    """A UNet for a trained text encoder, whose training continues.
 
-    pictures: [n, ways, 3, side, side] uint8, in the captions' order: one way of each picture is
-        learnt at a time, in some light.
+    pictures: [n, ways, 3, side, side] uint8, in the captions' order. Each step draws one way of a
+        picture and one lighting.
     """
     torch.manual_seed(0)
     model = torch.nn.ModuleDict({"text": reader, "unet": new_unet()})
@@ -219,7 +219,7 @@ def train_denoiser(
         chosen = _chosen(step, len(captions), BATCH)
         way = torch.randint(0, pictures.shape[1], (BATCH,), generator=generator)
         clean = codes.encode(lit(pictures[chosen, way].float(), generator))
-        # Times spread evenly over the batch, more of them noisy: there the caption decides.
+        # Spread over the batch, with more noisy timesteps: there the caption decides.
         time = (torch.rand(1, generator=generator) + torch.arange(BATCH) / BATCH) % 1
         time = (time**_TOWARDS_NOISE * len(signal)).long()
         time = time[torch.randperm(BATCH, generator=generator)]
@@ -243,7 +243,7 @@ def train_denoiser(
 
 
 def _chosen(step: int, count: int, batch: int) -> list[int]:
-    """Pictures for a step: all in a random order, then all in another, and so on."""
+    """The pictures of a step: each epoch goes through all of them in a new random order."""
     places = range(step * batch, (step + 1) * batch)
     orders = {
         epoch: np.random.RandomState(epoch).permutation(count)

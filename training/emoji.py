@@ -1,4 +1,4 @@
-"""The pictures and what they are called: two MIT-licensed packages of the npm registry."""
+"""The pictures and their labels: two MIT-licensed npm packages."""
 
 import json
 import re
@@ -47,10 +47,10 @@ class Emoji:
 
 
 def fetch(folder: Path) -> tuple[Path, Path]:
-    """Get both packages with npm; what is there already is kept.
+    """Download both packages with npm, unless they are in the folder.
 
-    Returns the folder of the pictures and the file of the labels. Raises CalledProcessError when
-    npm cannot get them, and FileNotFoundError when there is no npm.
+    Returns the folder of the pictures and the file of the labels. Raises CalledProcessError if npm
+    fails, and FileNotFoundError if there is no npm.
     """
     places = []
     for package in (PICTURES, LABELS):
@@ -76,7 +76,7 @@ def fetch(folder: Path) -> tuple[Path, Path]:
 
 
 def read(pictures: Path, labels: Path) -> list[Emoji]:
-    """Every emoji that both know, in emojibase's order; skin-tone variants are left out."""
+    """Every emoji in both packages, in emojibase's order, without skin-tone variants."""
     files = {_key(file.stem): file for file in sorted(pictures.glob("*.webp"))}
     known = json.loads(labels.read_text(encoding="utf-8"))
 

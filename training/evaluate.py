@@ -1,8 +1,8 @@
-"""How good the shipped model is, through the backend that the bot uses.
+"""Evaluates the shipped model through the backend that the bot uses.
 
     python -m training.evaluate --sheets docs
 
-Prints JSON. Needs the pictures and labels: it gets them with npm, or takes what --pictures and
+Prints JSON. Needs the pictures and labels: it downloads them with npm, or takes what --pictures and
 --labels name. Contact sheets go into the folder that --sheets names.
 """
 
@@ -90,11 +90,11 @@ SENTENCES = (
     "a lightning storm tonight",
     "a pirate flag on a ship",
 )
-"""Natural sentences; none is a caption that the model was trained with."""
+"""Natural sentences; the model was not trained with any of them."""
 
 
 class Painter:
-    """The shipped model, asked as the bot asks it; nobody watches it paint."""
+    """The shipped model, called as the bot calls it. It is its own Watcher, which ignores all."""
 
     cancelled = False
     wants_preview = False
@@ -106,10 +106,10 @@ class Painter:
         self.seconds: list[float] = []
 
     def step_done(self, step: int, steps: int) -> None:
-        """Told to nobody."""
+        """Ignored."""
 
     def preview(self, draw: Callable[[], bytes]) -> None:
-        """Shown to nobody."""
+        """Ignored."""
 
     def paint(self, prompt: str, seeds: Sequence[int]) -> list[Image.Image]:
         began = time.monotonic()
@@ -186,7 +186,7 @@ def evaluate(
 def _redrawn(
     model: Path, codes: torch.Tensor, originals: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """What the autoencoder makes of exact codes, and of those that it finds for the pictures."""
+    """How well the autoencoder decodes exact codes, and the codes that its encoder finds."""
     autoencoder = AutoencoderKL.from_pretrained(model / "vae", torch_dtype=torch.float32)
 
     def drawn(all_codes: Iterable[torch.Tensor]) -> torch.Tensor:
@@ -204,14 +204,14 @@ def _redrawn(
 
 
 def _decibels(drawn: torch.Tensor, originals: torch.Tensor) -> float:
-    """Peak signal to noise, the mean over pictures."""
+    """The mean peak signal-to-noise ratio of the pictures, in dB."""
     squares = (drawn - originals).pow(2).flatten(1).mean(1)
 
     return round(float((10 * torch.log10(255**2 / squares)).mean()), 1)
 
 
 def _memory(model: Path) -> dict[str, int]:
-    """Of a process that does nothing but load the model and draw four images twice."""
+    """The memory of a process that loads the model and makes four images twice."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(_memory_of_this_process, model).result()
 

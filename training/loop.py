@@ -1,7 +1,7 @@
-"""A training loop whose every step depends on its number alone, so that it can be taken up again.
+"""A training loop that resumes after an interruption as if there had been none.
 
-What a step draws at random comes from generators seeded with its number; with the weights and the
-optimizer's state in the checkpoint, a run that was broken off goes on as if it had not been.
+Random numbers come from generators seeded with the step's number, and a checkpoint has the weights
+and the optimizer's state.
 """
 
 import math
@@ -16,6 +16,7 @@ import torch
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from generation.atomic_write import atomic_write
 from training.workers import share_gradients, this_worker, wait_for_all, workers
 
 Weights = dict[str, torch.Tensor]
@@ -23,7 +24,7 @@ Weights = dict[str, torch.Tensor]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
-    """average: the most that one step keeps of the averaged weights; those are what is shipped."""
+    """average: the decay of the moving average of the weights, which is the result."""
 
     steps: int
     learning_rate: float
@@ -34,14 +35,14 @@ class Schedule:
     checkpoint_every: int = 300
 
     def rate(self, step: int) -> float:
-        """Up in a line, down along a cosine."""
+        """Linear warm-up, then cosine decay."""
         fallen = (1 + math.cos(math.pi * step / self.steps)) / 2
         left = self.final_fraction + (1 - self.final_fraction) * fallen
 
         return self.learning_rate * min(1.0, (step + 1) / self.warm_up) * left
 
     def kept(self, step: int) -> float:
-        """How much of the average stays at this step: little at first."""
+        """The decay of the moving average at this step: low at first."""
         return min(self.average, (step + 1) / (step + 20))
 
 
@@ -56,9 +57,10 @@ def train(
 ) -> Weights:
     """Train, from the checkpoint if there is one. Returns the averaged weights.
 
-    loss_at: the loss of the part of a batch with this number, counted from 0. A step takes one
-        part for each worker.
-    shares: at which share of the rate parameters learn whose names contain this; the last counts.
+    loss_at: the loss of the part of a batch with this number, from 0. A step takes one part per
+        worker.
+    shares: the share of the learning rate for parameters whose names contain the key; the last
+        match counts.
     """
     parameters = list(model.parameters())
     optimizer = torch.optim.AdamW(
@@ -106,7 +108,7 @@ def train(
 
 
 def _groups(model: torch.nn.Module, shares: Mapping[str, float]) -> list[dict[str, Any]]:
-    """The optimizer's groups, one for each share of the rate."""
+    """The optimizer's parameter groups, one for each share of the learning rate."""
     groups: dict[float, list[torch.nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         fitting = [share for part, share in shares.items() if part in name]
@@ -125,11 +127,9 @@ def _average(averaged: Weights, model: torch.nn.Module, kept: float) -> None:
 
 
 def _write(state: object, file: Path) -> None:
-    """All of it or none: whoever breaks off in the middle finds the one before."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_suffix(".part")
-    torch.save(state, part)
-    part.replace(file)
+    with atomic_write(file) as unfinished:
+        torch.save(state, unfinished)
 
 
 @contextmanager

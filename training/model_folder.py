@@ -1,4 +1,4 @@
-"""From trained parts to the folder that is shipped: what from_pretrained loads, and its hashes."""
+"""Writes the folder that ships: the pipeline that from_pretrained loads, and its hashes."""
 
 import hashlib
 import json
@@ -27,7 +27,7 @@ def write_model(
     tokenizer: CLIPTokenizer,
     unet: UNet2DConditionModel,
 ) -> None:
-    """Write the pipeline, weights as float16, without a path of this machine in it."""
+    """Write the pipeline, with float16 weights and no path of this machine."""
     scheduler = DPMSolverMultistepScheduler(
         **NOISE,
         algorithm_type="dpmsolver++",

@@ -1,4 +1,4 @@
-"""Which emoji a picture looks most like: the distance is the mean square at 32x32."""
+"""Finds the emoji that a picture resembles most, by the mean squared difference at 32x32."""
 
 from collections.abc import Sequence
 
@@ -26,7 +26,7 @@ class Gallery:
         self._squares = (self._views**2).sum(2)
 
     def nearest(self, pictures: NDArray[np.float32], count: int) -> list[list[int]]:
-        """For each picture, the emoji whose nearest view is nearest, best first."""
+        """For each picture, the emoji with the nearest views, nearest first."""
         flat = self._views.reshape(-1, self._views.shape[2])
         apart = self._squares.reshape(1, -1) - 2 * pictures @ flat.T
         per_emoji = apart.reshape(len(pictures), *self._squares.shape).min(2)
@@ -40,7 +40,7 @@ def share_found(nearest: Sequence[Sequence[int]], right: Sequence[int]) -> float
 
 
 def least_apart(pictures: NDArray[np.float32]) -> float:
-    """Root mean square between the two most alike of some pictures, in levels of 255."""
+    """The root mean square difference of the two most similar pictures, in levels of 255."""
     apart = pictures[:, None] - pictures[None]
     pairs = np.sqrt((apart**2).mean(2))[np.triu_indices(len(pictures), 1)]
 

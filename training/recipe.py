@@ -1,4 +1,4 @@
-"""The steps from pictures and their captions to a model's folder; every worker goes through all."""
+"""The steps from pictures and captions to a model's folder, which every worker runs."""
 
 from collections.abc import Sequence
 from pathlib import Path

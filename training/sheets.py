@@ -1,4 +1,4 @@
-"""Contact sheets: rows of pictures with what was asked for under them."""
+"""Contact sheets: rows of pictures with their prompts below."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ def write_sheet(
     columns: int,
     picture_px: int,
 ) -> None:
-    """One cell a caption; its pictures stand beside each other."""
+    """One cell for each prompt, with its pictures side by side."""
     beside = max(len(pictures) for _, pictures in cells)
     width = beside * picture_px + _MARGIN_PX
     height = picture_px + _LINES * _LETTERS_PX + 2 * _MARGIN_PX

@@ -1,4 +1,4 @@
-"""Several views of each picture: mirrored, tilted, smaller, moved; and other light on it."""
+"""Augments each picture: mirrored, rotated, scaled and moved views, and different lighting."""
 
 import math
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from training.emoji import Emoji
 
 VIEWS = 12
 _STRENGTH, _TINT, _SIDE_LIGHT = (0.65, 1.05), 0.16, 0.4
-"""Of the light: how much ink is left, how much more or less of a colour, how much from one side."""
+"""Of the lighting: the range of contrast, and the most tint and shade from one side."""
 
 
 def views_of(pixels: torch.Tensor, emoji: Sequence[Emoji]) -> torch.Tensor:
@@ -34,11 +34,11 @@ def both_ways(views: torch.Tensor, emoji: Sequence[Emoji]) -> torch.Tensor:
 
 
 def lit(pixels: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """In another light, weaker, coloured, and more from one side, that leaves white white.
+    """In random lighting: weaker, coloured, and more from one side. White stays white.
 
     pixels: [n, 3, side, side] in 0..255. Of all ways to make two seeds differ this is the easiest
-    to learn: it changes each patch by itself, while a picture that is moved, tilted and shrunk has
-    other codes nearly everywhere, and what was learnt from such pictures was soft.
+    to learn: it changes each patch on its own. Moving, rotating and scaling change nearly all
+    codes, and a model that was trained on such pictures made blurred ones.
     """
 
     def between(low: float, high: float, colours: int = 1) -> torch.Tensor:

@@ -1,7 +1,6 @@
-"""Two processes learn together: each on its own part of a batch, with the mean of their gradients.
+"""Trains in two processes: each on its own part of a batch, with the mean of their gradients.
 
-One process makes little use of a second core on parts as small as these; docs/measurements.md says
-how little.
+A single process makes little use of a second core on such small parts; see docs/measurements.md.
 """
 
 import tempfile
@@ -13,13 +12,13 @@ import torch.distributed
 from torch.multiprocessing.spawn import spawn
 
 WORKERS = 2
-"""The same on every machine: with another number the weights would be others."""
+"""The same on every machine, because the weights depend on it."""
 
 
 def learn_together(learn: Callable[..., None], *arguments: object) -> None:
     """Call `learn` with these arguments in every worker, and return when all are done.
 
-    Raises torch.multiprocessing.ProcessRaisedException when one fails; then the others are ended.
+    Raises torch.multiprocessing.ProcessRaisedException if one fails; the others are then stopped.
     """
     with tempfile.TemporaryDirectory() as folder:
         spawn(_begin, (Path(folder) / "meeting", learn, arguments), nprocs=WORKERS)
@@ -42,7 +41,7 @@ def _begin(
 
 
 def this_worker() -> int:
-    """Its number, from 0. Who learns alone is worker 0."""
+    """Its number, from 0. A single process is worker 0."""
     return torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
 
 
@@ -66,6 +65,6 @@ def share_gradients(parameters: Iterable[torch.nn.Parameter]) -> None:
 
 
 def wait_for_all() -> None:
-    """Return when every worker is here."""
+    """Return when every worker has called this."""
     if workers() > 1:
         torch.distributed.barrier()

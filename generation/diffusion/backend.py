@@ -10,12 +10,13 @@ import torch
 import transformers
 from diffusers import DiffusionPipeline
 
+from generation.best_device import best_device
 from generation.diffusion.batching import Batching
 from generation.diffusion.checks import check_device, check_engine, check_model
 from generation.diffusion.compile.layout import PREPARED, pays, prepare
 from generation.diffusion.compile.warm_start import COMPILED, WarmStart
 from generation.diffusion.denoising import Denoiser
-from generation.diffusion.device import StepPacing, best_device, require_device
+from generation.diffusion.device import StepPacing, require_device
 from generation.diffusion.engine import OWN, DecodedImage, Engine, Stage, choose_engine
 from generation.diffusion.latent_preview import LatentPreviews, open_previews
 from generation.diffusion.loading import (

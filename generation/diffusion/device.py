@@ -1,18 +1,10 @@
-"""The device of a worker: which one, whether torch can use it, and keeping in step with it."""
+"""The device of a worker: whether torch can use it, its name, and keeping in step with it."""
 
 import platform
 
 import torch
 
 from generation.errors import BackendUnavailable, root_cause
-
-
-def best_device() -> str:
-    """The torch device that "auto" stands for: CUDA, then Apple's GPU, then the CPU."""
-    if torch.cuda.is_available():
-        return "cuda"
-
-    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def device_name(device: str) -> str:

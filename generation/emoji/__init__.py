@@ -1,10 +1,10 @@
-"""The model that ships with oxherd: it draws emoji from their names. Its card is beside it."""
+"""The model that ships with oxherd, which draws emoji from their names; see its README.md."""
 
 from pathlib import Path
 
 MODEL = Path(__file__).parent / "oxherd-emoji"
-"""A StableDiffusionPipeline's folder. How it was made is in training/, which is not installed."""
+"""A folder for StableDiffusionPipeline. training/, which is not installed, made it."""
 
 SIDE_PX = 128
 STEPS, GUIDANCE = 20, 2.5
-"""What it was evaluated with: `python -m training.evaluate`."""
+"""The settings of its evaluation, `python -m training.evaluate`."""

@@ -6,13 +6,14 @@ Imported in worker processes only.
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 import transformers
 from huggingface_hub import snapshot_download
 from PIL import Image
+from transformers import BaseImageProcessor, PreTrainedModel
 
+from generation.best_device import best_device
 from generation.errors import BackendUnavailable, root_cause
 from generation.model_folder import (
     cached_file,
@@ -44,9 +45,9 @@ class ImageClassifier:
 
     def __init__(self, spec: SafetySpec, *, device: str) -> None:
         self._spec = spec
-        self._device = _best_device() if device == "auto" else device
-        self._model: Any
-        self._processor: Any
+        self._device = best_device() if device == "auto" else device
+        self._model: PreTrainedModel
+        self._processor: BaseImageProcessor
         self._unsafe: list[int]
 
     def check(self) -> str:
@@ -103,7 +104,8 @@ class ImageClassifier:
         inputs = self._processor(images=images, return_tensors="pt")
         with torch.inference_mode():
             pixels = inputs["pixel_values"].to(self._device, self._dtype())
-            logits = self._model(pixel_values=pixels).logits.float()  # [images, labels]
+            # [images, labels]
+            logits: torch.Tensor = self._model(pixel_values=pixels).logits.float()
 
         config = self._model.config
         if config.problem_type == "multi_label_classification" or config.num_labels == 1:
@@ -147,10 +149,3 @@ def _unsafe_labels(labels: Mapping[int, str], spec: SafetySpec) -> Mapping[int, 
         )
 
     return unsafe
-
-
-def _best_device() -> str:
-    if torch.cuda.is_available():
-        return "cuda"
-
-    return "mps" if torch.backends.mps.is_available() else "cpu"

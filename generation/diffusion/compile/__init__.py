@@ -1,4 +1,4 @@
-"""Compiles a model beside the requests, and swaps the compiled version in.
+"""Compiles a model while it serves requests, and swaps the compiled version in.
 
 Only `generation.diffusion` imports it.
 """

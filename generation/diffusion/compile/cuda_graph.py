@@ -1,4 +1,4 @@
-"""One call's work on the GPU, recorded once and started again as a whole."""
+"""Records the GPU work of one call, and replays it as a whole."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,26 +9,26 @@ _WARM_UPS = 3
 
 
 class GraphedCall:
-    """A call of one shape as a CUDA graph: hundreds of kernels for the price of starting one.
+    """A call of one shape as a CUDA graph, which launches hundreds of kernels at once.
 
-    Made from the call and example arguments, while nothing else uses the device from this process.
-    Takes arguments laid out as the examples, of which tensors may differ and nothing else, and
-    returns new tensors each time: what it returned stays as it is.
+    Record it while nothing else in this process uses the device. Later arguments must have the
+    layout of the example arguments, and may differ only in the tensors' values. Each call returns
+    new tensors, which later calls do not change.
     """
 
     def __init__(
         self, call: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> None:
-        placed_args, placed_kwargs = _replaced((args, dict(kwargs)), torch.clone)
+        placed_args, placed_kwargs = _mapped((args, dict(kwargs)), torch.clone)
         self._placed = _tensors((placed_args, placed_kwargs))
         self._graph = torch.cuda.CUDAGraph()
-        beside = torch.cuda.Stream()
-        beside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(beside):
-            for _ in range(_WARM_UPS):  # what is made at the first calls must not be recorded
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(_WARM_UPS):  # one-time work of the first calls must not be recorded
                 call(*placed_args, **placed_kwargs)
 
-        torch.cuda.current_stream().wait_stream(beside)
+        torch.cuda.current_stream().wait_stream(stream)
         with torch.cuda.graph(self._graph):
             self._output = call(*placed_args, **placed_kwargs)
 
@@ -38,11 +38,11 @@ class GraphedCall:
 
         self._graph.replay()
 
-        return _replaced(self._output, torch.clone)
+        return _mapped(self._output, torch.clone)
 
 
-def _tensors(value: Any) -> list[Any]:
-    """Every tensor in it, in an order that depends on its shape only."""
+def _tensors(value: Any) -> list[torch.Tensor]:
+    """Every tensor in the value, in an order that depends only on its structure."""
     if isinstance(value, torch.Tensor):
         return [value]
 
@@ -55,15 +55,15 @@ def _tensors(value: Any) -> list[Any]:
     return []
 
 
-def _replaced(value: Any, with_: Callable[[Any], Any]) -> Any:
-    """The same with another tensor in each tensor's place."""
+def _mapped(value: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
+    """The same structure with each tensor changed."""
     if isinstance(value, torch.Tensor):
-        return with_(value)
+        return change(value)
 
     if isinstance(value, Mapping):
-        return {key: _replaced(each, with_) for key, each in value.items()}
+        return {key: _mapped(each, change) for key, each in value.items()}
 
     if isinstance(value, tuple | list):
-        return tuple(_replaced(each, with_) for each in value)
+        return tuple(_mapped(each, change) for each in value)
 
     return value
