@@ -290,7 +290,7 @@ async def test_a_moderator_can_make_a_withheld_picture_again(tmp_path: Path) -> 
 def test_what_may_be_withheld_has_no_preview(
     tmp_path: Path, settings: dict[str, Any], previews: str
 ) -> None:
-    (spec,) = model_specs(quick_settings(tmp_path, **settings)).values()
+    (spec,) = model_specs(quick_settings(tmp_path, backend="diffusers", **settings)).values()
 
     assert isinstance(spec, DiffusersSpec)
     assert spec.preview == previews
