@@ -34,7 +34,9 @@ from storage.dataset.memory import MemoryRepository
 from storage.vote import Rating
 from tests.support.generation.inline_worker import inline_workers
 
-PATIENCE_S = 600.0  # only a limit: beside a load of 8, a worker takes minutes to load torch
+# Only a limit: beside a load of 8, a worker takes minutes to load torch. Below `deadline_s`, which
+# is 600: the simulated Discord waits for what is due within it.
+PATIENCE_S = 500.0
 
 
 def quick_settings(data: Path, **changes: Any) -> Settings:
