@@ -12,6 +12,10 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+# Before torch is imported. Tiny models gain nothing from a second thread, and beside other load the
+# threads of torch wait for each other most of the time.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 LONGEST_STALL_S = 0.050
 TICK_S = 0.005
 

@@ -236,11 +236,15 @@ def test_a_tiny_autoencoder_decodes_as_in_the_stock_pipeline(family: Any) -> Non
     assert_equal_to_stock(pipeline, a_small_request())
 
 
+@pytest.fixture(scope="module")
+def on_meta(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return tiny_stable_diffusion(tmp_path_factory.mktemp("meta")).to("meta")
+
+
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
-def test_no_step_reads_a_number_back_from_the_device(tmp_path: Path, scheduler: str) -> None:
+def test_no_step_reads_a_number_back_from_the_device(on_meta: Any, scheduler: str) -> None:
     """It would wait for the device each time. On the device "meta" there are no numbers to read."""
-    pipeline = with_scheduler(tiny_stable_diffusion(tmp_path), scheduler).to("meta")
-    run = Denoiser(pipeline, device="meta").begin(a_small_request())
+    run = Denoiser(with_scheduler(on_meta, scheduler), device="meta").begin(a_small_request())
 
     while run.done < run.total:
         run.step()
