@@ -83,7 +83,7 @@ class Settings(BaseModel):
     token: SecretStr | None = Field(None, description="Discord bot token; `run` needs it")
     data: Path = Field(Path("oxherd-data"), description="folder of journal, dataset and logs")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="how much the log on standard error says"
+        "info", description="lowest level that is written to the log on standard error"
     )
 
     backend: Literal["diffusers", "placeholder"] = Field(
@@ -97,11 +97,12 @@ class Settings(BaseModel):
     revision: str | None = Field(None, description="the model's revision: branch, tag or commit")
     more_models: Models = Field(
         (),
-        description="models that members may choose beside it: names or folders, each with "
-        "`@revision` after it if it should not be the newest",
+        description="more models for members to choose from: names or folders, each with "
+        "`@revision` if it should not be the newest",
     )
     devices: Names = Field(
-        ("auto",), description="one worker each: `auto`, `cpu`, `cuda:0,cuda:1`, `mps`"
+        ("auto",),
+        description="devices, with one worker each: `auto`, `cpu`, `cuda:0,cuda:1`, `mps`",
     )
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = Field(
         "auto", description="the weights' number format; `auto` is float16 on CUDA, else float32"
@@ -111,8 +112,8 @@ class Settings(BaseModel):
     )
     preview: Literal["auto", "always", "never"] = Field(
         "auto",
-        description="small pictures of how far slow requests are: `auto`, unless images may be "
-        "withheld in the end; `always`; `never`",
+        description="small previews of slow requests: `auto` (unless images may be withheld in the "
+        "end), `always`, `never`",
     )
     compile: Literal["auto", "on", "off"] = Field(
         "auto",
@@ -124,28 +125,30 @@ class Settings(BaseModel):
     )
 
     blocked_words: Path | None = Field(
-        None, description="file of words and phrases that prompts may not have, one a line"
+        None, description="file of words and phrases that prompts may not have, one per line"
     )
     safety_model: str | None = Field(
         None,
         min_length=1,
-        description="image classifier that looks at every picture before it is shown: `open_nsfw` "
+        description="image classifier that checks every image before it is shown: `open_nsfw` "
         "(extra `safety`), a name on the model hub, or a folder; none unless set",
     )
     safety_revision: str | None = Field(
         None, description="the classifier's revision: branch, tag or commit"
     )
     safety_labels: Annotated[tuple[str, ...], BeforeValidator(_names)] = Field(
-        (), description="which of the classifier's labels are unsafe, if their names do not say so"
+        (), description="the classifier's unsafe labels, if their names do not say so"
     )
     safety_threshold: float = Field(
-        0.5, gt=0, le=1, description="a picture that scores as much or more is withheld"
+        0.5, gt=0, le=1, description="an image that scores this much or more is withheld"
     )
 
     max_prompt_chars: int = Field(500, ge=1, le=1500, description="longest prompt, characters")
-    default_steps: int = Field(50, ge=1, description="denoising steps unless the member says")
+    default_steps: int = Field(50, ge=1, description="denoising steps unless the member chooses")
     max_steps: int = Field(100, ge=1, le=1000, description="most denoising steps")
-    default_guidance: float = Field(7.5, ge=0, description="guidance scale unless the member says")
+    default_guidance: float = Field(
+        7.5, ge=0, description="guidance scale unless the member chooses"
+    )
     max_guidance: float = Field(20.0, ge=0, le=100, description="highest guidance scale")
     sizes: Sizes = Field(
         (Size(512, 512), Size(512, 768), Size(768, 512)),
@@ -153,18 +156,20 @@ class Settings(BaseModel):
     )
 
     max_waiting: int = Field(24, ge=1, description="requests that may wait for a worker")
-    max_waiting_per_person: int = Field(3, ge=1, description="of one member, waiting")
-    max_running_per_person: int = Field(1, ge=1, description="of one member, running at once")
+    max_waiting_per_person: int = Field(3, ge=1, description="requests of one member that may wait")
+    max_running_per_person: int = Field(
+        1, ge=1, description="requests of one member that may run at once"
+    )
     deadline_s: float = Field(600, gt=0, description="longest a request may run, seconds")
     silence_s: float = Field(
-        120, gt=0, description="a worker silent for so long is replaced, seconds"
+        120, gt=0, description="a worker that is silent for longer is replaced, seconds"
     )
 
     keep_unvoted_days: float = Field(
         30,
         gt=0,
         le=36_500,
-        description="days after which images that nobody voted on leave the disk",
+        description="days after which images without votes leave the disk",
     )
     shutdown_grace_s: float = Field(
         30, ge=0, description="time a running request gets when the bot is told to stop, seconds"
@@ -181,11 +186,11 @@ class Settings(BaseModel):
         "`https://host/namespace/name`",
     )
     remote_branch: str = Field(
-        "main", pattern=r"[\w.-]+", description="the branch there that belongs to the bot"
+        "main", pattern=r"[\w.-]+", description="the branch on the server that belongs to the bot"
     )
     remote_token: SecretStr | None = Field(None, description="the Oxen server's access token")
     remote_create: bool = Field(
-        True, description="make the repository, private, if it is not there"
+        True, description="create the repository (private) if it does not exist"
     )
     push_timeout_s: float = Field(
         600, gt=0, description="a push that takes longer is ended and tried again, seconds"
@@ -193,11 +198,11 @@ class Settings(BaseModel):
     remote_alarm_s: float = Field(
         900,
         gt=0,
-        description="age of the oldest commit not pushed at which the health check fails and the "
+        description="age of the oldest unpushed commit from which the health check fails and the "
         "moderators are told, seconds",
     )
     moderators_channel: int | None = Field(
-        None, ge=1, description="id of the channel where the bot tells moderators of trouble"
+        None, ge=1, description="id of the channel where the bot reports problems to moderators"
     )
     min_free_mb: int = Field(500, ge=0, description="`doctor` and `status` warn below this, MB")
 
