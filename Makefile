@@ -66,11 +66,11 @@ clean:
 	sh scripts/make-venv "$(PYTHON)"
 
 # An environment that has .dev has everything that .demo and .gpu have.
-.venv/.demo .venv/.gpu: .venv/.%: locks/%.txt pyproject.toml | .venv/bin/python
+.venv/.demo .venv/.gpu: .venv/.%: locks/%.txt locks/build.txt pyproject.toml | .venv/bin/python
 	test -e .venv/.dev || sh scripts/install $*
 	touch $@
 
-.venv/.dev: locks/dev.txt pyproject.toml | .venv/bin/python
+.venv/.dev: locks/dev.txt locks/build.txt pyproject.toml | .venv/bin/python
 	sh scripts/install dev
 	touch $@
 
