@@ -17,7 +17,7 @@ import discord
 
 from bot.chat import moderators
 from bot.chat.client import OxherdClient
-from bot.chat.requests import Studio
+from bot.chat.requests import Requests
 from bot.cli import control_server
 from bot.configuration import door, model_specs, remote, repository_settings
 from bot.errors import CannotConnect
@@ -39,7 +39,7 @@ class Parts:
 
     store: VoteStore
     executor: Executor
-    studio: Studio
+    requests: Requests
 
 
 async def run(settings: Settings) -> None:
@@ -52,10 +52,10 @@ async def run(settings: Settings) -> None:
     stop = asyncio.Event()
     with stopped_by_signals(stop):
         async with opened(settings) as parts:
-            client = OxherdClient(settings, store=parts.store, studio=parts.studio)
+            client = OxherdClient(settings, store=parts.store, requests=parts.requests)
             async with (
                 client,
-                following(parts.studio),
+                following(parts.requests),
                 moderators.watching(settings, parts.store, client),
                 control_server.served(settings, parts.store, parts.executor, client),
             ):
@@ -96,14 +96,14 @@ async def opened(
             ),
         ) as executor,
     ):
-        studio = Studio(store=store, executor=executor, door=entrance)
-        yield Parts(store=store, executor=executor, studio=studio)
+        requests = Requests(store=store, executor=executor, door=entrance)
+        yield Parts(store=store, executor=executor, requests=requests)
 
 
 @asynccontextmanager
-async def following(studio: Studio) -> AsyncIterator[None]:
+async def following(requests: Requests) -> AsyncIterator[None]:
     """Follow requests while the context lasts."""
-    followers = asyncio.create_task(studio.run(), name="followers")
+    followers = asyncio.create_task(requests.run(), name="followers")
     try:
         yield
     finally:
@@ -116,7 +116,7 @@ async def wind_down(parts: Parts, settings: Settings) -> None:
     parts.executor.stop_accepting()
     log.info("stopping; running requests get %g s", settings.shutdown_grace_s)
     await parts.executor.drain(settings.shutdown_grace_s)
-    await _within(POSTING_S, parts.studio.finish())
+    await _within(POSTING_S, parts.requests.finish())
 
 
 async def _within(seconds: float, people_answered: Awaitable[None]) -> None:

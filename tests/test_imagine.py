@@ -10,7 +10,7 @@ import pytest
 
 from bot.chat import messages, requests, texts
 from bot.chat.custom_ids import SetId
-from bot.chat.requests import Studio
+from bot.chat.requests import Requests
 from generation.queue.status import WorkerState
 from storage.vote import Rating
 from tests.support.discord.world import (
@@ -184,7 +184,7 @@ async def test_a_request_that_the_journal_never_saw_is_explained_when_cancelled(
 ) -> None:
     async with world(tmp_path, **SLOW) as w:
         with monkeypatch.context() as patched:
-            patched.setattr(Studio, "_make_and_post", _never)
+            patched.setattr(Requests, "_make_and_post", _never)
             asked = await w.ask(w.alice, "a fox")
             await w.restart()
 

@@ -12,7 +12,7 @@ from bot.chat.buttons import SetButton, UndoButton, VoteButton
 from bot.chat.context import Context, ContextClient, Interaction
 from bot.chat.imagine import imagine_command
 from bot.chat.recovery import resume
-from bot.chat.requests import Studio
+from bot.chat.requests import Requests
 from bot.chat.responses import say_privately
 from bot.settings import Settings
 from storage.store import VoteStore
@@ -31,7 +31,7 @@ class OxherdClient(ContextClient):
         settings: Settings,
         *,
         store: VoteStore,
-        studio: Studio,
+        requests: Requests,
         shard_count: int | None = None,
     ) -> None:
         super().__init__(
@@ -44,11 +44,11 @@ class OxherdClient(ContextClient):
         )
         self.context = Context(
             store=store,
-            door=studio.door,
-            imagine=studio.imagine,
-            again=studio.again,
-            details=studio.details,
-            cancel=studio.cancel,
+            door=requests.door,
+            imagine=requests.imagine,
+            again=requests.again,
+            details=requests.details,
+            cancel=requests.cancel,
         )
         self.tree = app_commands.CommandTree(self)
         self.tree.add_command(imagine_command(settings))

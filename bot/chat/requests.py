@@ -33,7 +33,7 @@ PROGRESS_EVERY_S = 2.0
 LOOKS_AT_ONE_PREVIEW = 3
 
 
-class Studio:
+class Requests:
     """Follows every request from the click to the posted images.
 
     Requests are followed by tasks that `run` owns; when `run` is cancelled, they are too. What is

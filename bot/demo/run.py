@@ -98,9 +98,9 @@ async def _run_bot(
 ) -> None:
     """Run the bot until it is stopped or restarted; presses wait until the next run."""
     async with opened(settings) as parts:
-        client = OxherdClient(settings, store=parts.store, studio=parts.studio, shard_count=1)
+        client = OxherdClient(settings, store=parts.store, requests=parts.requests, shard_count=1)
         async with (
-            following(parts.studio),
+            following(parts.requests),
             control_server.served(settings, parts.store, parts.executor, client),
         ):
             await env.restart_bot(client)

@@ -94,9 +94,9 @@ class World:
             opened(self.settings, repository=self.repository)
         )
         self.client = OxherdClient(
-            self.settings, store=self.parts.store, studio=self.parts.studio, shard_count=1
+            self.settings, store=self.parts.store, requests=self.parts.requests, shard_count=1
         )
-        await self._life.enter_async_context(following(self.parts.studio))
+        await self._life.enter_async_context(following(self.parts.requests))
         await self.env.restart_bot(self.client)
         await self.client.tree.sync()
         await self.until(lambda: self.worker_state() is WorkerState.IDLE)
@@ -138,7 +138,7 @@ class World:
     async def posted(self) -> None:
         """Wait until no request is followed any more."""
         async with asyncio.timeout(PATIENCE_S):
-            await self.parts.studio.finish()
+            await self.parts.requests.finish()
 
     def last_message(self) -> discord.Message:
         """The newest message in the channel."""
