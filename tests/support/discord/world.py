@@ -34,9 +34,8 @@ from storage.dataset.memory import MemoryRepository
 from storage.vote import Rating
 from tests.support.generation.inline_worker import inline_workers
 
-# Only a limit: beside a load of 8, a worker takes minutes to load torch. Below `deadline_s`, which
-# is 600: the simulated Discord waits for what is due within it.
-PATIENCE_S = 500.0
+PATIENCE_S = 600.0  # only a limit: beside a load of 8, a worker takes minutes to load torch
+SETTLES_WITHIN_S = 60.0  # the simulated Discord waits for every timer that is due within it
 
 
 def quick_settings(data: Path, **changes: Any) -> Settings:
@@ -332,7 +331,7 @@ async def world(data: Path, real: Real = Real.NEITHER, /, **changes: Any) -> Asy
     repository = None if Real.OXEN in real else MemoryRepository()
     nobody = discord.AutoShardedClient(intents=discord.Intents(guilds=True), shard_count=1)
     workers = nullcontext() if Real.WORKER_PROCESS in real else inline_workers()
-    async with simcord.run(nobody, settle_timeout=PATIENCE_S) as env:
+    async with simcord.run(nobody, settle_timeout=SETTLES_WITHIN_S) as env:
         with workers, env.time_context():
             made = World(env, quick_settings(data, **changes), repository)
             try:
