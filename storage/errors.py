@@ -6,7 +6,7 @@ StorageError
 │   ├── JournalInUse             a different process owns it
 │   └── JournalFull              the disk is full: nothing was recorded, try again later
 ├── RepositoryError            the dataset; votes are safe in the journal
-│   ├── RepositoryForeign        not made by oxherd
+│   ├── RepositoryForeign        not made by oxherd, or not from this journal
 │   └── RepositoryInUse          a different process has it open
 ├── RecordError                the dataset's row of one image: absent, or unusable
 └── RemoteError                the Oxen server; commits are safe in the local dataset
@@ -20,6 +20,12 @@ next step. All errors survive pickling: a child process sends them to its parent
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
+
+_RESTORE = (
+    "Restore the whole data folder from a backup, or run `oxherd rebuild-journal`, which makes the "
+    "journal from the dataset; votes that are not committed are then only in the old journal, "
+    "which is kept."
+)
 
 
 class StorageError(Exception):
@@ -46,10 +52,7 @@ class JournalError(StorageError):
 
     @classmethod
     def foreign(cls, path: Path, *, found: str) -> Self:
-        return cls(
-            f"{path} is not a journal of oxherd, or it is damaged: {found}. "
-            "Move it away, or restore it from a backup."
-        )
+        return cls(f"{path} is not a journal of oxherd, or it is damaged: {found}. {_RESTORE}")
 
     @classmethod
     def failed(cls, path: Path, *, reason: str) -> Self:
@@ -102,6 +105,10 @@ class RepositoryForeign(RepositoryError):
             f"{path} was not made by oxherd: {found}. "
             "Move it away, or give oxherd a different data folder."
         )
+
+    @classmethod
+    def of_another_journal(cls, path: Path) -> Self:
+        return cls(f"{path} was made from a different journal than the one beside it. {_RESTORE}")
 
 
 class RepositoryInUse(RepositoryError):

@@ -19,6 +19,11 @@ class DataFolder:
         return self.root / "spool"
 
     @property
+    def set_aside(self) -> Path:
+        """What the journal does not know, and journals that were replaced."""
+        return self.root / "set-aside"
+
+    @property
     def dataset(self) -> Path:
         return self.root / "dataset"
 

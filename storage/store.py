@@ -8,6 +8,7 @@ a process each.
 import asyncio
 import logging
 import shutil
+import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import datetime, timedelta
@@ -86,6 +87,7 @@ class VoteStore:
         commit_timeout_s: float = 60.0,
         flush_timeout_s: float = 20.0,
         clock: Callable[[], datetime] = utc_now,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> AsyncIterator[Self]:
         """Own the data folder until the block ends; then commit and push what is left, for
         `flush_timeout_s` at most. The rest is done after the next start.
@@ -123,13 +125,13 @@ class VoteStore:
                 committer.committed = pusher.wake
 
             upkeep = Upkeep(
+                folder,
                 journal=journal,
-                journal_path=folder.journal,
-                spool=Spool(folder.spool),
                 spool_thread=spool_thread,
                 committer=committer,
                 keep_unvoted=keep_unvoted,
                 now=clock,
+                monotonic=monotonic,
             )
             store = cls(
                 folder=folder,
@@ -285,7 +287,7 @@ class VoteStore:
     async def drop_unvoted(self) -> int:
         """Delete images without a vote that are older than `keep_unvoted`; how many there were.
 
-        The store does this every 10 minutes by itself.
+        The store does this every 10 minutes by itself, once the clock has been steady for an hour.
         """
         return await self._upkeep.drop_unvoted()
 
@@ -305,17 +307,15 @@ class VoteStore:
     async def _resume(self) -> None:
         """Continue where the last run ended."""
         self._interrupted = await self._journal.run(Journal.unfinished_sets)
-        await self._spool_thread.run(self._spool.clean)
-        here = await self._spool_thread.run(self._spool.ids)
-        unwanted = await self._journal.run(lambda journal: journal.unwanted(here))
-        await self._spool_thread.run(lambda: self._spool.discard(unwanted))
-
         try:
             await self._committer.start()
         except (RepositoryForeign, RepositoryInUse):
             raise
         except RepositoryError as exc:
             log.warning("%s", exc)
+        else:
+            # Only now the journal, the dataset and the spool are known to belong together.
+            await self._upkeep.sort_spool()
 
         self._committer.wake()
 

@@ -1,4 +1,4 @@
-"""Background jobs of the open store: old images, the daily snapshot, the journal's log."""
+"""Jobs of the open store: the spool, old images, the daily snapshot, the journal's log."""
 
 import asyncio
 import logging
@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from functools import partial
-from pathlib import Path
 from typing import Self
 
+from storage.clock import SteadyClock
 from storage.dataset.committer import Committer
 from storage.errors import StorageError
+from storage.folder import DataFolder
 from storage.journal.file import checkpoint
 from storage.journal.spool import Spool
 from storage.journal.thread import JournalThread
@@ -24,26 +25,29 @@ _SNAPSHOT_EVERY = timedelta(days=1)
 
 
 class Upkeep:
-    """Deletes images without votes, writes the daily snapshot, keeps SQLite's log short."""
+    """Sorts the spool, deletes images without votes, writes the daily snapshot, keeps SQLite's log
+    short."""
 
     def __init__(
         self,
+        folder: DataFolder,
         *,
         journal: JournalThread,
-        journal_path: Path,
-        spool: Spool,
         spool_thread: OneThread,
         committer: Committer,
         keep_unvoted: timedelta,
         now: Callable[[], datetime],
+        monotonic: Callable[[], float],
     ) -> None:
+        self._folder = folder
         self._journal = journal
-        self._journal_path = journal_path
-        self._spool = spool
+        self._spool = Spool(folder.spool)
+        self._set_aside = Spool(folder.set_aside)
         self._spool_thread = spool_thread
         self._committer = committer
         self._keep_unvoted = keep_unvoted
         self._now = now
+        self._clock = SteadyClock(now, monotonic)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
@@ -51,7 +55,7 @@ class Upkeep:
         tasks = [
             asyncio.create_task(_repeat(job, every_s=every_s), name=f"oxherd-{job.__name__}")
             for job, every_s in (
-                (self.drop_unvoted, _HOUSEKEEPING_EVERY_S),
+                (self.drop_by_age, _HOUSEKEEPING_EVERY_S),
                 (self.snapshot_if_due, _HOUSEKEEPING_EVERY_S),
                 (self.shorten_the_log, _CHECKPOINT_EVERY_S),
             )
@@ -63,6 +67,39 @@ class Upkeep:
                 task.cancel()
 
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def sort_spool(self) -> None:
+        """Set aside the images that the journal does not know, bring back those that it knows
+        again, and delete those that were removed or withheld."""
+        aside = await self._spool_thread.run(self._set_aside.ids)
+        strange = await self._journal.run(lambda journal: journal.unknown(aside))
+        back = set(aside) - set(strange)
+        await self._spool_thread.run(
+            lambda: self._set_aside.move(back, self._spool, now=self._now())
+        )
+
+        await self._spool_thread.run(self._spool.clean)
+        here = await self._spool_thread.run(self._spool.ids)
+        unknown, unneeded = await self._journal.run(
+            lambda journal: (journal.unknown(here), journal.unneeded(here))
+        )
+        await self._spool_thread.run(partial(self._spool.discard, unneeded))
+        if unknown:
+            await self._spool_thread.run(
+                lambda: self._spool.move(unknown, self._set_aside, now=self._now())
+            )
+            log.warning(
+                "the journal does not know %d images in %s: they were moved to %s and are deleted "
+                "after OXHERD_KEEP_UNVOTED_DAYS",
+                len(unknown),
+                self._folder.spool,
+                self._folder.set_aside,
+            )
+
+    async def drop_by_age(self) -> None:
+        """Delete images that are too old, unless the clock may be wrong."""
+        if self._clock.is_steady():
+            await self.drop_unvoted()
 
     async def drop_unvoted(self) -> int:
         """Delete images without a vote that are older than `keep_unvoted`; how many there were."""
@@ -79,6 +116,8 @@ class Upkeep:
             await self._spool_thread.run(partial(self._spool.discard, dropped))
             total += len(dropped)
 
+        await self._spool_thread.run(partial(self._set_aside.discard_older, before))
+
         return total
 
     async def snapshot_if_due(self) -> None:
@@ -89,7 +128,7 @@ class Upkeep:
 
     async def shorten_the_log(self) -> None:
         """Move SQLite's write-ahead log into the database if it has grown."""
-        await self._spool_thread.run(partial(checkpoint, self._journal_path))
+        await self._spool_thread.run(partial(checkpoint, self._folder.journal))
 
 
 async def _repeat(job: Callable[[], Awaitable[object]], *, every_s: float) -> None:

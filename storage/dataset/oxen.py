@@ -239,7 +239,7 @@ def _refuse_foreign(path: Path, *, journal_id: str) -> None:
         raise RepositoryForeign.at(path, found=f"its {CARD} does not carry oxherd's mark")
 
     if found != journal_id:
-        raise RepositoryForeign.at(path, found="it belongs to a different journal")
+        raise RepositoryForeign.of_another_journal(path)
 
 
 def _commit_info(commit: Any) -> CommitInfo:

@@ -267,11 +267,21 @@ class Journal:
 
         return dropped
 
-    def unwanted(self, image_ids: Sequence[str]) -> list[str]:
-        """Those of `image_ids` that are unknown, removed or withheld."""
+    def unneeded(self, image_ids: Sequence[str]) -> list[str]:
+        """Those of `image_ids` that were removed or withheld."""
         rows = self.connection.execute(
-            "SELECT value FROM json_each(?) WHERE value NOT IN"
-            " (SELECT image_id FROM images WHERE removed_at IS NULL AND withheld IS NULL)",
+            "SELECT image_id FROM json_each(?) JOIN images ON image_id = value"
+            " WHERE removed_at IS NOT NULL OR withheld IS NOT NULL",
+            (json.dumps(image_ids),),
+        )
+
+        return [image_id for (image_id,) in rows]
+
+    def unknown(self, image_ids: Sequence[str]) -> list[str]:
+        """Those of `image_ids` that are not in the journal."""
+        rows = self.connection.execute(
+            "SELECT value FROM json_each(?) LEFT JOIN images ON image_id = value"
+            " WHERE image_id IS NULL",
             (json.dumps(image_ids),),
         )
 

@@ -1,12 +1,14 @@
 """The spool: bytes of images without a vote, which are not in the dataset yet."""
 
 import errno
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 from storage.errors import JournalFull
-from storage.files import write_durably
+from storage.files import make_folder, sync, write_durably
 
 
 class Spool:
@@ -43,6 +45,28 @@ class Spool:
     def ids(self) -> list[str]:
         """The ids of the images that the spool has."""
         return [path.stem for path in self._folder.glob("*.png")]
+
+    def move(self, image_ids: Iterable[str], to: "Spool", *, now: datetime) -> None:
+        """Move these bytes to another spool on the same disk, where their age begins `now`.
+
+        Durable on return.
+        """
+        make_folder(to._folder)
+        for image_id in image_ids:
+            os.utime(self.path(image_id), (now.timestamp(), now.timestamp()))
+            self.path(image_id).replace(to.path(image_id))
+
+        sync(to._folder)
+
+    def discard_older(self, before: datetime) -> int:
+        """Delete the bytes that were put or moved here before `before`; how many there were."""
+        old = [
+            path for path in self._folder.glob("*.png") if path.stat().st_mtime < before.timestamp()
+        ]
+        for path in old:
+            path.unlink()
+
+        return len(old)
 
     def clean(self) -> None:
         """Delete files that a crash left half written."""

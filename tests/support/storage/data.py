@@ -28,6 +28,7 @@ class Clock:
     """A clock that stands still until somebody moves it."""
 
     now: datetime = NOON
+    elapsed_s: float = 0.0
 
     def __call__(self) -> datetime:
         return self.now
@@ -35,6 +36,15 @@ class Clock:
     def forward(self, duration: timedelta) -> None:
         """Let time pass."""
         self.now += duration
+        self.elapsed_s += duration.total_seconds()
+
+    def jump(self, duration: timedelta) -> None:
+        """Show a different time, though none has passed."""
+        self.now += duration
+
+    def monotonic(self) -> float:
+        """Seconds that have passed, whatever the clock shows."""
+        return self.elapsed_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -109,7 +109,9 @@ class Desk:
             desk = cls(folder, file, open_repository, shard_sizes=shard_sizes)
             desk.spool.clean()
             here = desk.spool.ids()
-            desk.spool.discard(desk.note(lambda journal: journal.unwanted(here)))
+            unknown = desk.note(lambda journal: journal.unknown(here))
+            desk.spool.discard(desk.note(lambda journal: journal.unneeded(here)))
+            desk.spool.move(unknown, Spool(folder.set_aside), now=NOON)
             yield desk
             desk.repository.close()
 
