@@ -7,11 +7,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from storage.dataset.changes import open_for_reading
 from storage.dataset.repository import CommitInfo
 from storage.dataset.writer import Writer
 from storage.dataset.writer_process import RepositorySettings, start_writer
 from storage.folder import DataFolder
 from storage.journal.file import JournalFile
+from storage.journal.missing import Missing, MissingImages
 from storage.journal.watermark import Progress
 from storage.processes.child import ChildProcess
 from storage.remote.pusher import Remote
@@ -39,6 +41,12 @@ def check_journal(data_dir: Path) -> str:
         waiting = Progress(file.connection).backlog().votes
 
     return f"{folder.journal} opens, {waiting} votes wait to be committed"
+
+
+def check_images(data_dir: Path) -> Missing:
+    """The images whose bytes are gone. Works while a bot runs."""
+    with open_for_reading(DataFolder(data_dir).journal) as journal:
+        return MissingImages(journal).summary()
 
 
 def check_repository(data_dir: Path, settings: RepositorySettings) -> str:

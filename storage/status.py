@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from storage.journal.missing import Missing
 from storage.journal.remote_watermark import RemoteWatermark
 
 
@@ -20,7 +21,8 @@ class StoreStatus:
     """The state of the store, for `status` and the health check.
 
     last_error: a sentence for operators, None again after a successful commit. writer_pid: None
-    while there is no writer process. remote: None when none is set.
+    while there is no writer process. missing: images whose bytes are gone. remote: None when none
+    is set.
     """
 
     votes_waiting: int
@@ -30,5 +32,6 @@ class StoreStatus:
     last_error: str | None
     writer_alive: bool
     writer_pid: int | None
+    missing: Missing
     disk_free_bytes: int
     remote: RemoteStatus | None

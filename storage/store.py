@@ -250,10 +250,11 @@ class VoteStore:
 
     async def status(self) -> StoreStatus:
         """A snapshot of the store's state."""
-        mark, backlog, pushed, free_bytes = await self._journal.run(
+        mark, backlog, missing, pushed, free_bytes = await self._journal.run(
             lambda journal: (
                 journal.progress.watermark(),
                 journal.progress.backlog(),
+                journal.missing.summary(),
                 journal.remote.watermark(),
                 shutil.disk_usage(self._folder.root).free,
             )
@@ -272,6 +273,7 @@ class VoteStore:
             last_error=None if error is None else str(error),
             writer_alive=writer is not None and writer.is_alive(),
             writer_pid=None if writer is None else writer.pid,
+            missing=missing,
             disk_free_bytes=free_bytes,
             remote=remote,
         )

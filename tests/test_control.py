@@ -69,7 +69,7 @@ async def test_the_status_as_json_keeps_its_keys(tmp_path: Path) -> None:
         "discord": ["connected", "servers"],
         "queue": ["running", "seconds_per_request", "waiting"],
         "writer": ["alive", "pid"],
-        "votes": ["oldest_waiting_s", "waiting"],
+        "votes": ["missing", "oldest_waiting_s", "waiting"],
         "last_commit": ["age_s", "error", "id"],
     }
     assert sorted(set(shown) - {"discord", "queue", "writer", "votes", "last_commit"}) == [

@@ -351,8 +351,8 @@ async def test_a_host_that_lost_its_dataset_says_what_is_lost_and_goes_on(
             kept = await store.vote("set-spooled-1", 1, Rating.GOOD)
             await pushed(store)
 
-    assert "4 votes that had not been pushed are lost with their images" in caplog.text
-    assert (lost.kind, kept.kind) == (VoteKind.REMOVED_IMAGE, VoteKind.RECORDED)
+    assert "images whose bytes are gone: 4" in caplog.text
+    assert (lost.kind, kept.kind) == (VoteKind.UNCHANGED, VoteKind.RECORDED)
     found = await cloned(url, tmp_path / "clone")
     assert found.problems == ()
     ratings = dict.fromkeys([(f"set-0-{slot}", v) for slot in (1, 2, 3, 4) for v in (1, 2)], "good")

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from storage import offline
 from storage.dataset.memory import MemoryRepository
 from storage.dataset.writer_process import RepositorySettings
 from storage.errors import JournalError, RepositoryForeign
 from storage.folder import DataFolder
 from storage.store import VoteStore
 from storage.vote import Rating
-from tests.support.storage.data import PROVENANCE, Clock, a_set, four_images
+from tests.support.storage.data import PROVENANCE, Clock, a_set, dataset, files_below, four_images
 
 ALICE, BOB = 1, 2
 PATIENCE_S = 60.0
@@ -141,6 +142,88 @@ async def test_images_that_were_set_aside_are_kept_as_long_as_images_without_vot
 
     assert kept == 19
     assert list(folder.set_aside.iterdir()) == []
+
+
+async def test_a_deleted_dataset_is_made_again_as_far_as_bytes_exist(
+    folder: DataFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    image = folder.dataset / "images" / "000" / "00000" / "set-0-1.png"
+    content = image.read_bytes()
+    shutil.rmtree(folder.dataset)
+
+    async with opened(folder.root) as store:
+        await store.vote("set-0-1", BOB, Rating.BAD)
+        await store.vote("set-0-2", BOB, Rating.BAD)
+        assert await store.settle(PATIENCE_S)
+        status = await store.status()
+        snapshot = await store.snapshot()
+
+    without = dataset(files_below(folder.dataset))
+    assert without.problems == ()
+    assert without.ratings == {("set-0-2", BOB): Rating.BAD}
+    assert len(without.shown) == 20
+    assert snapshot is not None
+    assert (status.missing.image_ids, status.missing.votes) == (("set-0-1",), 2)
+    assert "set-0-1" in caplog.text
+    assert "set-0-1" in str(await asyncio.to_thread(offline.check_images, folder.root))
+
+    folder.spool.joinpath("set-0-1.png").write_bytes(content)
+    async with opened(folder.root) as store:
+        assert await store.settle(PATIENCE_S)
+
+    complete = dataset(files_below(folder.dataset))
+    assert complete.problems == ()
+    assert complete.ratings == {
+        ("set-0-1", ALICE): Rating.GOOD,
+        ("set-0-1", BOB): Rating.BAD,
+        ("set-0-2", BOB): Rating.BAD,
+    }
+
+
+async def test_a_dataset_from_a_backup_is_brought_up_to_the_journal(
+    folder: DataFolder, tmp_path: Path
+) -> None:
+    await asyncio.to_thread(shutil.copytree, folder.dataset, tmp_path / "backup")
+    async with opened(folder.root) as store:
+        await store.vote("set-0-1", BOB, Rating.BAD)
+        await store.vote("set-0-2", BOB, Rating.BAD)
+        await store.vote("set-0-3", ALICE, Rating.GOOD)
+        await store.vote("set-0-3", ALICE, None)
+        await show(store, "set-new")
+        assert await store.settle(PATIENCE_S)
+
+    shutil.rmtree(folder.dataset)
+    shutil.move(tmp_path / "backup", folder.dataset)
+    async with opened(folder.root) as store:
+        await store.vote("set-1-1", BOB, Rating.GOOD)
+        assert await store.settle(PATIENCE_S)
+        status = await store.status()
+
+    found = dataset(files_below(folder.dataset))
+    assert found.problems == ()
+    assert found.ratings == {
+        ("set-0-1", ALICE): Rating.GOOD,
+        ("set-0-1", BOB): Rating.BAD,
+        ("set-1-1", BOB): Rating.GOOD,
+    }
+    assert len(found.shown) == 24
+    assert (status.missing.image_ids, status.missing.votes) == (("set-0-2",), 1)
+
+
+async def test_an_image_deleted_from_the_dataset_is_put_back_from_its_last_commit(
+    folder: DataFolder,
+) -> None:
+    shutil.rmtree(folder.dataset / "images")
+
+    async with opened(folder.root) as store:
+        await store.vote("set-0-1", BOB, Rating.BAD)
+        assert await store.settle(PATIENCE_S)
+        status = await store.status()
+
+    found = dataset(files_below(folder.dataset))
+    assert found.problems == ()
+    assert found.ratings == {("set-0-1", ALICE): Rating.GOOD, ("set-0-1", BOB): Rating.BAD}
+    assert status.missing.images == 0
 
 
 async def test_a_clock_that_jumps_ahead_deletes_nothing(

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from storage.dataset.memory import MemoryRepository
-from storage.errors import RepositoryError
 from storage.folder import DataFolder
 from storage.journal.shards import ShardSizes
 from storage.vote import Rating
@@ -135,18 +134,47 @@ def test_a_commit_that_landed_unseen_is_not_made_twice(
     assert len(repository.log(10)) == 1
 
 
-def test_an_image_that_is_lost_is_named_and_its_vote_waits(
+def test_an_image_that_is_lost_is_named_and_only_its_votes_wait(
     desk: Desk, repository: MemoryRepository
 ) -> None:
+    lost, kept, *_ = desk.show("set-0")
+    content = desk.spool.path(lost).read_bytes()
+    desk.spool.discard([lost])
+    for image_id in (lost, kept):
+        for voter in (ALICE, BOB):
+            desk.vote(image_id, voter, Rating.GOOD)
+
+    desk.settle(limit=3)
+    missing = desk.note(lambda journal: journal.missing.summary())
+    desk.vote(lost, ALICE, Rating.BAD)
+    desk.settle()
+    between = dataset(repository.files)
+    shards = desk.note(lambda journal: journal.missing.shards())
+    nothing = desk.writer().found(shards)
+    desk.spool.put({lost: content})
+    found = desk.writer().found(shards)
+    desk.note(lambda journal: journal.missing.mark_found(found))
+    desk.settle()
+
+    assert (missing.images, missing.image_ids, missing.votes) == (1, (lost,), 2)
+    assert between.ratings == dict.fromkeys([(kept, ALICE), (kept, BOB)], Rating.GOOD)
+    assert between.problems == ()
+    assert (nothing, found) == ([], [lost])
+    after = dataset(repository.files)
+    assert after.problems == ()
+    assert after.ratings == {**between.ratings, (lost, ALICE): Rating.BAD, (lost, BOB): Rating.GOOD}
+    assert desk.note(lambda journal: journal.missing.summary()).images == 0
+    assert not desk.spool.path(lost).exists()
+
+
+def test_a_vote_on_a_missing_image_can_be_undone(desk: Desk, repository: MemoryRepository) -> None:
     image_id, *_ = desk.show("set-0")
-    content = desk.spool.path(image_id).read_bytes()
     desk.spool.discard([image_id])
     desk.vote(image_id, ALICE, Rating.GOOD)
-
-    with pytest.raises(RepositoryError, match=image_id):
-        desk.settle()
-
-    desk.restart_writer()
-    desk.spool.put({image_id: content})
     desk.settle()
-    assert dataset(repository.files).ratings == {(image_id, ALICE): Rating.GOOD}
+
+    desk.vote(image_id, ALICE, None)
+    desk.settle()
+
+    assert desk.note(lambda journal: journal.missing.summary()).images == 0
+    assert dataset(repository.files).images == frozenset()

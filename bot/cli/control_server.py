@@ -91,7 +91,9 @@ async def current_status(
         workers=queue.workers,
         writer=Writer(alive=stored.writer_alive, pid=stored.writer_pid),
         votes=Votes(
-            waiting=stored.votes_waiting, oldest_waiting_s=_age_s(stored.oldest_waiting_at)
+            waiting=stored.votes_waiting,
+            oldest_waiting_s=_age_s(stored.oldest_waiting_at),
+            missing=str(stored.missing) if stored.missing.images else None,
         ),
         last_commit=LastCommit(
             id=stored.last_commit_id,

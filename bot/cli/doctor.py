@@ -21,6 +21,7 @@ def examine(settings: Settings) -> list[Finding]:
     findings.append(folder)
     if folder.ok:
         findings += [_disk(settings), *_storage(settings)]
+        findings += _missing_images(settings)
 
     if settings.blocked_words is not None:
         findings.append(_blocked_words(settings))
@@ -88,6 +89,21 @@ def _storage(settings: Settings) -> Iterator[Finding]:
             yield Finding(subject=subject, ok=True, detail="in use by the running bot")
         except StorageError as exc:
             yield Finding(subject=subject, ok=False, detail=str(exc))
+
+
+def _missing_images(settings: Settings) -> Iterator[Finding]:
+    try:
+        missing = offline.check_images(settings.data)
+    except StorageError:
+        return  # the journal's own finding says why
+
+    if missing.images:
+        yield Finding(
+            subject="images",
+            ok=False,
+            detail=f"{missing}. Put the files back, as {settings.data / 'spool'}/IMAGE_ID.png: "
+            "the votes are then committed by themselves.",
+        )
 
 
 def _remote(settings: Settings) -> Finding:

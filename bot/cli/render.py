@@ -39,6 +39,9 @@ def show_status(console: Console, status: Status) -> None:
 
     table.add_row("writer", "alive" if status.writer.alive else "down")
     table.add_row("votes waiting", _votes(status.votes))
+    if status.votes.missing is not None:
+        table.add_row("missing", Text(status.votes.missing))
+
     table.add_row("last commit", _last_commit(status.last_commit))
     if status.remote is not None:
         table.add_row("remote", Text(_remote(status.remote)))

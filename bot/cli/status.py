@@ -35,10 +35,12 @@ class Writer(_Frozen):
 
 
 class Votes(_Frozen):
-    """Votes that are not committed yet."""
+    """Votes that are not committed yet. missing: a phrase about images whose bytes are gone, and
+    the votes that wait for them; None if there are none."""
 
     waiting: int
     oldest_waiting_s: float | None
+    missing: str | None
 
 
 class LastCommit(_Frozen):

@@ -5,9 +5,9 @@ The writer has its own read-only connection; one read transaction sees one state
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +66,8 @@ class TouchedImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pending:
-    """The changes of one batch, and all rows of the shards that they touch."""
+    """The changes of one batch, and all rows of the shards that they touch, except those of images
+    that are known to be missing."""
 
     after_seq: int
     upto_seq: int
@@ -74,6 +75,17 @@ class Pending:
     shown: Mapping[int, Sequence[ShownRow]]
     images: Sequence[TouchedImage]
     undone: int
+
+    def without(self, image_ids: Collection[str]) -> "Pending":
+        """The same changes without these images and the rows of `train` that refer to them."""
+        return replace(
+            self,
+            train={
+                shard: [row for row in rows if row.image_id not in image_ids]
+                for shard, rows in self.train.items()
+            },
+            images=[image for image in self.images if image.image_id not in image_ids],
+        )
 
 
 @contextmanager
@@ -149,7 +161,7 @@ def _train_rows(connection: sqlite3.Connection, shard: int) -> list[TrainRow]:
         SELECT votes.seq, image_id, image_shard, set_id, slot, seed, request, rating, voter_id,
             voted_at, coalesce(provenance, '{}') AS provenance
         FROM votes JOIN images USING (image_id) JOIN sets USING (set_id)
-        WHERE train_shard = ? AND rating IS NOT NULL ORDER BY train_row
+        WHERE train_shard = ? AND rating IS NOT NULL AND missing_since IS NULL ORDER BY train_row
         """,
         (shard,),
     )
@@ -185,7 +197,8 @@ def _touched_images(
         FROM (
             SELECT votes.image_id, image_shard, remote_only, rating, votes.seq,
                 votes.train_shard IN (SELECT shard FROM batch) AS in_batch
-            FROM touched JOIN votes USING (image_id) JOIN images USING (image_id))
+            FROM touched JOIN votes USING (image_id) JOIN images USING (image_id)
+            WHERE missing_since IS NULL)
         GROUP BY image_id ORDER BY image_shard, image_id
         """,
         {"shards": json.dumps(shards), "after": after_seq},

@@ -13,6 +13,7 @@ from storage.backoff import Backoff
 from storage.dataset.repository import CommitInfo
 from storage.dataset.writer import Writer
 from storage.errors import StorageError
+from storage.journal.queries import Journal
 from storage.journal.thread import JournalThread
 from storage.journal.watermark import Watermark
 from storage.processes.inline import AnyProcess
@@ -135,6 +136,11 @@ class Committer:
             at=self._now(),
         )
 
+    async def find_missing(self) -> None:
+        """Look for the bytes of missing images, and commit the votes on those that are back."""
+        async with self._session() as writer:
+            await self._find_missing(writer)
+
     async def _commit_forever(self) -> None:
         while True:
             await self._work_to_do()
@@ -175,14 +181,25 @@ class Committer:
         done = await self._thread.run(
             lambda: writer.call(Writer.commit_pending, after_seq=mark.committed_seq)
         )
-        if done is None:
+        if done is None:  # the newest changes were replaced by none
+            await self._journal.run(
+                lambda journal: journal.progress.mark_committed(
+                    mark.newest_seq, commit_id=None, now=self._now()
+                )
+            )
+            await self._reached(mark.newest_seq)
             return False
 
-        await self._journal.run(
-            lambda journal: journal.progress.mark_committed(
+        def mark_committed(journal: Journal) -> None:
+            journal.missing.mark(done.missing, now=self._now())
+            journal.progress.mark_committed(
                 done.upto_seq, commit_id=done.commit_id, now=self._now()
             )
-        )
+
+        await self._journal.run(mark_committed)
+        if done.missing:
+            log.warning("%s", await self._journal.run(lambda journal: journal.missing.summary()))
+
         await self._reached(done.upto_seq)
         self.committed()
         log.info("committed the changes up to %d as %s", done.upto_seq, done.commit_id)
@@ -219,9 +236,17 @@ class Committer:
             )
             await self._journal.run(lambda journal: journal.progress.restart())
 
+        await self._find_missing(writer)
         self._ready = True
 
         return writer
+
+    async def _find_missing(self, writer: WriterProcess) -> None:
+        shards = await self._journal.run(lambda journal: journal.missing.shards())
+        if shards and (found := await self._thread.run(lambda: writer.call(Writer.found, shards))):
+            log.warning("the bytes of %d missing images are back", len(found))
+            await self._journal.run(lambda journal: journal.missing.mark_found(found))
+            self.wake()
 
     async def _watermark(self) -> Watermark:
         return await self._journal.run(lambda journal: journal.progress.watermark())

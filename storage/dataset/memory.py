@@ -26,6 +26,9 @@ class MemoryRepository:
     def read(self, path: str) -> bytes | None:
         return self._applied.get(path)
 
+    def holds(self, path: str) -> bool:
+        return path in self._applied
+
     def apply(self, changes: Changes) -> None:
         for path, source in changes.images.items():
             if path in self._applied:

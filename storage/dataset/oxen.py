@@ -9,6 +9,7 @@ import os
 import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -92,6 +93,14 @@ class OxenRepository:
             return (self._path / path).read_bytes()
         except FileNotFoundError:
             return None
+
+    def holds(self, path: str) -> bool:
+        target = self._path / path
+        if not target.exists():
+            with suppress(ValueError):  # the last commit does not have it either
+                self._repo.restore(path)
+
+        return target.exists()
 
     def apply(self, changes: Changes) -> None:
         with vendor_errors(self._path, doing="adding files"):

@@ -41,6 +41,11 @@ class DataRepository(Protocol):
         """The file's content as it was last applied, or None."""
         ...
 
+    def holds(self, path: str) -> bool:
+        """Whether the file is in place. One that was deleted is put back if the last commit has
+        it."""
+        ...
+
     def apply(self, changes: Changes) -> None:
         """Put the changes in place for the next commit. Idempotent."""
         ...

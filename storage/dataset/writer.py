@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from storage.dataset.changes import BATCH_CHANGES, open_for_reading, read_pending
-from storage.dataset.layout import SNAPSHOT, concatenated, train_path
+from storage.dataset.changes import BATCH_CHANGES, TouchedImage, open_for_reading, read_pending
+from storage.dataset.layout import SNAPSHOT, concatenated, image_path, train_path
 from storage.dataset.planner import plan
 from storage.dataset.repository import Changes, CommitInfo, DataRepository
 from storage.journal.spool import Spool
@@ -17,10 +17,14 @@ from storage.journal.spool import Spool
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Committed:
-    """The dataset holds every change up to `upto_seq`. `commit_id` is None if it already did."""
+    """The dataset holds every change up to `upto_seq`. `commit_id` is None if it already did.
+
+    missing: images whose bytes are nowhere. The dataset has no row for votes on them.
+    """
 
     upto_seq: int
     commit_id: str | None
+    missing: Sequence[str]
 
 
 class Writer:
@@ -47,14 +51,28 @@ class Writer:
         if pending is None:
             return None
 
-        batch = plan(pending, spool_path=self._spool.path)
+        missing = [
+            image.image_id
+            for image in pending.images
+            if image.needed and not image.remote_only and not self._has_bytes(image)
+        ]
+        batch = plan(pending.without(missing), spool_path=self._spool.path)
         self._bring_back(batch.leaving)
         self._repository.apply(batch.changes)
         commit_id = self._repository.commit(batch.message)
         # Not earlier: until the commit has landed, the spool's copy may be the only one.
         self._spool.discard(batch.arriving)
 
-        return Committed(upto_seq=batch.upto_seq, commit_id=commit_id)
+        return Committed(upto_seq=batch.upto_seq, commit_id=commit_id, missing=missing)
+
+    def found(self, shards: Mapping[str, int]) -> list[str]:
+        """Those of these missing images whose bytes are back. shards: as in the journal."""
+        return [
+            image_id
+            for image_id, shard in shards.items()
+            if self._spool.path(image_id).exists()
+            or self._repository.read(image_path(image_id, shard=shard)) is not None
+        ]
 
     def snapshot(self) -> str | None:
         """Write `train.csv` from all of `train/`; the commit's id, None if nothing changed."""
@@ -85,6 +103,11 @@ class Writer:
     def close(self) -> None:
         """Close the repository."""
         self._repository.close()
+
+    def _has_bytes(self, image: TouchedImage) -> bool:
+        path = image_path(image.image_id, shard=image.image_shard)
+
+        return self._spool.path(image.image_id).exists() or self._repository.holds(path)
 
     def _bring_back(self, leaving: Mapping[str, str]) -> None:
         """Copy images that leave the dataset to the spool, before they leave."""

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from storage.clock import timestamp
+from storage.journal.missing import MissingImages
 from storage.journal.remote_watermark import RemoteProgress
 from storage.journal.rows import stored_set
 from storage.journal.shards import ShardSizes
@@ -36,6 +37,7 @@ class Journal:
         self.connection = connection
         self.shard_sizes = shard_sizes
         self.progress = Progress(connection)
+        self.missing = MissingImages(connection)
         self.remote = RemoteProgress(connection)
 
     # Which journal this is

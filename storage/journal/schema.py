@@ -41,12 +41,14 @@ CREATE TABLE images (
     seq INTEGER,                  -- of being posted
     removed_at TEXT,
     remote_only INTEGER NOT NULL DEFAULT 0, -- only the remote has its bytes
+    missing_since TEXT,           -- it has votes, and its bytes are nowhere
     unsafe_score REAL,            -- NULL: there was no classifier
     withheld TEXT                 -- by whom; the bytes are not kept. NULL: not withheld
 ) STRICT;
 CREATE INDEX images_by_set ON images (set_id);
 CREATE INDEX images_by_seq ON images (seq) WHERE seq IS NOT NULL;
 CREATE INDEX images_by_shown_shard ON images (shown_shard) WHERE shown_shard IS NOT NULL;
+CREATE INDEX images_missing ON images (image_id) WHERE missing_since IS NOT NULL;
 CREATE INDEX images_by_age ON images (made_at) WHERE removed_at IS NULL;
 
 CREATE TABLE votes (

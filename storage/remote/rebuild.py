@@ -110,27 +110,11 @@ def adopt(
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lost:
-    """What is neither on the remote nor on this host."""
-
-    votes: int
-    images: int
-
-
-def recover(
-    journal: Journal,
-    dataset: Path,
-    *,
-    spooled: Sequence[str],
-    fetched: Fetched,
-    now: datetime,
-) -> Lost:
+def recover(journal: Journal, dataset: Path, *, fetched: Fetched, now: datetime) -> None:
     """Make a journal whose dataset is gone continue the fetched one, which it wrote earlier.
 
-    Images in the fetched dataset become `remote_only`. Images that neither it nor the spool holds
-    are removed, with their votes. All other changes are committed again from the first one.
-    Runs inside a transaction of the caller's.
+    Images in the fetched dataset become `remote_only`. All changes are committed again from the
+    first one. Runs inside a transaction of the caller's.
     """
     connection = journal.connection
     there = {row["image_id"] for _, _, row in dataset_rows(dataset / "train")}
@@ -138,25 +122,12 @@ def recover(
         "UPDATE images SET remote_only = 1 WHERE image_id IN (SELECT value FROM json_each(?))",
         (json.dumps(sorted(there)),),
     )
-    known = json.dumps(sorted(there.union(spooled)))
-    votes = connection.execute(
-        "UPDATE votes SET rating = NULL WHERE rating IS NOT NULL"
-        " AND image_id NOT IN (SELECT value FROM json_each(?))",
-        (known,),
-    ).rowcount
-    images = connection.execute(
-        "UPDATE images SET removed_at = ? WHERE removed_at IS NULL AND withheld IS NULL"
-        " AND image_id NOT IN (SELECT value FROM json_each(?))",
-        (timestamp(now), known),
-    ).rowcount
     connection.execute(
         "UPDATE watermark SET committed_seq = 0, commits = ?, commit_id = ?",
         (fetched.commits, fetched.commit_id),
     )
 
     _mark_taken_over(journal, fetched, now=now)
-
-    return Lost(votes=votes, images=images)
 
 
 def _mark_taken_over(journal: Journal, fetched: Fetched, *, now: datetime) -> None:

@@ -10,7 +10,6 @@ from storage.dataset.card import journal_of
 from storage.dataset.layout import CARD
 from storage.files import replace_durably
 from storage.folder import DataFolder
-from storage.journal.spool import Spool
 from storage.journal.thread import JournalThread
 from storage.processes.thread import OneThread
 from storage.remote.pusher import Remote
@@ -46,8 +45,13 @@ async def take_over(
         if empty:
             await _adopt(folder.fetched, fetched, journal_id=theirs, journal=journal, now=now)
         elif theirs == ours:
-            spooled = await thread.run(Spool(folder.spool).ids)
-            await _recover(folder.fetched, fetched, spooled=spooled, journal=journal, now=now)
+            await journal.run(
+                lambda opened: recover(opened, folder.fetched, fetched=fetched, now=now())
+            )
+            log.warning(
+                "the dataset was missing and was fetched from the remote's branch %s",
+                fetched.branch,
+            )
         else:
             log.warning(
                 "the dataset at %s belongs to a different journal and is not used",
@@ -92,24 +96,4 @@ async def _adopt(
         found.votes,
         found.images,
         found.newest_vote_at or "(none)",
-    )
-
-
-async def _recover(
-    path: Path,
-    fetched: Fetched,
-    *,
-    spooled: list[str],
-    journal: JournalThread,
-    now: Callable[[], datetime],
-) -> None:
-    lost = await journal.run(
-        lambda opened: recover(opened, path, spooled=spooled, fetched=fetched, now=now())
-    )
-    log.warning(
-        "the dataset was missing and was fetched from the remote's branch %s; %d votes that had "
-        "not been pushed are lost, and %d images with them",
-        fetched.branch,
-        lost.votes,
-        lost.images,
     )

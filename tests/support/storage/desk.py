@@ -47,6 +47,9 @@ class StoppingRepository:
     def read(self, path: str) -> bytes | None:
         return self.inner.read(path)
 
+    def holds(self, path: str) -> bool:
+        return self.inner.holds(path)
+
     def apply(self, changes: Changes) -> None:
         if self.station is Station.START:
             raise StoppedError
@@ -148,6 +151,7 @@ class Desk:
         """One batch, and the watermark."""
         done = self._commit(self.repository, limit=limit)
         if done is not None:
+            self.note(lambda journal: journal.missing.mark(done.missing, now=NOON))
             self.note(
                 lambda journal: journal.progress.mark_committed(
                     done.upto_seq, commit_id=done.commit_id, now=NOON

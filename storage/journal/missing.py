@@ -1,0 +1,92 @@
+"""Images with votes whose bytes are neither in the dataset nor in the spool, as the journal stores
+them. Their votes are not committed until the bytes are back.
+"""
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from storage.clock import timestamp
+
+_NAMED = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missing:
+    """How many images are missing, the ids of the first few, and the votes that wait for them."""
+
+    images: int
+    image_ids: Sequence[str]
+    votes: int
+
+    def __str__(self) -> str:
+        named = ", ".join(self.image_ids)
+        rest = self.images - len(self.image_ids)
+
+        return (
+            f"images whose bytes are gone: {self.images} ({named}{f' and {rest} more' * bool(rest)}"
+            f"); votes on them that stay in the journal: {self.votes}"
+        )
+
+
+class MissingImages:
+    """The missing images of one open journal. Methods run inside a transaction of the caller's."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def summary(self) -> Missing:
+        """What is missing now. An image without a vote is not missed."""
+        votes, images = self._connection.execute(
+            "SELECT count(*), count(DISTINCT image_id) FROM images JOIN votes USING (image_id)"
+            " WHERE missing_since IS NOT NULL AND rating IS NOT NULL"
+        ).fetchone()
+        named = self._connection.execute(
+            "SELECT DISTINCT image_id FROM images JOIN votes USING (image_id)"
+            " WHERE missing_since IS NOT NULL AND rating IS NOT NULL ORDER BY image_id LIMIT ?",
+            (_NAMED,),
+        )
+
+        return Missing(
+            images=images, image_ids=tuple(image_id for (image_id,) in named), votes=votes
+        )
+
+    def shards(self) -> dict[str, int]:
+        """The folder of the dataset where each missing image belongs, by the image's id."""
+        return dict(
+            self._connection.execute(
+                "SELECT image_id, image_shard FROM images WHERE missing_since IS NOT NULL"
+            )
+        )
+
+    def mark(self, image_ids: Sequence[str], *, now: datetime) -> None:
+        """Record that the bytes of these images are gone."""
+        self._connection.execute(
+            "UPDATE images SET missing_since = ? WHERE image_id IN"
+            " (SELECT value FROM json_each(?))",
+            (timestamp(now), json.dumps(image_ids)),
+        )
+
+    def mark_found(self, image_ids: Sequence[str]) -> None:
+        """Record that the bytes of these images are back: their votes are changes to commit."""
+        found = json.dumps(image_ids)
+        self._connection.execute(
+            "UPDATE images SET missing_since = NULL WHERE image_id IN"
+            " (SELECT value FROM json_each(?))",
+            (found,),
+        )
+        votes = self._connection.execute(
+            "SELECT image_id, voter_id FROM votes WHERE image_id IN"
+            " (SELECT value FROM json_each(?)) ORDER BY seq",
+            (found,),
+        ).fetchall()
+        for image_id, voter_id in votes:
+            (seq,) = self._connection.execute(
+                "UPDATE counters SET value = value + 1 WHERE name = 'seq' RETURNING value"
+            ).fetchone()
+            self._connection.execute(
+                "UPDATE votes SET seq = ? WHERE image_id = ? AND voter_id = ?",
+                (seq, image_id, voter_id),
+            )
