@@ -4,8 +4,10 @@ import errno
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import oxen
 import pytest
 
 from storage.dataset.card import CardFacts
@@ -64,6 +66,43 @@ def test_a_changed_card_is_committed_once(tmp_path: Path) -> None:
     assert commits == ["dataset card", "dataset card"]
 
 
+@pytest.mark.parametrize("harm", [Path.unlink, lambda card: card.write_bytes(b"")])
+def test_a_card_that_is_empty_or_gone_is_written_anew(
+    tmp_path: Path, harm: Callable[[Path], object]
+) -> None:
+    OxenRepository.open(settings(tmp_path)).close()
+    card = tmp_path / "dataset" / "README.md"
+    text = card.read_text(encoding="utf-8")
+    harm(card)
+
+    with pytest.raises(RepositoryForeign, match="a different journal"):
+        OxenRepository.open(settings(tmp_path, journal_id="1"))
+
+    harm(card)
+    OxenRepository.open(settings(tmp_path)).close()
+
+    assert card.read_text(encoding="utf-8") == text
+
+
+def test_a_card_that_only_the_disk_has_is_committed_again(tmp_path: Path) -> None:
+    OxenRepository.open(settings(tmp_path)).close()
+    card = tmp_path / "dataset" / "README.md"
+    text = card.read_text(encoding="utf-8")
+    repo = oxen.Repo(str(tmp_path / "dataset"))
+    repo.rm("README.md")
+    repo.commit("as after a power cut")
+    del repo
+    card.write_text(text, encoding="utf-8")
+
+    repository = OxenRepository.open(settings(tmp_path))
+    card.unlink()
+
+    assert repository.log(1)[0].message == "dataset card"
+    assert repository.holds("README.md")
+    repository.close()
+    assert card.read_text(encoding="utf-8") == text
+
+
 def test_a_repository_half_made_is_made_again(tmp_path: Path) -> None:
     (tmp_path / "dataset.new" / ".oxen").mkdir(parents=True)
     (tmp_path / "dataset").mkdir()
@@ -85,9 +124,15 @@ def test_a_folder_with_something_else_in_it_is_foreign(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("card", [None, "# My own dataset\n"], ids=["no card", "another card"])
 def test_a_repository_made_by_something_else_is_foreign(tmp_path: Path, card: str | None) -> None:
-    (tmp_path / "dataset" / ".oxen").mkdir(parents=True)
-    if card is not None:
-        (tmp_path / "dataset" / "README.md").write_text(card, encoding="utf-8")
+    (tmp_path / "dataset").mkdir()
+    repo = oxen.Repo(str(tmp_path / "dataset"))
+    repo.init()
+    (tmp_path / "dataset" / ("README.md" if card else "thesis.txt")).write_text(
+        card or "mine", encoding="utf-8"
+    )
+    repo.add(str(tmp_path / "dataset"))
+    repo.commit("mine")
+    del repo
 
     with pytest.raises(RepositoryForeign, match="mark"):
         OxenRepository.open(settings(tmp_path))

@@ -35,6 +35,8 @@ _ENTRIES_A_NODE = 16
 # again. Measured: a folder of 256 files costs as much as two files.
 _FILES_ADDED_ONE_BY_ONE = 2
 
+_CARD_COMMIT = "dataset card"
+
 # What `rm` says of a path that is not in the last commit.
 _NOT_COMMITTED = ("must be committed", "not found in tree")
 
@@ -76,15 +78,20 @@ class OxenRepository:
             if not path.exists() or not any(path.iterdir()):
                 _create(path, text=text)
 
-            _refuse_foreign(path, journal_id=settings.journal_id)
+            if not (path / ".oxen").is_dir():
+                raise RepositoryForeign.at(path, found="it is not empty and has no .oxen folder")
+
             repo = oxen.Repo(str(path))
-            head = repo.log()[0].id  # the first call that fails if another process has the lock
+            history = repo.log()  # the first call that fails if a different process has the lock
+            _refuse_foreign(path, repo, history, journal_id=settings.journal_id)
             # What a killed process had staged is staged again from the journal. Oxen itself cannot
             # open this database if it was killed while removing it after a commit.
             shutil.rmtree(path / ".oxen" / "staged", ignore_errors=True)
 
-        repository = cls(repo, path=path, head=head)
-        repository._renew_card(text)
+        repository = cls(repo, path=path, head=history[0].id)
+        # Oxen compares it with the last commit. After a power cut, that may lack what the disk has.
+        repository.apply(Changes(files={CARD: text.encode()}, images={}, removals=()))
+        repository.commit(_CARD_COMMIT)
 
         return repository
 
@@ -196,13 +203,6 @@ class OxenRepository:
 
         (self._path / path).unlink(missing_ok=True)
 
-    def _renew_card(self, text: str) -> None:
-        if self.read(CARD) == text.encode():
-            return
-
-        self.apply(Changes(files={CARD: text.encode()}, images={}, removals=()))
-        self.commit("dataset card")
-
 
 def _create(path: Path, *, text: str) -> None:
     """Make the repository beside `path`, and rename it when it is complete."""
@@ -215,7 +215,7 @@ def _create(path: Path, *, text: str) -> None:
     repo = oxen.Repo(str(new))
     (new / CARD).write_text(text, encoding="utf-8")
     repo.add(str(new / CARD))
-    repo.commit("dataset card")
+    repo.commit(_CARD_COMMIT)
     del repo  # Oxen remembers paths, so nothing may be open during the rename
     replace_durably(new, path)
 
@@ -234,21 +234,22 @@ def list_finely(path: Path) -> None:
     )
 
 
-def _refuse_foreign(path: Path, *, journal_id: str) -> None:
-    if not (path / ".oxen").is_dir():
-        raise RepositoryForeign.at(path, found="it is not empty and has no .oxen folder")
+def _refuse_foreign(path: Path, repo: Any, history: Sequence[Any], *, journal_id: str) -> None:
+    card = path / CARD
+    if not card.exists() or not card.stat().st_size:
+        with suppress(ValueError):  # the last commit does not have it either
+            repo.restore(CARD)
 
-    try:
-        text = (path / CARD).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        text = ""
-
+    text = card.read_text(encoding="utf-8") if card.exists() else ""
     found = journal_of(text)
-    if found is None:
-        raise RepositoryForeign.at(path, found=f"its {CARD} does not carry oxherd's mark")
+    if found == journal_id:
+        return
 
-    if found != journal_id:
+    if found is not None:
         raise RepositoryForeign.of_another_journal(path)
+
+    if text or any(commit.message != _CARD_COMMIT for commit in history):
+        raise RepositoryForeign.at(path, found=f"its {CARD} does not carry oxherd's mark")
 
 
 def _commit_info(commit: Any) -> CommitInfo:

@@ -63,8 +63,10 @@ class Progress:
             self._count_commit(commit_id, now=now)
 
     def restart(self) -> None:
-        """Have all changes committed again, from the first one."""
-        self._connection.execute("UPDATE watermark SET committed_seq = 0, commit_id = NULL")
+        """Have all changes committed again, from the first one, and then a new `train.csv`."""
+        self._connection.execute(
+            "UPDATE watermark SET committed_seq = 0, commit_id = NULL, snapshot_at = NULL"
+        )
 
     def _count_commit(self, commit_id: str, *, now: datetime) -> None:
         self._connection.execute(
