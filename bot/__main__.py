@@ -154,6 +154,24 @@ def snapshot(env_file: EnvFile = DEFAULT_ENV_FILE) -> None:
     )
 
 
+@app.command()
+def rebuild_journal(env_file: EnvFile = DEFAULT_ENV_FILE) -> None:
+    """Make the journal anew from the dataset, when it is lost, damaged or older than the dataset.
+
+    The old journal is moved to the folder set-aside. Votes that were not committed are only there.
+    Stop the bot first.
+    """
+    settings = settings_from(env_file)
+    from bot.cli import dataset
+    from bot.plurals import count
+
+    found = dataset.rebuild_journal(settings)
+    Console().print(
+        f"The new journal has {count(found.votes, 'vote')} on {count(found.images, 'image')}. "
+        f"The newest vote is from {found.newest_vote_at or '(none)'}."
+    )
+
+
 @app.command(name="log")
 def show_log(
     env_file: EnvFile = DEFAULT_ENV_FILE,

@@ -110,6 +110,13 @@ class RepositoryForeign(RepositoryError):
     def of_another_journal(cls, path: Path) -> Self:
         return cls(f"{path} was made from a different journal than the one beside it. {_RESTORE}")
 
+    @classmethod
+    def ahead(cls, newest: int, *, known: int) -> Self:
+        return cls(
+            f"The journal is older than its dataset, which has its changes up to {newest}; the "
+            f"journal ends at {known}. {_RESTORE}"
+        )
+
 
 class RepositoryInUse(RepositoryError):
     @classmethod

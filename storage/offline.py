@@ -7,17 +7,25 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from storage.clock import utc_now
+from storage.dataset.card import journal_of
 from storage.dataset.changes import open_for_reading
+from storage.dataset.layout import CARD
+from storage.dataset.planner import newest_change
 from storage.dataset.repository import CommitInfo
 from storage.dataset.writer import Writer
 from storage.dataset.writer_process import RepositorySettings, start_writer
+from storage.errors import RepositoryForeign
 from storage.folder import DataFolder
 from storage.journal.file import JournalFile
 from storage.journal.missing import Missing, MissingImages
+from storage.journal.queries import Journal
+from storage.journal.spool import Spool
 from storage.journal.watermark import Progress
 from storage.processes.child import ChildProcess
 from storage.remote.pusher import Remote
-from storage.remote.repository import RemoteRepository
+from storage.remote.rebuild import Adopted, adopt
+from storage.remote.repository import Fetched, RemoteRepository
 
 _TIMEOUT_S = 600.0
 
@@ -32,6 +40,43 @@ def log(data_dir: Path, settings: RepositorySettings, *, limit: int) -> Sequence
     """The newest commits, newest first."""
     with _writer(data_dir, settings) as writer:
         return writer.call(Writer.log, limit)
+
+
+def rebuild_journal(data_dir: Path, settings: RepositorySettings) -> Adopted:
+    """Make the journal anew from the dataset and the spool, and set the old one aside; how much
+    the dataset holds. If it is interrupted, the bot does not start, and it can be done again."""
+    folder = DataFolder(data_dir)
+    card = folder.dataset / CARD
+    journal_id = journal_of(card.read_text(encoding="utf-8")) if card.is_file() else None
+    if journal_id is None:
+        raise RepositoryForeign.at(folder.dataset, found=f"its {CARD} does not name its journal")
+
+    with JournalFile.replace(folder.journal, set_aside=folder.set_aside) as file:
+        journal = Journal(file.connection)
+        with file.transaction():
+            journal.follow(journal_id)
+
+        writer = start_writer(folder, settings, timeout_s=_TIMEOUT_S)
+        try:
+            writer.wait_until_open()
+            history = writer.call(Writer.log, 1_000_000)
+        finally:
+            writer.close()
+
+        with file.transaction():
+            return adopt(
+                journal,
+                folder.dataset,
+                journal_id=journal_id,
+                fetched=Fetched(
+                    branch="",
+                    commit_id=history[0].id,
+                    commits=len(history),
+                    newest_seq=newest_change(commit.message for commit in history),
+                ),
+                spooled=Spool(folder.spool).ids(),
+                now=utc_now(),
+            )
 
 
 def check_journal(data_dir: Path) -> str:

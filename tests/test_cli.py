@@ -40,6 +40,7 @@ def test_without_arguments_it_helps() -> None:
         "sync-commands",
         "status",
         "snapshot",
+        "rebuild-journal",
         "log",
         "replay",
     ):
@@ -95,7 +96,7 @@ def test_wrong_usage_has_its_own_status() -> None:
 
 
 def test_log_and_snapshot_without_a_dataset_are_sentences(tmp_path: Path) -> None:
-    for command in ("log", "snapshot"):
+    for command in ("log", "snapshot", "rebuild-journal"):
         done = oxherd(command, OXHERD_DATA=str(tmp_path / "nothing"))
 
         assert done.exit_code == 1

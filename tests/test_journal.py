@@ -257,6 +257,24 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
         pass
 
 
+def test_a_damaged_journal_is_refused_at_the_start(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path)
+    with Desk.open(folder, MemoryRepository) as desk:
+        for number in range(50):
+            desk.show(f"set-{number}")
+
+    pages = folder.journal.stat().st_size // 4096
+    with folder.journal.open("r+b") as file:
+        file.seek(4096 * (pages // 2))
+        file.write(b"\xff" * 4096)
+
+    with (
+        pytest.raises(JournalError, match=r"damaged: .*rebuild-journal"),
+        JournalFile.open(folder.journal),
+    ):
+        pass
+
+
 def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 

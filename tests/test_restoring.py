@@ -11,13 +11,18 @@ from pathlib import Path
 import pytest
 
 from storage import offline
+from storage.dataset.card import journal_of
 from storage.dataset.memory import MemoryRepository
 from storage.dataset.writer_process import RepositorySettings
 from storage.errors import JournalError, RepositoryForeign
 from storage.folder import DataFolder
+from storage.journal.file import JournalFile
+from storage.journal.queries import Journal
 from storage.store import VoteStore
-from storage.vote import Rating
+from storage.vote import Rating, VoteKind
 from tests.support.storage.data import PROVENANCE, Clock, a_set, dataset, files_below, four_images
+
+pytestmark = pytest.mark.stalls("the test itself copies, deletes and reads folders")
 
 ALICE, BOB = 1, 2
 PATIENCE_S = 60.0
@@ -224,6 +229,76 @@ async def test_an_image_deleted_from_the_dataset_is_put_back_from_its_last_commi
     assert found.problems == ()
     assert found.ratings == {("set-0-1", ALICE): Rating.GOOD, ("set-0-1", BOB): Rating.BAD}
     assert status.missing.images == 0
+
+
+async def test_a_journal_older_than_its_dataset_is_refused_and_can_be_made_anew(
+    folder: DataFolder, tmp_path: Path
+) -> None:
+    older = tmp_path / "older.sqlite3"
+    shutil.copy(folder.journal, older)
+    async with opened(folder.root) as store:
+        for number in (0, 1):
+            await store.vote(f"set-{number}-2", BOB, Rating.BAD)
+            assert await store.settle(PATIENCE_S)
+
+    lose(folder.journal)
+    shutil.copy(older, folder.journal)
+    with pytest.raises(RepositoryForeign, match=r"older than its dataset.*rebuild-journal"):
+        async with opened(folder.root):
+            pass
+
+    found = await asyncio.to_thread(offline.rebuild_journal, folder.root, RepositorySettings())
+    for _ in range(2):
+        async with opened(folder.root) as store:
+            await store.vote("set-0-1", ALICE, None)
+            await store.vote("set-4-4", ALICE, Rating.GOOD)
+            assert await store.settle(PATIENCE_S)
+
+    assert (found.votes, found.images, found.shown) == (3, 3, 20)
+    assert (folder.set_aside / "journal-1" / "journal.sqlite3").read_bytes() == older.read_bytes()
+    kept = dataset(files_below(folder.dataset))
+    assert kept.problems == ()
+    assert kept.ratings == {
+        **{(f"set-{number}-2", BOB): Rating.BAD for number in (0, 1)},
+        ("set-4-4", ALICE): Rating.GOOD,
+    }
+    assert "set-0-1" in spooled(folder)
+
+
+async def test_a_lost_journal_is_made_anew_from_the_dataset_and_the_spool(
+    folder: DataFolder,
+) -> None:
+    before = spooled(folder)
+    lose(folder.journal)
+
+    await asyncio.to_thread(offline.rebuild_journal, folder.root, RepositorySettings())
+    async with opened(folder.root) as store:
+        again = await store.vote("set-0-1", ALICE, Rating.GOOD)
+        new = await store.vote("set-3-3", ALICE, Rating.GOOD)
+        assert await store.settle(PATIENCE_S)
+
+    assert (again.kind, new.kind) == (VoteKind.UNCHANGED, VoteKind.RECORDED)
+    assert spooled(folder) == before - {"set-3-3"}
+    assert dataset(files_below(folder.dataset)).problems == ()
+
+
+async def test_a_rebuilding_that_was_interrupted_stops_the_start_and_is_done_again(
+    folder: DataFolder,
+) -> None:
+    with JournalFile.replace(folder.journal, set_aside=folder.set_aside) as file:
+        journal_id = journal_of((folder.dataset / "README.md").read_text(encoding="utf-8"))
+        assert journal_id is not None
+        with file.transaction():
+            Journal(file.connection).follow(journal_id)
+
+    with pytest.raises(RepositoryForeign, match="rebuild-journal"):
+        async with opened(folder.root):
+            pass
+
+    found = await asyncio.to_thread(offline.rebuild_journal, folder.root, RepositorySettings())
+
+    assert found.votes == 1
+    assert len(spooled(folder)) == 19
 
 
 async def test_a_clock_that_jumps_ahead_deletes_nothing(

@@ -19,7 +19,7 @@ from tests.support.storage.desk import Desk
 
 SMALL = ShardSizes(train_rows=3, shown_rows=5, images=2)
 ALICE, BOB, CAROL = 1, 2, 3
-FETCHED = Fetched(branch="main", commit_id="0" * 32, commits=7)
+FETCHED = Fetched(branch="main", commit_id="0" * 32, commits=7, newest_seq=0)
 
 NO_VOTE = (VoteKind.REMOVED_IMAGE, VoteKind.WITHHELD_IMAGE, VoteKind.NOTHING_TO_UNDO)
 
@@ -60,7 +60,9 @@ def taken_over(root: Path, files: Mapping[str, bytes], desk: Desk) -> Adopted:
             target.write_bytes(content)
 
     return desk.note(
-        lambda journal: adopt(journal, root, journal_id="abcd", fetched=FETCHED, now=NOON)
+        lambda journal: adopt(
+            journal, root, journal_id="abcd", fetched=FETCHED, spooled=desk.spool.ids(), now=NOON
+        )
     )
 
 

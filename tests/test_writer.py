@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from storage.dataset.memory import MemoryRepository
+from storage.errors import RepositoryForeign
 from storage.folder import DataFolder
 from storage.journal.shards import ShardSizes
 from storage.vote import Rating
@@ -40,7 +42,8 @@ def test_votes_that_wait_share_one_commit(desk: Desk, repository: MemoryReposito
 
     (commit,) = repository.log(10)
     assert commit.message == (
-        "5 votes: 4 good, 1 bad, on 4 images; 4 images shown\n\nimages: " + " ".join(images)
+        "5 votes: 4 good, 1 bad, on 4 images; 4 images shown\n\n"
+        f"images: {' '.join(images)}\nchanges up to 9"
     )
 
 
@@ -52,7 +55,7 @@ def test_a_message_is_short_however_much_changed(desk: Desk, repository: MemoryR
     desk.settle()
 
     message = repository.log(1)[0].message
-    assert re.search(r"and \d+ more$", message)
+    assert re.search(r"and \d+ more\n", message)
     assert len(message) < 1000
 
 
@@ -132,6 +135,21 @@ def test_a_commit_that_landed_unseen_is_not_made_twice(
     assert committed is not None
     assert committed.commit_id is None
     assert len(repository.log(10)) == 1
+
+
+def test_a_journal_that_lacks_what_the_dataset_has_is_noticed(desk: Desk) -> None:
+    one, two, *_ = desk.show("set-0")
+    desk.vote(one, ALICE, Rating.GOOD)
+    desk.settle()
+    older = desk.note(lambda journal: journal.progress.watermark())
+    desk.vote(two, ALICE, Rating.GOOD)
+    desk.commit_until(Station.ANSWERED)
+    killed = desk.note(lambda journal: journal.progress.watermark())
+
+    assert desk.writer().follows(killed)
+    assert not desk.writer().follows(replace(killed, commit_id="0" * 32))
+    with pytest.raises(RepositoryForeign, match=r"up to 6; the journal ends at 5\."):
+        desk.writer().follows(older)
 
 
 def test_an_image_that_is_lost_is_named_and_only_its_votes_wait(

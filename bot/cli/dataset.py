@@ -10,6 +10,7 @@ from bot.settings import Settings
 from storage import offline
 from storage.dataset.repository import CommitInfo
 from storage.folder import DataFolder
+from storage.remote.rebuild import Adopted
 
 
 def snapshot(settings: Settings) -> str | None:
@@ -33,6 +34,14 @@ def log(settings: Settings, *, limit: int) -> Sequence[CommitInfo]:
         _require_dataset(settings)
 
         return offline.log(settings.data, repository_settings(settings), limit=limit)
+
+
+def rebuild_journal(settings: Settings) -> Adopted:
+    """Make the journal anew from the dataset. Raises NotRunning when there is no dataset, and
+    StorageError."""
+    _require_dataset(settings)
+
+    return offline.rebuild_journal(settings.data, repository_settings(settings))
 
 
 def _require_dataset(settings: Settings) -> None:

@@ -227,12 +227,13 @@ class Committer:
             writer = self.writer = await self._thread.run(self._start_writer)
 
         await self._thread.run(writer.wait_until_open)
-        commit_id = (await self._watermark()).commit_id
-        if commit_id and not await self._thread.run(lambda: writer.call(Writer.knows, commit_id)):
+        mark = await self._watermark()
+        if not await self._thread.run(lambda: writer.call(Writer.follows, mark)):
             # The dataset is new, or was restored from a backup. Files that it has already do not
             # change by committing everything again.
             log.warning(
-                "commit %s is not in the dataset: committing again from the first change", commit_id
+                "commit %s is not in the dataset: committing again from the first change",
+                mark.commit_id,
             )
             await self._journal.run(lambda journal: journal.progress.restart())
 

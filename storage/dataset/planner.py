@@ -1,7 +1,8 @@
 """Plans a commit: which files and images change, and its message. Pure."""
 
+import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from storage.dataset.repository import Changes
 from storage.vote import Rating
 
 _IDS_IN_A_MESSAGE = 32
+_NEWEST_CHANGE = re.compile(r"^changes up to ([0-9]+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +67,14 @@ def plan(pending: Pending, *, spool_path: Callable[[str], Path]) -> Batch:
     )
 
 
+def newest_change(messages: Iterable[str]) -> int:
+    """The number of the newest change of the journal that commits with these messages hold; 0 if
+    they name none."""
+    named = (_NEWEST_CHANGE.search(message) for message in messages)
+
+    return max((int(match[1]) for match in named if match), default=0)
+
+
 def _message(pending: Pending) -> str:
     """Counts and ids, never a prompt: the history cannot be edited."""
     votes = [
@@ -101,13 +111,13 @@ def _message(pending: Pending) -> str:
         facts.append(f"{_count(withheld, 'image')} withheld")
 
     subject = "; ".join(facts) or "nothing new"
-    if not image_ids:
-        return subject
+    lines = [f"changes up to {pending.upto_seq}"]
+    if image_ids:
+        listed = " ".join(image_ids[:_IDS_IN_A_MESSAGE])
+        rest = len(image_ids) - _IDS_IN_A_MESSAGE
+        lines.insert(0, f"images: {listed}" + (f" and {rest} more" if rest > 0 else ""))
 
-    listed = " ".join(image_ids[:_IDS_IN_A_MESSAGE])
-    rest = len(image_ids) - _IDS_IN_A_MESSAGE
-
-    return f"{subject}\n\nimages: {listed}" + (f" and {rest} more" if rest > 0 else "")
+    return "\n".join([subject, "", *lines])
 
 
 def _count(number: int, thing: str) -> str:

@@ -10,9 +10,11 @@ from pathlib import Path
 
 from storage.dataset.changes import BATCH_CHANGES, TouchedImage, open_for_reading, read_pending
 from storage.dataset.layout import SNAPSHOT, concatenated, image_path, train_path
-from storage.dataset.planner import plan
+from storage.dataset.planner import newest_change, plan
 from storage.dataset.repository import Changes, CommitInfo, DataRepository
+from storage.errors import RepositoryForeign
 from storage.journal.spool import Spool
+from storage.journal.watermark import Watermark
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,9 +41,17 @@ class Writer:
         self._journal = journal
         self._spool = spool
 
-    def knows(self, commit_id: str) -> bool:
-        """Whether the dataset's history holds this commit."""
-        return any(commit.id == commit_id for commit in self._repository.log(1_000_000))
+    def follows(self, mark: Watermark) -> bool:
+        """Whether the dataset's history holds the watermark's commit.
+
+        Raises RepositoryForeign when it holds changes that the journal does not have.
+        """
+        history = self._repository.log(1_000_000)
+        newest = newest_change(commit.message for commit in history)
+        if newest > mark.newest_seq:
+            raise RepositoryForeign.ahead(newest, known=mark.newest_seq)
+
+        return mark.commit_id is None or any(commit.id == mark.commit_id for commit in history)
 
     def commit_pending(self, *, after_seq: int, limit: int = BATCH_CHANGES) -> Committed | None:
         """Commit the changes that follow `after_seq`, or return None if there are none."""

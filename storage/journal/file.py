@@ -1,6 +1,7 @@
 """The journal's file: owned by one process and written in transactions."""
 
 import fcntl
+import itertools
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from storage.errors import JournalError, JournalFull, JournalInUse
+from storage.files import make_folder, replace_durably
 from storage.journal.schema import prepare
 
 # SQLite moves its write-ahead log into the database during the COMMIT that makes it this long (64
@@ -34,19 +36,21 @@ class JournalFile:
 
         Raises a JournalError.
         """
+        with _disk_errors(path), _ownership(path), _connection(path) as connection:
+            yield cls(connection, path=path)
+
+    @classmethod
+    @contextmanager
+    def replace(cls, path: Path, *, set_aside: Path) -> Iterator[Self]:
+        """Own a new journal at `path` until the block ends. The old one is moved to a folder of its
+        own in `set_aside`.
+
+        Raises a JournalError.
+        """
         with _disk_errors(path), _ownership(path):
-            connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            try:
-                connection.row_factory = sqlite3.Row
-                connection.execute("PRAGMA busy_timeout = 5000")
-                prepare(connection, path=path)
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute("PRAGMA synchronous = FULL")
-                connection.execute("PRAGMA foreign_keys = ON")
-                connection.execute(f"PRAGMA wal_autocheckpoint = {_LONGEST_LOG_PAGES}")
+            _move_away(path, set_aside)
+            with _connection(path) as connection:
                 yield cls(connection, path=path)
-            finally:
-                connection.close()
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -93,6 +97,36 @@ def checkpoint(path: Path) -> None:
 
     with _disk_errors(path), closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+
+
+@contextmanager
+def _connection(path: Path) -> Iterator[sqlite3.Connection]:
+    with closing(
+        sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    ) as connection:
+        connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA busy_timeout = 5000")
+        prepare(connection, path=path)
+        (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if found != "ok":
+            raise JournalError.foreign(path, found=" ".join(found.split()))
+
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {_LONGEST_LOG_PAGES}")
+        yield connection
+
+
+def _move_away(path: Path, set_aside: Path) -> None:
+    """The write-ahead log first: SQLite would apply it to the next database of that name."""
+    numbers = (f"journal-{number}" for number in itertools.count(1))
+    folder = next(set_aside / name for name in numbers if not (set_aside / name).exists())
+    for suffix in ("-wal", "-shm", ""):
+        old = path.with_name(f"{path.name}{suffix}")
+        if old.exists():
+            make_folder(folder)
+            replace_durably(old, folder / old.name)
 
 
 @contextmanager

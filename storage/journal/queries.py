@@ -52,6 +52,10 @@ class Journal:
 
         return str(journal_id)
 
+    def follow(self, journal_id: str) -> None:
+        """Take the id that a dataset's card names: this journal is to continue that one."""
+        self.connection.execute("UPDATE watermark SET journal_id = ?", (journal_id,))
+
     # Requests and their images
 
     def add_request(self, new: NewSet, *, now: datetime) -> None:

@@ -17,6 +17,7 @@ from oxen.oxen_py import auth
 from storage.dataset.card import journal_of
 from storage.dataset.layout import CARD
 from storage.dataset.oxen import list_finely
+from storage.dataset.planner import newest_change
 from storage.errors import RemoteError
 from storage.remote.oxen_errors import remote_errors, says_absent
 from storage.remote.repository import Fetched
@@ -99,16 +100,22 @@ class OxenRemote:
 
             path.mkdir(parents=True)
             history = self._fetch_history(path, branch=found)
+            newest = history[0].id
             for name in (CARD, *_TABLES):
-                if remote.file_exists(name, history[0]):
-                    remote.download(name, str(path), revision=history[0])
+                if remote.file_exists(name, newest):
+                    remote.download(name, str(path), revision=newest)
 
             card = path / CARD
             if not card.exists() or journal_of(card.read_text(encoding="utf-8")) is None:
                 log.warning("oxherd did not make the branch %s of %s", found, self._settings.url)
                 return None
 
-        return Fetched(branch=found, commit_id=history[0], commits=len(history))
+        return Fetched(
+            branch=found,
+            commit_id=newest,
+            commits=len(history),
+            newest_seq=newest_change(commit.message for commit in history),
+        )
 
     def _remote(self) -> Any:
         """Oxen's object for the repository. Making it sends a request."""
@@ -129,8 +136,8 @@ class OxenRemote:
 
         return branch if branch in names else None
 
-    def _fetch_history(self, path: Path, *, branch: str) -> list[str]:
-        """Fetch the whole history and tree, which are small; the commits' ids, newest first.
+    def _fetch_history(self, path: Path, *, branch: str) -> list[Any]:
+        """Fetch the whole history and tree, which are small; Oxen's commits, newest first.
 
         A repository that Oxen cloned in part (with `filters`) loses the rest at its next commit
         (0.65.1). One that was pulled in `remote_mode` has the whole tree and no files; afterwards
@@ -148,7 +155,7 @@ class OxenRemote:
         oxen.Repo(str(path)).pull(_REMOTE, branch)
         config.write_text(plain, encoding="utf-8")
 
-        return [commit.id for commit in oxen.Repo(str(path)).log()]
+        return list(oxen.Repo(str(path)).log())
 
     def _create(self) -> None:
         if not self._settings.create:

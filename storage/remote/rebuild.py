@@ -1,4 +1,4 @@
-"""Makes a journal continue a dataset that was fetched from the remote.
+"""Makes a journal continue a dataset that was fetched from the remote, or whose journal is lost.
 
 The dataset is a function of the journal; this is its inverse, as far as there is one. What the
 dataset does not say (who asked, in which channel, votes that were undone) stays unknown.
@@ -7,7 +7,7 @@ dataset does not say (who asked, in which channel, votes that were undone) stays
 import json
 import sqlite3
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -31,12 +31,19 @@ class Adopted:
 
 
 def adopt(
-    journal: Journal, dataset: Path, *, journal_id: str, fetched: Fetched, now: datetime
+    journal: Journal,
+    dataset: Path,
+    *,
+    journal_id: str,
+    fetched: Fetched,
+    spooled: Collection[str],
+    now: datetime,
 ) -> Adopted:
     """Fill an empty journal from the `train` and `generations` files below `dataset`.
 
-    No image bytes are expected there: images with a vote become `remote_only` (only the remote has
-    the bytes), the others removed. Runs inside a transaction of the caller's.
+    Images with a vote that are not there become `remote_only` (only the remote has the bytes).
+    Images without a vote that are not `spooled` are removed. Runs inside a transaction of the
+    caller's.
     """
     connection, shard_sizes = journal.connection, journal.shard_sizes
     shown = list(dataset_rows(dataset / "generations"))
@@ -44,6 +51,7 @@ def adopt(
     paths = {row["image_id"]: row["path"] for _, _, row in votes}
 
     _add_sets(connection, [row for _, _, row in shown])
+    removed_at = timestamp(now)
     seq = 0
     for shard, place, row in shown:
         seq += 1
@@ -52,7 +60,7 @@ def adopt(
         connection.execute(
             "INSERT INTO images (image_id, set_id, slot, seed, sha256, made_at,"
             " image_shard, shown_row, shown_shard, seq, removed_at, remote_only, unsafe_score,"
-            " withheld) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?)",
+            " withheld) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 row["image_id"],
                 row["set_id"],
@@ -64,7 +72,8 @@ def adopt(
                 shard * shard_sizes.shown_rows + place,
                 shard,
                 seq,
-                timestamp(now) if path is None and withheld_by is None else None,
+                None if path or withheld_by or row["image_id"] in spooled else removed_at,
+                path is not None and not (dataset / path).exists(),
                 unsafe_score(row),
                 withheld_by,
             ),
@@ -85,6 +94,8 @@ def adopt(
             ),
         )
 
+    # No number of a change is given twice: commits name them.
+    seq = max(seq, fetched.newest_seq)
     # Images of this host get folders of their own: the other host's folders are not complete here.
     image_shards = 1 + max(map(_image_shard, paths.values()), default=-1)
     _set_counters(
@@ -94,10 +105,10 @@ def adopt(
         shown_row=1 + max((s * shard_sizes.shown_rows + p for s, p, _ in shown), default=-1),
         image=image_shards * shard_sizes.images,
     )
+    journal.follow(journal_id)
     connection.execute(
-        "UPDATE watermark SET journal_id = ?, committed_seq = ?, commits = ?, commit_id = ?,"
-        " committed_at = ?",
-        (journal_id, seq, fetched.commits, fetched.commit_id, timestamp(now)),
+        "UPDATE watermark SET committed_seq = ?, commits = ?, commit_id = ?, committed_at = ?",
+        (seq, fetched.commits, fetched.commit_id, timestamp(now)),
     )
 
     _mark_taken_over(journal, fetched, now=now)

@@ -7,11 +7,13 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fetched:
-    """A branch that was fetched: its newest commit, and how many commits it has."""
+    """A branch that was fetched: its newest commit, how many commits it has, and the number of the
+    newest change of the journal that they hold."""
 
     branch: str
     commit_id: str
     commits: int
+    newest_seq: int
 
 
 class RemoteRepository(Protocol):

@@ -10,6 +10,7 @@ from storage.dataset.card import journal_of
 from storage.dataset.layout import CARD
 from storage.files import replace_durably
 from storage.folder import DataFolder
+from storage.journal.spool import Spool
 from storage.journal.thread import JournalThread
 from storage.processes.thread import OneThread
 from storage.remote.pusher import Remote
@@ -43,7 +44,8 @@ async def take_over(
         assert theirs is not None, "`fetch` has checked the card"
         empty, ours = await journal.run(lambda opened: (opened.is_empty(), opened.id()))
         if empty:
-            await _adopt(folder.fetched, fetched, journal_id=theirs, journal=journal, now=now)
+            spooled = await thread.run(Spool(folder.spool).ids)
+            await _adopt(folder.fetched, fetched, theirs, spooled, journal=journal, now=now)
         elif theirs == ours:
             await journal.run(
                 lambda opened: recover(opened, folder.fetched, fetched=fetched, now=now())
@@ -81,13 +83,16 @@ def _fetch(remote: Remote, path: Path) -> Fetched | None:
 async def _adopt(
     path: Path,
     fetched: Fetched,
-    *,
     journal_id: str,
+    spooled: list[str],
+    *,
     journal: JournalThread,
     now: Callable[[], datetime],
 ) -> None:
     found = await journal.run(
-        lambda opened: adopt(opened, path, journal_id=journal_id, fetched=fetched, now=now())
+        lambda opened: adopt(
+            opened, path, journal_id=journal_id, fetched=fetched, spooled=spooled, now=now()
+        )
     )
     log.warning(
         "this host had no votes and continues the remote's branch %s: %d votes on %d images, the "
