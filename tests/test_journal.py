@@ -155,6 +155,46 @@ def test_an_image_is_not_dropped_before_the_dataset_saw_its_undo(desk: Desk, ima
     assert after == [image_id]
 
 
+def test_images_are_dropped_and_looked_up_without_reading_the_others(desk: Desk) -> None:
+    desk.show("set-0")
+    plans: list[str] = []
+
+    def trace(sql: str) -> None:
+        if sql.startswith("SELECT") or "SELECT image_id" in sql:
+            plans.append(sql)
+
+    def look(journal: Journal) -> None:
+        journal.connection.set_trace_callback(trace)
+        journal.drop_unvoted(before=NOON, now=NOON)
+        journal.unneeded(["set-0-1"])
+        journal.unknown(["set-0-1"])
+        journal.connection.set_trace_callback(None)
+        steps = [
+            step["detail"]
+            for sql in plans
+            for step in journal.connection.execute(f"EXPLAIN QUERY PLAN {sql}")
+        ]
+        assert [step for step in steps if "SCAN" in step and "images" in step] == []
+        assert any("images_unvoted" in step for step in steps)
+
+    desk.note(look)
+    assert plans
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE votes SET rating = 'so-so'",
+        "UPDATE sets SET state = 'lost'",
+    ],
+)
+def test_a_value_that_no_code_writes_is_refused_by_the_journal(desk: Desk, change: str) -> None:
+    desk.vote(desk.show("set-0")[0], ALICE, Rating.GOOD)
+
+    with pytest.raises(sqlite3.IntegrityError, match="CHECK"):
+        desk.note(lambda journal: journal.connection.execute(change))
+
+
 def test_what_a_crash_left_in_the_spool_is_tidied(tmp_path: Path) -> None:
     folder = DataFolder(tmp_path)
     with Desk.open(folder, MemoryRepository) as desk:

@@ -167,10 +167,10 @@ def test_an_image_that_is_lost_is_named_and_only_its_votes_wait(
     desk.vote(lost, ALICE, Rating.BAD)
     desk.settle()
     between = dataset(repository.files)
-    shards = desk.note(lambda journal: journal.missing.shards())
-    nothing = desk.writer().found(shards)
+    places = desk.note(lambda journal: journal.missing.places())
+    nothing = desk.writer().found(places)
     desk.spool.put({lost: content})
-    found = desk.writer().found(shards)
+    found = desk.writer().found(places)
     desk.note(lambda journal: journal.missing.mark_found(found))
     desk.settle()
 
@@ -183,6 +183,24 @@ def test_an_image_that_is_lost_is_named_and_only_its_votes_wait(
     assert after.ratings == {**between.ratings, (lost, ALICE): Rating.BAD, (lost, BOB): Rating.GOOD}
     assert desk.note(lambda journal: journal.missing.summary()).images == 0
     assert not desk.spool.path(lost).exists()
+
+
+def test_an_image_whose_bytes_changed_is_missing_until_the_right_ones_are_back(
+    desk: Desk, repository: MemoryRepository
+) -> None:
+    image_id, *_ = desk.show("set-0")
+    content = desk.spool.path(image_id).read_bytes()
+    desk.spool.put({image_id: content[:-1]})
+    desk.vote(image_id, ALICE, Rating.GOOD)
+
+    desk.settle()
+    places = desk.note(lambda journal: journal.missing.places())
+    wrong = desk.writer().found(places)
+    desk.spool.put({image_id: content})
+
+    assert dataset(repository.files).images == frozenset()
+    assert (list(places), wrong) == ([image_id], [])
+    assert desk.writer().found(places) == [image_id]
 
 
 def test_a_vote_on_a_missing_image_can_be_undone(desk: Desk, repository: MemoryRepository) -> None:

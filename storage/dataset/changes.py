@@ -59,6 +59,7 @@ class TouchedImage:
 
     image_id: str
     image_shard: int
+    sha256: str
     needed: bool
     undecided: bool
     remote_only: bool
@@ -191,11 +192,11 @@ def _touched_images(
         touched AS (
             SELECT DISTINCT image_id FROM votes
             WHERE seq > :after AND train_shard IN (SELECT shard FROM batch))
-        SELECT image_id, image_shard, remote_only,
+        SELECT image_id, image_shard, sha256, remote_only,
             max(rating IS NOT NULL AND (seq <= :after OR in_batch)) AS needed,
             max(seq > :after AND NOT in_batch) AS undecided
         FROM (
-            SELECT votes.image_id, image_shard, remote_only, rating, votes.seq,
+            SELECT votes.image_id, image_shard, sha256, remote_only, rating, votes.seq,
                 votes.train_shard IN (SELECT shard FROM batch) AS in_batch
             FROM touched JOIN votes USING (image_id) JOIN images USING (image_id)
             WHERE missing_since IS NULL)
@@ -208,6 +209,7 @@ def _touched_images(
         TouchedImage(
             image_id=row["image_id"],
             image_shard=row["image_shard"],
+            sha256=row["sha256"],
             needed=bool(row["needed"]),
             undecided=bool(row["undecided"]),
             remote_only=bool(row["remote_only"]),

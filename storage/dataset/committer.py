@@ -243,8 +243,8 @@ class Committer:
         return writer
 
     async def _find_missing(self, writer: WriterProcess) -> None:
-        shards = await self._journal.run(lambda journal: journal.missing.shards())
-        if shards and (found := await self._thread.run(lambda: writer.call(Writer.found, shards))):
+        places = await self._journal.run(lambda journal: journal.missing.places())
+        if places and (found := await self._thread.run(lambda: writer.call(Writer.found, places))):
             log.warning("the bytes of %d missing images are back", len(found))
             await self._journal.run(lambda journal: journal.missing.mark_found(found))
             self.wake()

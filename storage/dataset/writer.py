@@ -4,11 +4,12 @@ The dataset is a pure function of the journal, so everything here is idempotent:
 at any point and done again.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from storage.dataset.changes import BATCH_CHANGES, TouchedImage, open_for_reading, read_pending
+from storage.dataset.changes import BATCH_CHANGES, open_for_reading, read_pending
 from storage.dataset.layout import SNAPSHOT, concatenated, image_path, train_path
 from storage.dataset.planner import newest_change, plan
 from storage.dataset.repository import Changes, CommitInfo, DataRepository
@@ -64,7 +65,9 @@ class Writer:
         missing = [
             image.image_id
             for image in pending.images
-            if image.needed and not image.remote_only and not self._has_bytes(image)
+            if image.needed
+            and not image.remote_only
+            and not self._has_bytes(image.image_id, shard=image.image_shard, sha256=image.sha256)
         ]
         batch = plan(pending.without(missing), spool_path=self._spool.path)
         self._bring_back(batch.leaving)
@@ -75,13 +78,12 @@ class Writer:
 
         return Committed(upto_seq=batch.upto_seq, commit_id=commit_id, missing=missing)
 
-    def found(self, shards: Mapping[str, int]) -> list[str]:
-        """Those of these missing images whose bytes are back. shards: as in the journal."""
+    def found(self, places: Mapping[str, tuple[int, str]]) -> list[str]:
+        """Those of these missing images whose bytes are back. places: as in the journal."""
         return [
             image_id
-            for image_id, shard in shards.items()
-            if self._spool.path(image_id).exists()
-            or self._repository.read(image_path(image_id, shard=shard)) is not None
+            for image_id, (shard, sha256) in places.items()
+            if self._has_bytes(image_id, shard=shard, sha256=sha256)
         ]
 
     def snapshot(self) -> str | None:
@@ -114,10 +116,14 @@ class Writer:
         """Close the repository."""
         self._repository.close()
 
-    def _has_bytes(self, image: TouchedImage) -> bool:
-        path = image_path(image.image_id, shard=image.image_shard)
+    def _has_bytes(self, image_id: str, *, shard: int, sha256: str) -> bool:
+        """Whether the dataset has the image, or the spool has the very bytes that were made."""
+        if self._repository.holds(image_path(image_id, shard=shard)):
+            return True
 
-        return self._spool.path(image.image_id).exists() or self._repository.holds(path)
+        content = self._spool.read(image_id)
+
+        return content is not None and hashlib.sha256(content).hexdigest() == sha256
 
     def _bring_back(self, leaving: Mapping[str, str]) -> None:
         """Copy images that leave the dataset to the spool, before they leave."""

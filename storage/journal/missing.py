@@ -53,13 +53,14 @@ class MissingImages:
             images=images, image_ids=tuple(image_id for (image_id,) in named), votes=votes
         )
 
-    def shards(self) -> dict[str, int]:
-        """The folder of the dataset where each missing image belongs, by the image's id."""
-        return dict(
-            self._connection.execute(
-                "SELECT image_id, image_shard FROM images WHERE missing_since IS NOT NULL"
-            )
+    def places(self) -> dict[str, tuple[int, str]]:
+        """The number of the folder of the dataset where each missing image belongs, and its
+        SHA-256, by the image's id."""
+        rows = self._connection.execute(
+            "SELECT image_id, image_shard, sha256 FROM images WHERE missing_since IS NOT NULL"
         )
+
+        return {image_id: (shard, sha256) for image_id, shard, sha256 in rows}
 
     def mark(self, image_ids: Sequence[str], *, now: datetime) -> None:
         """Record that the bytes of these images are gone."""

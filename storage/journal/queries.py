@@ -100,8 +100,8 @@ class Journal:
             (json.dumps(dict(provenance), sort_keys=True), set_id),
         )
         self.connection.executemany(
-            "INSERT INTO images (image_id, set_id, slot, seed, sha256, made_at,"
-            " unsafe_score, withheld) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO images (image_id, set_id, slot, seed, sha256, made_at, unvoted_since,"
+            " unsafe_score, withheld) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 (
                     image.image_id,
@@ -109,6 +109,7 @@ class Journal:
                     image.slot,
                     image.seed,
                     image.sha256,
+                    timestamp(now),
                     timestamp(now),
                     image.unsafe_score,
                     image.withheld,
@@ -208,17 +209,20 @@ class Journal:
             )
 
         if rating is None:
-            if image["remote_only"]:
-                self._remove_if_unvoted(image_id, now=now)
-
+            self._note_unvoted(image_id, remote_only=image["remote_only"], now=now)
             return outcome(VoteKind.UNDONE, previous)
+
+        self.connection.execute(
+            "UPDATE images SET unvoted_since = NULL WHERE image_id = ?", (image_id,)
+        )
 
         return outcome(VoteKind.REPLACED if previous else VoteKind.RECORDED, previous)
 
-    def _remove_if_unvoted(self, image_id: str, *, now: datetime) -> None:
-        """Remove an image without votes whose bytes are not on this host."""
+    def _note_unvoted(self, image_id: str, *, remote_only: bool, now: datetime) -> None:
+        """If that was the last vote, note its end; without bytes on this host, remove the image."""
+        column = "removed_at" if remote_only else "unvoted_since"
         self.connection.execute(
-            "UPDATE images SET removed_at = ? WHERE image_id = ? AND NOT EXISTS ("
+            f"UPDATE images SET {column} = ? WHERE image_id = ? AND NOT EXISTS ("
             "SELECT 1 FROM votes WHERE votes.image_id = images.image_id AND rating IS NOT NULL)",
             (timestamp(now), image_id),
         )
@@ -257,11 +261,11 @@ class Journal:
         rows = self.connection.execute(
             """
             SELECT image_id FROM images
-            WHERE removed_at IS NULL AND withheld IS NULL AND made_at < :before AND NOT EXISTS (
-                SELECT 1 FROM votes WHERE votes.image_id = images.image_id AND (
-                    rating IS NOT NULL OR voted_at >= :before
-                    OR seq > (SELECT committed_seq FROM watermark)))
-            ORDER BY made_at LIMIT :limit
+            WHERE removed_at IS NULL AND withheld IS NULL AND unvoted_since < :before
+                AND NOT EXISTS (
+                    SELECT 1 FROM votes WHERE votes.image_id = images.image_id
+                        AND seq > (SELECT committed_seq FROM watermark))
+            ORDER BY unvoted_since LIMIT :limit
             """,
             {"before": timestamp(before), "limit": limit},
         ).fetchall()

@@ -5,17 +5,24 @@ with `seq <= committed_seq` is in the dataset, in that state or a later one.
 """
 
 import sqlite3
+from collections.abc import Iterable
 from pathlib import Path
 
 from storage.errors import JournalError
+from storage.vote import Rating, SetState
 
 APPLICATION_ID = 0x6F786864  # "oxhd"
 VERSION = 1
 
-TABLES = """
+
+def _one_of(values: Iterable[str]) -> str:
+    return ", ".join(f"'{value}'" for value in values)
+
+
+TABLES = f"""
 CREATE TABLE sets (
     set_id TEXT PRIMARY KEY,
-    state TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ({_one_of(SetState)})),
     requester_id INTEGER NOT NULL,
     guild_id INTEGER,
     channel_id INTEGER NOT NULL,
@@ -39,6 +46,7 @@ CREATE TABLE images (
     shown_row INTEGER,            -- given when posted, never changed, like shown_shard
     shown_shard INTEGER,
     seq INTEGER,                  -- of being posted
+    unvoted_since TEXT,           -- made, or the last vote undone. NULL: it has votes
     removed_at TEXT,
     remote_only INTEGER NOT NULL DEFAULT 0, -- only the remote has its bytes
     missing_since TEXT,           -- it has votes, and its bytes are nowhere
@@ -49,12 +57,13 @@ CREATE INDEX images_by_set ON images (set_id);
 CREATE INDEX images_by_seq ON images (seq) WHERE seq IS NOT NULL;
 CREATE INDEX images_by_shown_shard ON images (shown_shard) WHERE shown_shard IS NOT NULL;
 CREATE INDEX images_missing ON images (image_id) WHERE missing_since IS NOT NULL;
-CREATE INDEX images_by_age ON images (made_at) WHERE removed_at IS NULL;
+CREATE INDEX images_unvoted ON images (unvoted_since)
+    WHERE unvoted_since IS NOT NULL AND removed_at IS NULL AND withheld IS NULL;
 
 CREATE TABLE votes (
     image_id TEXT NOT NULL REFERENCES images,
     voter_id INTEGER NOT NULL,
-    rating TEXT,                  -- NULL: undone
+    rating TEXT CHECK (rating IN ({_one_of(Rating)})), -- NULL: undone
     voted_at TEXT NOT NULL,       -- of the last change
     train_row INTEGER NOT NULL,   -- given at the first vote, never changed
     train_shard INTEGER NOT NULL, -- the same

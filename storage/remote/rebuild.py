@@ -79,6 +79,7 @@ def adopt(
             ),
         )
 
+    connection.execute("UPDATE images SET unvoted_since = made_at WHERE image_shard IS NULL")
     for shard, place, row in votes:
         seq += 1
         connection.execute(
