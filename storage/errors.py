@@ -88,6 +88,13 @@ class RepositoryError(StorageError):
         )
 
     @classmethod
+    def gone(cls, path: Path) -> Self:
+        return cls(
+            f"The dataset {path} is gone. Votes wait in the journal. Put the dataset back, or "
+            "restart the bot, which then makes it again from the journal."
+        )
+
+    @classmethod
     def unavailable(cls, doing: str, reason: str) -> Self:
         """Trying again may help."""
         return cls(f"The dataset could not be reached while {doing}: {reason}. It is tried again.")

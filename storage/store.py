@@ -106,7 +106,9 @@ class VoteStore:
 
             committer = await stack.enter_async_context(
                 Committer.open(
-                    lambda: _started_writer(folder, repository, timeout_s=commit_timeout_s),
+                    lambda create: _started_writer(
+                        folder, repository, timeout_s=commit_timeout_s, create=create
+                    ),
                     journal=journal,
                     now=clock,
                 )
@@ -342,10 +344,14 @@ async def _note_remote(
 
 
 def _started_writer(
-    folder: DataFolder, repository: RepositorySettings | MemoryRepository, *, timeout_s: float
+    folder: DataFolder,
+    repository: RepositorySettings | MemoryRepository,
+    *,
+    timeout_s: float,
+    create: bool,
 ) -> WriterProcess:
     if isinstance(repository, MemoryRepository):
         writer = Writer(repository, journal=folder.journal, spool=Spool(folder.spool))
         return InlineProcess(writer, close=writer.close)
 
-    return start_writer(folder, repository, timeout_s=timeout_s)
+    return start_writer(folder, repository, timeout_s=timeout_s, create=create)

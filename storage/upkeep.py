@@ -56,7 +56,7 @@ class Upkeep:
             asyncio.create_task(_repeat(job, every_s=every_s), name=f"oxherd-{job.__name__}")
             for job, every_s in (
                 (self.drop_by_age, _HOUSEKEEPING_EVERY_S),
-                (self._committer.find_missing, _HOUSEKEEPING_EVERY_S),
+                (self._committer.mend, _HOUSEKEEPING_EVERY_S),
                 (self.snapshot_if_due, _HOUSEKEEPING_EVERY_S),
                 (self.shorten_the_log, _CHECKPOINT_EVERY_S),
             )

@@ -130,7 +130,7 @@ async def bench(
     repository = MemoryRepository()
     clock = Clock()
 
-    def start_writer() -> InlineProcess[Writer]:
+    def start_writer(_create: bool) -> InlineProcess[Writer]:
         writer = Writer(repository, journal=folder.journal, spool=Spool(folder.spool))
 
         return InlineProcess(writer, close=writer.close)

@@ -11,15 +11,17 @@ from pathlib import Path
 import pytest
 
 from storage import offline
+from storage.dataset import committer
 from storage.dataset.card import journal_of
 from storage.dataset.memory import MemoryRepository
 from storage.dataset.writer_process import RepositorySettings
-from storage.errors import JournalError, RepositoryForeign
+from storage.errors import JournalError, RepositoryError, RepositoryForeign
 from storage.folder import DataFolder
 from storage.journal.file import JournalFile
 from storage.journal.queries import Journal
 from storage.store import VoteStore
 from storage.vote import Rating, VoteKind
+from tests.support.storage import kept_dataset
 from tests.support.storage.data import PROVENANCE, Clock, a_set, dataset, files_below, four_images
 
 pytestmark = pytest.mark.stalls("the test itself copies, deletes and reads folders")
@@ -299,6 +301,76 @@ async def test_a_rebuilding_that_was_interrupted_stops_the_start_and_is_done_aga
 
     assert found.votes == 1
     assert len(spooled(folder)) == 19
+
+
+async def test_a_dataset_deleted_while_the_bot_runs_is_not_half_made_again(
+    folder: DataFolder, tmp_path: Path
+) -> None:
+    async with opened(folder.root) as store:
+        folder.dataset.rename(tmp_path / "away")
+        outcome = await store.vote("set-0-2", BOB, Rating.BAD)
+        with pytest.raises(RepositoryError, match="is gone"):
+            await store.snapshot()
+
+        status = await store.status()
+        left = folder.dataset.exists()
+        (tmp_path / "away").rename(folder.dataset)
+        assert await store.settle(PATIENCE_S)
+
+    assert outcome.kind is VoteKind.RECORDED
+    assert status.votes_waiting == 1
+    assert "is gone" in str(status.last_error)
+    assert not left
+    found = dataset(files_below(folder.dataset))
+    assert found.problems == ()
+    assert found.ratings == {("set-0-1", ALICE): Rating.GOOD, ("set-0-2", BOB): Rating.BAD}
+
+
+async def test_a_dataset_that_goes_while_nobody_votes_is_noticed_by_itself(
+    folder: DataFolder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(committer, "_LOOK_EVERY_S", 0.01)
+    async with opened(folder.root) as store:
+        await asyncio.to_thread(shutil.rmtree, folder.dataset)
+        async with asyncio.timeout(PATIENCE_S):
+            while (await store.status()).last_error is None:  # noqa: ASYNC110  # the committer's
+                await asyncio.sleep(0.01)
+
+    assert "is gone. Votes wait in the journal" in caplog.text
+    assert not folder.dataset.exists()
+
+
+async def test_what_a_person_changes_in_the_dataset_is_put_right_and_never_committed(
+    folder: DataFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    train, shown = folder.dataset / "train/00000.csv", folder.dataset / "generations/00000.csv"
+    strays = ("thesis.txt", "train/notes.csv", "images/000/00000/cat.png")
+    before = train.read_bytes(), shown.read_bytes()
+    train.write_bytes(before[0].replace(b"good", b"bad"))
+    for stray in strays:
+        (folder.dataset / stray).write_text("mine", encoding="utf-8")
+
+    async with opened(folder.root) as store:
+        put_back = train.read_bytes()
+        shown.write_bytes(b"")
+        train.write_bytes(before[0].replace(b"good", b"bad"))
+        await store.snapshot()
+        for slot in (2, 3, 4):
+            await store.vote(f"set-0-{slot}", BOB, Rating.BAD)
+
+        assert await store.settle(PATIENCE_S)
+
+    assert put_back == before[0]
+    assert shown.read_bytes() == before[1]
+    assert caplog.text.count("train/00000.csv in the dataset differed from the last commit") == 2
+    assert caplog.text.count("generations/00000.csv in the dataset differed") == 1
+    for stray in strays:
+        (folder.dataset / stray).unlink()
+
+    assert dataset(files_below(folder.dataset)).problems == ()
+    assert b"bad" not in (folder.dataset / "train.csv").read_bytes()
+    problems, _ = await kept_dataset.ask_oxen(folder.dataset)
+    assert problems == []
 
 
 async def test_a_clock_that_jumps_ahead_deletes_nothing(

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -21,7 +21,7 @@ from storage.processes.thread import OneThread
 
 log = logging.getLogger(__name__)
 
-_CHECK_THE_WRITER_EVERY_S = 5.0
+_LOOK_EVERY_S = 5.0
 
 WriterProcess = AnyProcess[Writer]
 
@@ -46,7 +46,7 @@ class Committer:
 
     def __init__(
         self,
-        start_writer: Callable[[], WriterProcess],
+        start_writer: Callable[[bool], WriterProcess],
         *,
         thread: OneThread,
         journal: JournalThread,
@@ -62,6 +62,7 @@ class Committer:
         self._one_at_a_time = asyncio.Lock()
         self._thread = thread
         self._ready = False
+        self._has_opened = False
         self.committed: Callable[[], None] = lambda: None  # called after every commit
         self.writer: WriterProcess | None = None
         self.last_error: Exception | None = None
@@ -70,12 +71,15 @@ class Committer:
     @asynccontextmanager
     async def open(
         cls,
-        start_writer: Callable[[], WriterProcess],
+        start_writer: Callable[[bool], WriterProcess],
         *,
         journal: JournalThread,
         now: Callable[[], datetime],
     ) -> AsyncIterator[Self]:
-        """Commit in the background until the block ends; a commit that runs then is killed."""
+        """Commit in the background until the block ends; a commit that runs then is killed.
+
+        start_writer: whether it may create the dataset; True until it has been open once.
+        """
         # One thread for the writer's whole life: its process dies with the thread that started it.
         async with OneThread.open("oxherd-writer") as thread:
             self = cls(start_writer, thread=thread, journal=journal, now=now)
@@ -115,6 +119,7 @@ class Committer:
             while self._committed_seq < mark.newest_seq:
                 await self._commit_once(writer)
 
+            _log_mended(await self._thread.run(lambda: writer.call(Writer.mend)))
             commit_id = await self._thread.run(lambda: writer.call(Writer.snapshot))
             await self._journal.run(
                 lambda journal: journal.progress.mark_snapshot(commit_id=commit_id, now=self._now())
@@ -136,9 +141,11 @@ class Committer:
             at=self._now(),
         )
 
-    async def find_missing(self) -> None:
-        """Look for the bytes of missing images, and commit the votes on those that are back."""
+    async def mend(self) -> None:
+        """Put back tables that somebody else changed, and commit the votes on missing images whose
+        bytes are back."""
         async with self._session() as writer:
+            _log_mended(await self._thread.run(lambda: writer.call(Writer.mend)))
             await self._find_missing(writer)
 
     async def _commit_forever(self) -> None:
@@ -158,14 +165,10 @@ class Committer:
                 self._backoff.reset()
 
     async def _work_to_do(self) -> None:
-        """Wait for `wake`, or until the writer has ended by itself and must be replaced."""
-        while not self._wake.is_set():
-            try:
-                async with asyncio.timeout(_CHECK_THE_WRITER_EVERY_S):
-                    await self._wake.wait()
-            except TimeoutError:
-                if self.writer is None or not self.writer.is_alive():
-                    return
+        """Wait for `wake`, or until the writer and the dataset are to be looked at."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LOOK_EVERY_S):
+                await self._wake.wait()
 
     async def _commit_next(self) -> bool:
         """Commit one batch; False when there was nothing to commit."""
@@ -175,12 +178,12 @@ class Committer:
     async def _commit_once(self, writer: WriterProcess) -> bool:
         mark = await self._watermark()
         await self._reached(mark.committed_seq)
-        if mark.committed_seq == mark.newest_seq:
-            return False
-
         done = await self._thread.run(
             lambda: writer.call(Writer.commit_pending, after_seq=mark.committed_seq)
         )
+        if done is None and mark.committed_seq == mark.newest_seq:
+            return False
+
         if done is None:  # the newest changes were replaced by none
             await self._journal.run(
                 lambda journal: journal.progress.mark_committed(
@@ -197,6 +200,7 @@ class Committer:
             )
 
         await self._journal.run(mark_committed)
+        _log_mended(done.mended)
         if done.missing:
             log.warning("%s", await self._journal.run(lambda journal: journal.missing.summary()))
 
@@ -224,7 +228,8 @@ class Committer:
         """Start the writer and wait until it is ready; each step may have been done before."""
         writer = self.writer
         if writer is None:
-            writer = self.writer = await self._thread.run(self._start_writer)
+            create = not self._has_opened
+            writer = self.writer = await self._thread.run(lambda: self._start_writer(create))
 
         await self._thread.run(writer.wait_until_open)
         mark = await self._watermark()
@@ -237,8 +242,9 @@ class Committer:
             )
             await self._journal.run(lambda journal: journal.progress.restart())
 
+        _log_mended(await self._thread.run(lambda: writer.call(Writer.mend)))
         await self._find_missing(writer)
-        self._ready = True
+        self._ready = self._has_opened = True
 
         return writer
 
@@ -269,3 +275,8 @@ class Committer:
         await self._thread.idle()
         async with self._one_at_a_time:
             await self._discard()
+
+
+def _log_mended(paths: Sequence[str]) -> None:
+    for path in paths:
+        log.warning("%s in the dataset differed from the last commit and was put back", path)

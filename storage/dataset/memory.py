@@ -1,7 +1,7 @@
 """A DataRepository in memory, for tests and for the demo."""
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -54,6 +54,13 @@ class MemoryRepository:
         self._history.append(CommitInfo(id=commit_id, at=self._now(), message=message))
 
         return commit_id
+
+    def check(self) -> None:
+        """What is in memory cannot be taken away."""
+
+    def mend(self, among: Iterable[str] | None = None) -> Sequence[str]:
+        """What is in memory cannot be changed by somebody else."""
+        return ()
 
     def log(self, limit: int) -> Sequence[CommitInfo]:
         return self._history[-limit:][::-1] if limit > 0 else []

@@ -7,12 +7,11 @@ they are as safe as Oxen's own files are; the journal and the working tree are s
 
 import os
 import shutil
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Self
 
 import oxen
@@ -22,6 +21,7 @@ from storage.dataset.card import CardFacts, journal_of, render
 from storage.dataset.layout import CARD
 from storage.dataset.oxen_errors import vendor_errors
 from storage.dataset.repository import Changes, CommitInfo
+from storage.dataset.tables import Tables
 from storage.errors import RepositoryError, RepositoryForeign
 from storage.files import make_folder, replace_durably, sync, write_durably
 
@@ -31,10 +31,6 @@ from storage.files import make_folder, replace_durably, sync, write_durably
 # 78; with 16: 18 and 23.
 _ENTRIES_A_NODE = 16
 
-# Adding a folder compares all of it with the last commit; adding a file opens Oxen's databases
-# again. Measured: a folder of 256 files costs as much as two files.
-_FILES_ADDED_ONE_BY_ONE = 2
-
 _CARD_COMMIT = "dataset card"
 
 # What `rm` says of a path that is not in the last commit.
@@ -43,7 +39,7 @@ _NOT_COMMITTED = ("must be committed", "not found in tree")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OxenSettings:
-    """Where the repository is and who its commits are by."""
+    """Where the repository is and who its commits are by. create: whether to make it if absent."""
 
     path: Path
     config_dir: Path
@@ -51,16 +47,20 @@ class OxenSettings:
     user_name: str = "oxherd"
     user_email: str = "oxherd@localhost"
     card: CardFacts = field(default_factory=CardFacts)
+    create: bool = True
 
 
 class OxenRepository:
     """One open Oxen repository that oxherd made."""
 
-    def __init__(self, repo: Any, *, path: Path, head: str) -> None:
+    def __init__(self, repo: Any, *, path: Path, head: Any) -> None:
+        """head: Oxen's newest commit."""
         self._repo = repo
         self._path = path
+        self._inode = (path / ".oxen").stat().st_ino
+        self._tables = Tables(path, committed_at=moment(str(head.timestamp)))
         self._part = path / ".oxen" / "oxherd.part"  # outside the working tree: never committed
-        self._head = head
+        self._head: str = head.id
 
     @classmethod
     def open(cls, settings: OxenSettings) -> Self:
@@ -76,6 +76,9 @@ class OxenRepository:
 
             text = render(settings.card, journal_id=settings.journal_id)
             if not path.exists() or not any(path.iterdir()):
+                if not settings.create:
+                    raise RepositoryError.gone(path)
+
                 _create(path, text=text)
 
             if not (path / ".oxen").is_dir():
@@ -88,7 +91,7 @@ class OxenRepository:
             # open this database if it was killed while removing it after a commit.
             shutil.rmtree(path / ".oxen" / "staged", ignore_errors=True)
 
-        repository = cls(repo, path=path, head=history[0].id)
+        repository = cls(repo, path=path, head=history[0])
         # Oxen compares it with the last commit. After a power cut, that may lack what the disk has.
         repository.apply(Changes(files={CARD: text.encode()}, images={}, removals=()))
         repository.commit(_CARD_COMMIT)
@@ -110,6 +113,7 @@ class OxenRepository:
         return target.exists()
 
     def apply(self, changes: Changes) -> None:
+        self.check()
         with vendor_errors(self._path, doing="adding files"):
             for path, source in changes.images.items():
                 self._place(path, source)
@@ -119,6 +123,7 @@ class OxenRepository:
 
             for path, content in changes.files.items():
                 write_durably(self._path / path, content, part=self._part)
+                self._tables.note(path)
 
             self._stage([*changes.images, *changes.files])
             for path in changes.removals:
@@ -140,6 +145,31 @@ class OxenRepository:
                 self._head = head
 
             return self._head
+
+    def check(self) -> None:
+        try:
+            found = (self._path / ".oxen").stat().st_ino
+        except FileNotFoundError:
+            found = None
+
+        if found != self._inode:
+            raise RepositoryError.gone(self._path)
+
+    def mend(self, among: Iterable[str] | None = None) -> Sequence[str]:
+        self.check()
+        put_back = []
+        with vendor_errors(self._path, doing="looking for changed tables"):
+            for path in self._tables.changed(among):
+                before = self.read(path)
+                with suppress(ValueError):  # the last commit does not have it
+                    self._repo.restore(path)
+
+                if self.read(path) != before:
+                    put_back.append(path)
+
+                self._tables.note(path)
+
+        return put_back
 
     def log(self, limit: int) -> Sequence[CommitInfo]:
         with vendor_errors(self._path, doing="reading the history"):
@@ -183,14 +213,10 @@ class OxenRepository:
             replace_durably(self._part, target)
 
     def _stage(self, paths: Iterable[str]) -> None:
-        by_folder = defaultdict[PurePosixPath, list[str]](list)
+        """One by one: adding a folder would add what somebody else put there, and remove what only
+        the remote has."""
         for path in paths:
-            by_folder[PurePosixPath(path).parent].append(path)
-
-        for folder, members in by_folder.items():
-            one_by_one = len(members) <= _FILES_ADDED_ONE_BY_ONE
-            for path in members if one_by_one else [str(folder)]:
-                self._repo.add(str(self._path / path))
+            self._repo.add(str(self._path / path))
 
     def _remove(self, path: str) -> None:
         try:
@@ -202,6 +228,7 @@ class OxenRepository:
             self._repo.restore(path, staged=True)
 
         (self._path / path).unlink(missing_ok=True)
+        self._tables.note(path)
 
 
 def _create(path: Path, *, text: str) -> None:

@@ -1,6 +1,6 @@
 """The seam to the versioned dataset. Synchronous, as the vendor is."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -53,6 +53,15 @@ class DataRepository(Protocol):
     def commit(self, message: str) -> str | None:
         """Commit what was applied; the commit's id, or None when nothing differs from the last
         commit. A commit that landed is never reported as failed."""
+        ...
+
+    def check(self) -> None:
+        """Raise a RepositoryError if the dataset is gone. Cheap."""
+        ...
+
+    def mend(self, among: Iterable[str] | None = None) -> Sequence[str]:
+        """Put back the tables that somebody else changed or deleted since they were committed, or
+        those of them that are in `among`; their paths."""
         ...
 
     def log(self, limit: int) -> Sequence[CommitInfo]:

@@ -22,12 +22,14 @@ from storage.journal.watermark import Watermark
 class Committed:
     """The dataset holds every change up to `upto_seq`. `commit_id` is None if it already did.
 
-    missing: images whose bytes are nowhere. The dataset has no row for votes on them.
+    missing: images whose bytes are nowhere. The dataset has no row for votes on them. mended: the
+    tables that somebody else had changed.
     """
 
     upto_seq: int
     commit_id: str | None
     missing: Sequence[str]
+    mended: Sequence[str]
 
 
 class Writer:
@@ -56,6 +58,7 @@ class Writer:
 
     def commit_pending(self, *, after_seq: int, limit: int = BATCH_CHANGES) -> Committed | None:
         """Commit the changes that follow `after_seq`, or return None if there are none."""
+        self._repository.check()
         with open_for_reading(self._journal) as journal:
             pending = read_pending(journal, after_seq=after_seq, limit=limit)
 
@@ -71,12 +74,15 @@ class Writer:
         ]
         batch = plan(pending.without(missing), spool_path=self._spool.path)
         self._bring_back(batch.leaving)
+        mended = self._repository.mend(batch.changes.files)
         self._repository.apply(batch.changes)
         commit_id = self._repository.commit(batch.message)
         # Not earlier: until the commit has landed, the spool's copy may be the only one.
         self._spool.discard(batch.arriving)
 
-        return Committed(upto_seq=batch.upto_seq, commit_id=commit_id, missing=missing)
+        return Committed(
+            upto_seq=batch.upto_seq, commit_id=commit_id, missing=missing, mended=mended
+        )
 
     def found(self, places: Mapping[str, tuple[int, str]]) -> list[str]:
         """Those of these missing images whose bytes are back. places: as in the journal."""
@@ -88,6 +94,7 @@ class Writer:
 
     def snapshot(self) -> str | None:
         """Write `train.csv` from all of `train/`; the commit's id, None if nothing changed."""
+        self._repository.mend()
         with open_for_reading(self._journal) as journal:
             (last,) = journal.execute("SELECT max(train_shard) FROM votes").fetchone()
 
@@ -103,6 +110,10 @@ class Writer:
         )
 
         return self._repository.commit(f"snapshot: train.csv from {len(found)} files")
+
+    def mend(self) -> Sequence[str]:
+        """Put back the tables that somebody else changed or deleted; their paths."""
+        return self._repository.mend()
 
     def log(self, limit: int) -> Sequence[CommitInfo]:
         """The newest commits, newest first."""

@@ -27,11 +27,14 @@ class RepositorySettings:
 
 
 def start_writer(
-    folder: DataFolder, settings: RepositorySettings, *, timeout_s: float
+    folder: DataFolder, settings: RepositorySettings, *, timeout_s: float, create: bool = True
 ) -> ChildProcess[Writer]:
-    """Start the process, which then opens the dataset. Every call gets `timeout_s`."""
+    """Start the process, which then opens the dataset. Every call gets `timeout_s`.
+
+    create: whether to make the dataset if there is none.
+    """
     return ChildProcess.start(
-        partial(_open_writer, folder, settings),
+        partial(_open_writer, folder, settings, create=create),
         name="writer",
         log_path=folder.writer_log,
         gone=RepositoryError.unavailable,
@@ -40,13 +43,17 @@ def start_writer(
     )
 
 
-def _open_writer(folder: DataFolder, settings: RepositorySettings) -> Writer:
+def _open_writer(folder: DataFolder, settings: RepositorySettings, *, create: bool) -> Writer:
     return Writer(
-        _open_patiently(folder, settings), journal=folder.journal, spool=Spool(folder.spool)
+        _open_patiently(folder, settings, create=create),
+        journal=folder.journal,
+        spool=Spool(folder.spool),
     )
 
 
-def _open_patiently(folder: DataFolder, settings: RepositorySettings) -> DataRepository:
+def _open_patiently(
+    folder: DataFolder, settings: RepositorySettings, *, create: bool
+) -> DataRepository:
     from storage.dataset.oxen import OxenRepository, OxenSettings
 
     # Imported here, so that the parent, which imports this module too, never loads oxen.
@@ -60,6 +67,7 @@ def _open_patiently(folder: DataFolder, settings: RepositorySettings) -> DataRep
         user_name=settings.user_name,
         user_email=settings.user_email,
         card=settings.card,
+        create=create,
     )
     give_up_at = time.monotonic() + _LOCK_PATIENCE_S
     while True:

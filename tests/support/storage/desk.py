@@ -3,7 +3,7 @@
 Every station of a vote is one call, so a test can stop between any two of them.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -68,6 +68,12 @@ class StoppingRepository:
             raise StoppedError
 
         return commit_id
+
+    def check(self) -> None:
+        self.inner.check()
+
+    def mend(self, among: Iterable[str] | None = None) -> Sequence[str]:
+        return self.inner.mend(among)
 
     def log(self, limit: int) -> Sequence[CommitInfo]:
         return self.inner.log(limit)
