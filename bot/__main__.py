@@ -155,6 +155,23 @@ def snapshot(env_file: EnvFile = DEFAULT_ENV_FILE) -> None:
 
 
 @app.command()
+def backup(
+    target: Annotated[Path, typer.Argument(help="Folder that does not exist yet.")],
+    env_file: EnvFile = DEFAULT_ENV_FILE,
+) -> None:
+    """Copy the journal, the dataset and the images without votes to a new folder.
+
+    Works while the bot runs: votes are recorded meanwhile, and committed afterwards. The copy is a
+    data folder: OXHERD_DATA may name it.
+    """
+    settings = settings_from(env_file)
+    from bot.cli import dataset
+
+    dataset.backup(settings, target)
+    Console().print(f"Wrote the backup to {target}.")
+
+
+@app.command()
 def rebuild_journal(env_file: EnvFile = DEFAULT_ENV_FILE) -> None:
     """Make the journal anew from the dataset, when it is lost, damaged or older than the dataset.
 

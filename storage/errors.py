@@ -9,6 +9,7 @@ StorageError
 │   ├── RepositoryForeign        not made by oxherd, or not from this journal
 │   └── RepositoryInUse          a different process has it open
 ├── RecordError                the dataset's row of one image: absent, or unusable
+├── BackupError                the data folder was not copied
 └── RemoteError                the Oxen server; commits are safe in the local dataset
     ├── RemoteUnavailable        down, slow or busy: trying again may help
     └── RemoteMoved              somebody else moved the branch
@@ -149,6 +150,22 @@ class RecordError(StorageError):
     @classmethod
     def unusable(cls, image_id: str, *, reason: str) -> Self:
         return cls(f"The row of image {image_id!r} does not say how to make it again: {reason}.")
+
+
+class BackupError(StorageError):
+    """The data folder was not copied. Nothing in it has changed."""
+
+    @classmethod
+    def not_empty(cls, target: Path) -> Self:
+        return cls(f"{target} is not empty. Choose a folder that does not exist yet.")
+
+    @classmethod
+    def failed(cls, target: Path, *, reason: str) -> Self:
+        return cls(f"The backup could not be written to {target}: {reason}.")
+
+    @classmethod
+    def while_(cls, doing: str, reason: str) -> Self:
+        return cls(f"The backup failed while {doing}: {reason}.")
 
 
 class RemoteError(StorageError):

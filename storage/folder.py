@@ -56,6 +56,10 @@ class DataFolder:
         return self.root / "logs" / "writer.log"
 
     @property
+    def backup_log(self) -> Path:
+        return self.root / "logs" / "backup.log"
+
+    @property
     def shared(self) -> Path:
         """Repositories made from the dataset for the pusher, one per push."""
         return self.root / "pushing"

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from storage.backup import Backup
 from storage.clock import utc_now
 from storage.dataset.card import journal_of
 from storage.dataset.changes import open_for_reading
@@ -40,6 +41,13 @@ def log(data_dir: Path, settings: RepositorySettings, *, limit: int) -> Sequence
     """The newest commits, newest first."""
     with _writer(data_dir, settings) as writer:
         return writer.call(Writer.log, limit)
+
+
+def backup(data_dir: Path, target: Path) -> None:
+    """Copy the dataset, the journal and the spool to the folder `target`, made if absent."""
+    folder = DataFolder(data_dir)
+    with JournalFile.open(folder.journal):
+        Backup(folder).write(target)
 
 
 def rebuild_journal(data_dir: Path, settings: RepositorySettings) -> Adopted:

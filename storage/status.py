@@ -20,9 +20,9 @@ class RemoteStatus:
 class StoreStatus:
     """The state of the store, for `status` and the health check.
 
-    last_error: a sentence for operators, None again after a successful commit. writer_pid: None
-    while there is no writer process. missing: images whose bytes are gone. remote: None when none
-    is set.
+    last_error: a sentence for operators, None again after a successful commit. writer_alive: also
+    while a backup is made. writer_pid: None while there is no writer process. missing: images whose
+    bytes are gone. remote: None when none is set.
     """
 
     votes_waiting: int

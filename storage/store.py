@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Self, TypeVar
 
+from storage.backup import Backup, start_backup
 from storage.clock import utc_now
 from storage.dataset.committer import Committer, WriterProcess
 from storage.dataset.memory import MemoryRepository
@@ -246,6 +247,19 @@ class VoteStore:
         """
         return await self._committer.snapshot()
 
+    async def backup(self, target: Path) -> None:
+        """Copy the dataset, the journal and the spool to the folder `target`, made if absent.
+
+        Votes are recorded meanwhile, and committed afterwards. Raises BackupError.
+        """
+        self._refuse_when_closing()
+        async with self._committer.paused(), OneThread.open("oxherd-backup") as thread:
+            process = await thread.run(lambda: start_backup(self._folder))
+            try:
+                await thread.run(lambda: process.call(Backup.write, target))
+            finally:
+                process.kill()
+
     async def log(self, limit: int) -> Sequence[CommitInfo]:
         """The newest commits, newest first. Raises RepositoryError."""
         return await self._committer.log(limit)
@@ -273,7 +287,7 @@ class VoteStore:
             last_commit_id=mark.commit_id,
             last_commit_at=mark.committed_at,
             last_error=None if error is None else str(error),
-            writer_alive=writer is not None and writer.is_alive(),
+            writer_alive=self._committer.is_paused or (writer is not None and writer.is_alive()),
             writer_pid=None if writer is None else writer.pid,
             missing=missing,
             disk_free_bytes=free_bytes,

@@ -40,6 +40,7 @@ def test_without_arguments_it_helps() -> None:
         "sync-commands",
         "status",
         "snapshot",
+        "backup",
         "rebuild-journal",
         "log",
         "replay",

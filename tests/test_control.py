@@ -61,6 +61,15 @@ async def test_the_bot_answers_with_its_status_its_log_and_a_snapshot(tmp_path: 
         assert snapshot != commits[0].id
 
 
+async def test_the_running_bot_writes_a_backup(tmp_path: Path) -> None:
+    async with controlled(tmp_path / "data"):
+        await control.backup(tmp_path / "data", tmp_path / "copy")
+        with pytest.raises(ControlFailed, match="is not empty"):
+            await control.backup(tmp_path / "data", tmp_path / "copy")
+
+    assert (tmp_path / "copy" / "journal.sqlite3").exists()
+
+
 async def test_the_status_as_json_keeps_its_keys(tmp_path: Path) -> None:
     async with controlled(tmp_path):
         shown = json.loads((await control.status(tmp_path)).model_dump_json())

@@ -2,6 +2,7 @@
 deleted before it is known that they belong together."""
 
 import asyncio
+import itertools
 import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -15,7 +16,7 @@ from storage.dataset import committer
 from storage.dataset.card import journal_of
 from storage.dataset.memory import MemoryRepository
 from storage.dataset.writer_process import RepositorySettings
-from storage.errors import JournalError, RepositoryError, RepositoryForeign
+from storage.errors import BackupError, JournalError, RepositoryError, RepositoryForeign
 from storage.folder import DataFolder
 from storage.journal.file import JournalFile
 from storage.journal.queries import Journal
@@ -371,6 +372,57 @@ async def test_what_a_person_changes_in_the_dataset_is_put_right_and_never_commi
     assert b"bad" not in (folder.dataset / "train.csv").read_bytes()
     problems, _ = await kept_dataset.ask_oxen(folder.dataset)
     assert problems == []
+
+
+async def test_a_backup_of_a_running_bot_is_a_data_folder_of_its_own(
+    folder: DataFolder, tmp_path: Path
+) -> None:
+    copy = DataFolder(tmp_path / "backups" / "today")
+    async with opened(folder.root) as store:
+        voting = asyncio.create_task(vote_for_ever(store))
+        await store.backup(copy.root)
+        voting.cancel()
+        with pytest.raises(BackupError, match="is not empty"):
+            await store.backup(copy.root)
+
+        after = await store.vote("set-4-4", BOB, Rating.GOOD)
+        assert await store.settle(PATIENCE_S)
+
+    assert after.kind is VoteKind.RECORDED
+    shutil.rmtree(folder.root)
+    async with opened(copy.root) as store:
+        assert await store.settle(PATIENCE_S)
+        again = await store.vote("set-0-1", ALICE, Rating.GOOD)
+        new = await store.vote("set-4-4", BOB, Rating.GOOD)
+        assert await store.settle(PATIENCE_S)
+        status = await store.status()
+
+    assert (again.kind, new.kind) == (VoteKind.UNCHANGED, VoteKind.RECORDED)
+    assert status.missing.images == 0
+    restored = dataset(files_below(copy.dataset))
+    assert restored.problems == ()
+    assert restored.ratings["set-0-1", ALICE] is Rating.GOOD
+    assert restored.images | spooled(copy) == {
+        f"set-{n}-{m}" for n in range(5) for m in range(1, 5)
+    }
+    problems, _ = await kept_dataset.ask_oxen(copy.dataset)
+    assert problems == []
+
+
+async def vote_for_ever(store: VoteStore) -> None:
+    for voter in itertools.count(100):
+        await store.vote(f"set-{voter % 4}-{voter % 3 + 1}", voter, Rating.BAD)
+        await asyncio.sleep(0)
+
+
+async def test_a_stopped_bot_is_backed_up_too(folder: DataFolder, tmp_path: Path) -> None:
+    copy = DataFolder(tmp_path / "copy")
+
+    await asyncio.to_thread(offline.backup, folder.root, copy.root)
+
+    assert spooled(copy) == spooled(folder)
+    assert files_below(copy.dataset) == files_below(folder.dataset)
+    assert "0 votes wait" in await asyncio.to_thread(offline.check_journal, copy.root)
 
 
 async def test_a_clock_that_jumps_ahead_deletes_nothing(

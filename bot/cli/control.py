@@ -28,6 +28,7 @@ _STOPPED = (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError, aiohttp.Clie
 
 STATUS = TypeAdapter(Status)
 SNAPSHOT: TypeAdapter[str | None] = TypeAdapter(str | None)
+NOTHING: TypeAdapter[None] = TypeAdapter(None)
 LOG: TypeAdapter[Sequence[CommitInfo]] = TypeAdapter(Sequence[CommitInfo])
 
 
@@ -39,6 +40,11 @@ async def status(data: Path) -> Status:
 async def snapshot(data: Path) -> str | None:
     """Have train.csv written; the id of its commit, or None if it was up to date."""
     return await _ask(data, "POST", "/snapshot", SNAPSHOT)
+
+
+async def backup(data: Path, target: Path) -> None:
+    """Have the data folder copied to `target`, an absolute path, however long it takes."""
+    await _ask(data, "POST", "/backup", NOTHING, body=str(target), within_s=None)
 
 
 async def log(data: Path, *, limit: int) -> Sequence[CommitInfo]:
@@ -57,20 +63,30 @@ def socket_path(data: Path) -> Iterator[Path]:
         os.close(descriptor)
 
 
-async def _ask(data: Path, method: str, path: str, answer: TypeAdapter[T]) -> T:
+async def _ask(
+    data: Path,
+    method: str,
+    path: str,
+    answer: TypeAdapter[T],
+    *,
+    body: str | None = None,
+    within_s: float | None = ANSWER_WITHIN_S,
+) -> T:
     try:
         with socket_path(data) as socket:
             async with (
                 aiohttp.ClientSession(
                     connector=aiohttp.UnixConnector(str(socket)),
-                    timeout=aiohttp.ClientTimeout(total=ANSWER_WITHIN_S),
+                    timeout=aiohttp.ClientTimeout(total=within_s),
                 ) as session,
-                session.request(method, f"http://oxherd{path}", allow_redirects=False) as response,
+                session.request(
+                    method, f"http://oxherd{path}", data=body, allow_redirects=False
+                ) as response,
             ):
                 if response.content_length is None or response.content_length > ANSWER_BYTES:
                     raise _different_version(data)
 
-                body = await response.read()
+                content = await response.read()
     except TimeoutError as exc:
         raise ControlFailed(
             f"The bot on {data} did not answer within {ANSWER_WITHIN_S:g} s; it may be stuck."
@@ -90,10 +106,10 @@ async def _ask(data: Path, method: str, path: str, answer: TypeAdapter[T]) -> T:
         raise _cannot_open(data, exc) from exc
 
     if response.status == HTTPStatus.INTERNAL_SERVER_ERROR:
-        raise ControlFailed(body.decode(errors="replace"))
+        raise ControlFailed(content.decode(errors="replace"))
 
     try:
-        return answer.validate_json(body)
+        return answer.validate_json(content)
     except ValidationError as exc:
         raise _different_version(data) from exc
 

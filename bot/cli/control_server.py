@@ -1,4 +1,4 @@
-"""The running bot's end of the control socket: its status, snapshots, and the last commits.
+"""The running bot's end of the control socket: its status, snapshots, backups, and commits.
 
 What a client reads is a JSON value, or with status 500 one sentence of text.
 """
@@ -8,13 +8,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from http import HTTPStatus
+from pathlib import Path
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from bot.chat import texts
 from bot.chat.client import OxherdClient
-from bot.cli.control import LOG, SNAPSHOT, STATUS, socket_path
+from bot.cli.control import LOG, NOTHING, SNAPSHOT, STATUS, socket_path
 from bot.cli.status import Discord, LastCommit, Queue, Remote, Status, Votes, Writer
 from bot.settings import Settings
 from generation.queue.executor import Executor
@@ -43,10 +44,16 @@ async def served(
     async def get_log(request: web.Request) -> web.Response:
         return _json(LOG.dump_json(await store.log(int(request.match_info["limit"]))))
 
+    async def post_backup(request: web.Request) -> web.Response:
+        await store.backup(Path(await request.text()))
+
+        return _json(NOTHING.dump_json(None))
+
     application = web.Application(middlewares=[_failures_told])
     application.router.add_get("/status", get_status)
     application.router.add_post("/snapshot", post_snapshot)
     application.router.add_get(r"/log/{limit:\d+}", get_log)
+    application.router.add_post("/backup", post_backup)
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=LAST_ANSWERS_S)
     await runner.setup()
     with socket_path(settings.data) as socket:

@@ -1,7 +1,8 @@
-"""The dataset's snapshot and log: from the running bot or, if none runs, from the disk."""
+"""The dataset's snapshot, log and backup: by the running bot or, if none runs, from the disk."""
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 
 from bot.cli import control
 from bot.configuration import repository_settings
@@ -34,6 +35,16 @@ def log(settings: Settings, *, limit: int) -> Sequence[CommitInfo]:
         _require_dataset(settings)
 
         return offline.log(settings.data, repository_settings(settings), limit=limit)
+
+
+def backup(settings: Settings, target: Path) -> None:
+    """Copy the data folder to `target`. Raises NotRunning when there is no dataset, ControlFailed,
+    and StorageError."""
+    try:
+        asyncio.run(control.backup(settings.data, target.absolute()))
+    except NotRunning:
+        _require_dataset(settings)
+        offline.backup(settings.data, target)
 
 
 def rebuild_journal(settings: Settings) -> Adopted:

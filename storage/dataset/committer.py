@@ -66,6 +66,7 @@ class Committer:
         self.committed: Callable[[], None] = lambda: None  # called after every commit
         self.writer: WriterProcess | None = None
         self.last_error: Exception | None = None
+        self.is_paused = False
 
     @classmethod
     @asynccontextmanager
@@ -140,6 +141,18 @@ class Committer:
             commits=mark.commits,
             at=self._now(),
         )
+
+    @asynccontextmanager
+    async def paused(self) -> AsyncIterator[None]:
+        """Commit nothing, and have the dataset open in no process, until the block ends."""
+        async with self._one_at_a_time:
+            self.is_paused = True
+            try:
+                await self._discard()
+                yield
+            finally:
+                self.is_paused = False
+                self.wake()
 
     async def mend(self) -> None:
         """Put back tables that somebody else changed, and commit the votes on missing images whose
