@@ -12,7 +12,9 @@ StorageError
 ├── BackupError                the data folder was not copied
 └── RemoteError                the Oxen server; commits are safe in the local dataset
     ├── RemoteUnavailable        down, slow or busy: trying again may help
-    └── RemoteMoved              somebody else moved the branch
+    │   └── RemoteSilent             nothing moved on the line for too long
+    ├── RemoteMoved              somebody else moved the branch
+    └── RemoteHasData            it has a dataset and this host has none
 
 A class of its own has only what a caller distinguishes. Messages are for operators: a fact and a
 next step. All errors survive pickling: a child process sends them to its parent.
@@ -185,9 +187,50 @@ class RemoteError(StorageError):
         )
 
     @classmethod
+    def over_limit(cls, url: str, *, words: str) -> Self:
+        return cls(
+            f"{url} takes nothing more: its storage or plan is used up (402{_said(words)}). Delete "
+            "something there or enlarge the plan; the commits are then pushed by themselves."
+        )
+
+    @classmethod
+    def forbidden(cls, url: str, *, words: str) -> Self:
+        return cls(
+            f"{url} forbids this (403{_said(words)}): OXHERD_REMOTE_TOKEN may not write there, or "
+            "a limit of the plan is reached."
+        )
+
+    @classmethod
+    def client_too_old(cls, url: str, *, words: str) -> Self:
+        return cls(
+            f"{url} wants a newer Oxen client (426{_said(words)}). Install a newer oxherd; "
+            "commits stay in the local dataset until then."
+        )
+
+    @classmethod
+    def bad_certificate(cls, url: str, *, problem: str) -> Self:
+        return cls(
+            f"The certificate of {url} is not valid: {problem}. The server's operator has to "
+            "renew it; the commits are then pushed by themselves."
+        )
+
+    @classmethod
     def absent(cls, url: str) -> Self:
         return cls(
             f"There is no repository {url}. Make it, or let oxherd with OXHERD_REMOTE_CREATE=true."
+        )
+
+    @classmethod
+    def nothing_there(cls, url: str, *, branch: str) -> Self:
+        return cls(
+            f"{url} has no dataset of oxherd in the branch {branch} that could be continued."
+        )
+
+    @classmethod
+    def host_has_data(cls, folder: str) -> Self:
+        return cls(
+            f"{folder} has requests of its own. Only a host without any can continue a remote's "
+            "dataset: set OXHERD_DATA to an empty folder."
         )
 
     @classmethod
@@ -202,7 +245,25 @@ class RemoteUnavailable(RemoteError):
         return cls(f"The remote could not be reached while {doing}: {reason}. It is tried again.")
 
 
+class RemoteSilent(RemoteUnavailable):
+    """Nothing moved on the line for too long."""
+
+
 class RemoteMoved(RemoteError):
     @classmethod
     def at(cls, url: str, *, branch: str) -> Self:
         return cls(f"Somebody else changed the branch {branch} of {url}.")
+
+
+class RemoteHasData(RemoteError):
+    @classmethod
+    def at(cls, url: str, *, branch: str, folder: str) -> Self:
+        return cls(
+            f"{url} has a dataset in the branch {branch}, and {folder} has no votes. If this host "
+            "replaces the one that made it, stop that one and run `oxherd take-over` here. If "
+            "not, set a different OXHERD_REMOTE or OXHERD_REMOTE_BRANCH."
+        )
+
+
+def _said(words: str) -> str:
+    return f": {words[:300]}" if words else ""
