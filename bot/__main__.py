@@ -189,6 +189,20 @@ def rebuild_journal(env_file: EnvFile = DEFAULT_ENV_FILE) -> None:
     )
 
 
+@app.command()
+def take_over(env_file: EnvFile = DEFAULT_ENV_FILE) -> None:
+    """Continue the dataset of OXHERD_REMOTE on this host, after the host that made it was lost.
+
+    Stop the other bot first: two bots that push to one branch end up in two branches. Votes that
+    it had not pushed are lost. Needs an OXHERD_DATA without requests.
+    """
+    settings = settings_from(env_file)
+    log.configure(settings.log_level)
+    from bot.cli import dataset
+
+    render.show_taken_over(Console(), dataset.take_over(settings))
+
+
 @app.command(name="log")
 def show_log(
     env_file: EnvFile = DEFAULT_ENV_FILE,

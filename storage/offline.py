@@ -22,11 +22,14 @@ from storage.journal.file import JournalFile
 from storage.journal.missing import Missing, MissingImages
 from storage.journal.queries import Journal
 from storage.journal.spool import Spool
+from storage.journal.thread import JournalThread
 from storage.journal.watermark import Progress
 from storage.processes.child import ChildProcess
 from storage.remote.pusher import Remote
 from storage.remote.rebuild import Adopted, adopt
 from storage.remote.repository import Fetched, RemoteRepository
+from storage.remote.takeover import TakenOver
+from storage.remote.takeover import take_over as continue_on_this_host
 
 _TIMEOUT_S = 600.0
 
@@ -117,6 +120,17 @@ def check_remote(remote: Remote) -> str:
         return process.call(RemoteRepository.describe, remote.settings.branch)
     finally:
         process.close()
+
+
+async def take_over(data_dir: Path, remote: Remote) -> TakenOver:
+    """Continue the remote's dataset on this host, which has no votes."""
+    folder, where = DataFolder(data_dir), remote.settings
+    async with JournalThread.open(folder.journal) as journal:
+        await journal.run(
+            lambda opened: opened.remote.set(where.url, branch=where.branch, now=utc_now())
+        )
+
+        return await continue_on_this_host(remote, folder=folder, journal=journal, now=utc_now)
 
 
 @contextmanager

@@ -30,7 +30,7 @@ from storage.journal.thread import JournalThread
 from storage.processes.inline import InlineProcess
 from storage.processes.thread import OneThread
 from storage.remote.pusher import Pusher, Remote
-from storage.remote.takeover import take_over
+from storage.remote.takeover import continue_remote
 from storage.status import StoreStatus
 from storage.upkeep import Upkeep
 from storage.vote import (
@@ -94,8 +94,8 @@ class VoteStore:
         `flush_timeout_s` at most. The rest is done after the next start.
 
         A MemoryRepository is used on a thread of this process, without a writer process. Raises a
-        JournalError, RepositoryForeign, RepositoryInUse, or a RemoteError of `take_over`. A dataset
-        that cannot be opened for other reasons is tried again later, and `status` says so.
+        JournalError, RepositoryForeign, RepositoryInUse, or a RemoteError of `continue_remote`. A
+        dataset that cannot be opened for other reasons is tried again later, and `status` says so.
         """
         folder = DataFolder(data_dir)
         async with AsyncExitStack() as stack:
@@ -103,7 +103,7 @@ class VoteStore:
             journal = await stack.enter_async_context(JournalThread.open(folder.journal))
             await _note_remote(remote, journal=journal, now=clock)
             if remote is not None:
-                await take_over(remote, folder=folder, journal=journal, now=clock)
+                await continue_remote(remote, folder=folder, journal=journal, now=clock)
 
             committer = await stack.enter_async_context(
                 Committer.open(

@@ -42,6 +42,7 @@ def test_without_arguments_it_helps() -> None:
         "snapshot",
         "backup",
         "rebuild-journal",
+        "take-over",
         "log",
         "replay",
     ):
@@ -102,6 +103,13 @@ def test_log_and_snapshot_without_a_dataset_are_sentences(tmp_path: Path) -> Non
 
         assert done.exit_code == 1
         assert done.stderr.startswith("oxherd: ")
+
+
+def test_take_over_without_a_remote_says_which_setting_is_missing(tmp_path: Path) -> None:
+    done = oxherd("take-over", OXHERD_DATA=str(tmp_path))
+
+    assert done.exit_code == 78
+    assert done.stderr.startswith("oxherd: OXHERD_REMOTE is not set")
 
 
 def test_doctor_says_ok_or_what_to_do(tmp_path: Path) -> None:

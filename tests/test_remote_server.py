@@ -18,12 +18,21 @@ import pytest
 from bot.cli.doctor import examine
 from bot.settings import Settings
 from generation.worker.backend import Finding
-from storage.errors import RemoteUnavailable
+from storage import offline
+from storage.errors import RemoteHasData, RemoteUnavailable
 from storage.folder import DataFolder
 from storage.store import VoteStore
 from storage.vote import Rating, VoteKind
 from tests.support.remote import faulty_proxy, oxen_server
-from tests.support.remote.bench import PATIENCE_S, cloned, open_store, show, vote
+from tests.support.remote.bench import (
+    PATIENCE_S,
+    cloned,
+    failing,
+    open_store,
+    remote_at,
+    show,
+    vote,
+)
 from tests.support.remote.faulty_proxy import FaultyProxy
 from tests.support.remote.oxen_server import OxenServer
 
@@ -52,17 +61,6 @@ async def proxy(server: OxenServer) -> AsyncIterator[FaultyProxy]:
 
 async def pushed(store: VoteStore) -> None:
     assert await store.settle(PATIENCE_S), (await store.status()).remote
-
-
-async def failing(store: VoteStore) -> str:
-    """Wait until a push has failed; the sentence."""
-    async with asyncio.timeout(PATIENCE_S):
-        while True:
-            remote = (await store.status()).remote
-            if remote is not None and remote.last_error is not None:
-                return remote.last_error
-
-            await asyncio.sleep(0.05)
 
 
 async def same_on_the_server(data: Path, url: str, into: Path, *, branch: str = "main") -> None:
@@ -291,7 +289,7 @@ async def somebody_commits(server: OxenServer, branch: str) -> None:
 
 
 async def test_a_new_host_goes_on_with_what_the_server_has(
-    tmp_path: Path, server: OxenServer, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, server: OxenServer
 ) -> None:
     url = f"{server.url}/{REPOSITORY}"
     async with open_store(tmp_path / "old", url) as store:
@@ -300,22 +298,26 @@ async def test_a_new_host_goes_on_with_what_the_server_has(
         await store.vote("set-1-4", 1, None)
         await pushed(store)
 
-    with caplog.at_level(logging.WARNING):
-        async with open_store(tmp_path / "new", url) as store:
-            again = await store.vote("set-0-1", 1, Rating.GOOD)
-            gone = await store.vote("set-1-4", 1, Rating.GOOD)
-            await store.vote("set-0-1", 7, Rating.BAD)
-            await store.vote("set-0-2", 1, None)
-            await store.vote("set-0-2", 2, None)  # the image leaves with its last vote
-            await vote(store, "set-2")
-            await pushed(store)
-            details = await store.find_set("set-0")
+    with pytest.raises(RemoteHasData):
+        async with open_store(tmp_path / "new", url):
+            pass
+
+    taken = await offline.take_over(tmp_path / "new", remote_at(tmp_path / "new", url))
+    async with open_store(tmp_path / "new", url) as store:
+        again = await store.vote("set-0-1", 1, Rating.GOOD)
+        gone = await store.vote("set-1-4", 1, Rating.GOOD)
+        await store.vote("set-0-1", 7, Rating.BAD)
+        await store.vote("set-0-2", 1, None)
+        await store.vote("set-0-2", 2, None)  # the image leaves with its last vote
+        await vote(store, "set-2")
+        await pushed(store)
+        details = await store.find_set("set-0")
 
     assert again.kind is VoteKind.UNCHANGED
     assert gone.kind is VoteKind.REMOVED_IMAGE
     assert details is not None
     assert details.request["prompt"] == "a fox in the snow"
-    assert "continues the remote's branch main: 11 votes on 7 images" in caplog.text
+    assert (taken.branch, taken.adopted.votes, taken.adopted.images) == ("main", 11, 7)
     here = {path.stem for path in (tmp_path / "new" / "dataset" / "images").rglob("*.png")}
     assert here == {f"set-2-{slot}" for slot in (1, 2, 3, 4)}, "an old image was fetched"
 

@@ -1,17 +1,18 @@
-"""The dataset's snapshot, log and backup: by the running bot or, if none runs, from the disk."""
+"""The dataset's snapshot, log, backup and new beginnings: by the running bot, or from the disk."""
 
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
 from bot.cli import control
-from bot.configuration import repository_settings
+from bot.configuration import remote, repository_settings
 from bot.errors import NotRunning
-from bot.settings import Settings
+from bot.settings import Settings, SettingsError
 from storage import offline
 from storage.dataset.repository import CommitInfo
 from storage.folder import DataFolder
 from storage.remote.rebuild import Adopted
+from storage.remote.takeover import TakenOver
 
 
 def snapshot(settings: Settings) -> str | None:
@@ -53,6 +54,18 @@ def rebuild_journal(settings: Settings) -> Adopted:
     _require_dataset(settings)
 
     return offline.rebuild_journal(settings.data, repository_settings(settings))
+
+
+def take_over(settings: Settings) -> TakenOver:
+    """Continue the remote's dataset on this host, which has no votes.
+
+    Raises SettingsError when no remote is set, and StorageError.
+    """
+    where = remote(settings)
+    if where is None:
+        raise SettingsError("OXHERD_REMOTE is not set: it names the repository to continue.")
+
+    return asyncio.run(offline.take_over(settings.data, where))
 
 
 def _require_dataset(settings: Settings) -> None:

@@ -9,7 +9,7 @@ from typer.core import TyperGroup
 
 from bot.errors import CannotConnect, CannotDemo, CannotReplay, ControlFailed, NotRunning
 from bot.settings import SettingsError
-from storage.errors import RemoteUnavailable, StorageError
+from storage.errors import RemoteHasData, RemoteUnavailable, StorageError
 
 
 class Exit(IntEnum):
@@ -41,7 +41,7 @@ class Commands(TyperGroup):
 
 def _status_of(error: Exception) -> Exit | None:
     match error:
-        case SettingsError():
+        case SettingsError() | RemoteHasData():
             return Exit.SETTINGS
         case CannotConnect() | RemoteUnavailable():
             return Exit.TRY_LATER

@@ -12,6 +12,7 @@ from bot.plurals import count
 from generation.queue.status import WorkerStatus
 from generation.worker.backend import Finding
 from storage.dataset.repository import CommitInfo
+from storage.remote.takeover import TakenOver
 
 
 def show_findings(console: Console, findings: Sequence[Finding]) -> None:
@@ -62,6 +63,17 @@ def show_log(console: Console, commits: Sequence[CommitInfo]) -> None:
         at = f"{commit.at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
         console.print(Text.assemble((commit.id[:12], "yellow"), "  ", at))
         console.print(Text(_indented(commit.message)))
+
+
+def show_taken_over(console: Console, taken: TakenOver) -> None:
+    """What the host continues, and what may be lost."""
+    found = taken.adopted
+    newest = found.newest_vote_at or "(none)"
+    console.print(
+        f"Continues the branch {taken.branch}: {count(found.votes, 'vote')} on "
+        f"{count(found.images, 'image')}, the newest from {newest}. "
+        "Votes that the other host had not pushed are lost. `oxherd run` starts the bot."
+    )
 
 
 def _discord(discord: Discord) -> str:

@@ -7,8 +7,8 @@ next one sends only the rest.
 
 import logging
 import os
-import re
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 import oxen
@@ -19,17 +19,15 @@ from storage.dataset.layout import CARD
 from storage.dataset.oxen import list_finely
 from storage.dataset.planner import newest_change
 from storage.errors import RemoteError
+from storage.remote.branches import BranchCommit, dated_branches, goes_on
 from storage.remote.oxen_errors import remote_errors, says_absent
-from storage.remote.repository import Fetched
+from storage.remote.repository import COMMITS_AT_ONCE, Fetched
 from storage.remote.settings import RemoteSettings
 
 log = logging.getLogger(__name__)
 
 _REMOTE = "origin"
 _TABLES = ("train", "generations")
-
-# How many commits are sent in parallel: each takes three requests, one after the other.
-_COMMITS_AT_A_TIME = 8
 
 
 class OxenRemote:
@@ -44,7 +42,6 @@ class OxenRemote:
         config_dir.mkdir(parents=True, exist_ok=True)
         config_dir.chmod(0o700)
         os.environ["OXEN_CONFIG_DIR"] = str(config_dir)
-        os.environ["OXEN_NUM_THREADS"] = str(_COMMITS_AT_A_TIME)
         config = config_dir / "auth_config.toml"
         config.unlink(missing_ok=True)
         with remote_errors(settings, doing="writing its configuration"):
@@ -56,7 +53,8 @@ class OxenRemote:
 
         return cls(settings)
 
-    def push(self, path: Path, *, branch: str) -> None:
+    def push(self, path: Path, *, branch: str, commits_at_once: int = COMMITS_AT_ONCE) -> None:
+        os.environ["OXEN_NUM_THREADS"] = str(commits_at_once)  # Oxen reads it in each push
         with remote_errors(self._settings, doing="pushing", branch=branch):
             repo = oxen.Repo(str(path))
             if not repo.branch_exists(branch):
@@ -94,11 +92,10 @@ class OxenRemote:
     def fetch(self, path: Path, *, branch: str) -> Fetched | None:
         with remote_errors(self._settings, doing="fetching"):
             remote = self._remote()
-            found = self._newest(remote, branch) if remote.exists() else None
+            found = self._newest(remote, branch, scratch=path) if remote.exists() else None
             if found is None:
                 return None
 
-            path.mkdir(parents=True)
             history = self._fetch_history(path, branch=found)
             newest = history[0].id
             for name in (CARD, *_TABLES):
@@ -123,26 +120,40 @@ class OxenRemote:
 
         return oxen.RemoteRepo(f"{here.namespace}/{here.name}", here.host, scheme=here.scheme)
 
-    def _newest(self, remote: Any, branch: str) -> str | None:
-        names: set[str] = {found.name for found in remote.branches()}
-        # `main-2026-05-04-10` is newer than `main-2026-05-04-9`, and both than `main-2026-05-04`.
-        dated = [
-            (match[1], int(match[2] or 0), name)
-            for name in names
-            if (match := re.fullmatch(rf"{re.escape(branch)}-(\d{{4}}-\d\d-\d\d)(?:-(\d+))?", name))
-        ]
-        if dated:
-            return max(dated)[2]
+    def _newest(self, remote: Any, branch: str, *, scratch: Path) -> str | None:
+        """The branch that continues the dataset; None if there is none."""
+        heads: dict[str, str] = {found.name: found.commit_id for found in remote.branches()}
+        dated = dated_branches(heads, branch=branch)
+        if not dated:
+            return branch if branch in heads else None
 
-        return branch if branch in names else None
+        # A new folder for each: Oxen caches what it knows of a path for as long as it runs.
+        with TemporaryDirectory(prefix=f"{scratch.name}.", dir=scratch.parent) as folder:
+            set_one = []
+            if branch in heads:
+                set_one = self._fetch_history(Path(folder) / "set", branch=branch)
 
-    def _fetch_history(self, path: Path, *, branch: str) -> list[Any]:
-        """Fetch the whole history and tree, which are small; Oxen's commits, newest first.
+            known = {commit.id for commit in set_one}
+            for number, name in enumerate(dated):
+                if heads[name] in known:
+                    continue
+
+                history = self._fetch_history(Path(folder) / str(number), branch=name)
+                if goes_on(history, branch=set_one):
+                    return name
+
+                log.warning("the branch %s is not oxherd's and is not continued", name)
+
+        return branch if branch in heads else None
+
+    def _fetch_history(self, path: Path, *, branch: str) -> list[BranchCommit]:
+        """Fetch the whole history and tree, which are small; the commits, newest first.
 
         A repository that Oxen cloned in part (with `filters`) loses the rest at its next commit
         (0.65.1). One that was pulled in `remote_mode` has the whole tree and no files; afterwards
         the mode is turned off, and it is an ordinary repository.
         """
+        path.mkdir(parents=True)
         repo = oxen.Repo(str(path))
         repo.init()
         list_finely(path)
@@ -155,7 +166,14 @@ class OxenRemote:
         oxen.Repo(str(path)).pull(_REMOTE, branch)
         config.write_text(plain, encoding="utf-8")
 
-        return list(oxen.Repo(str(path)).log())
+        return [
+            BranchCommit(
+                id=commit.id,
+                author=f"{commit.author} <{commit.email}>",
+                message=commit.message,
+            )
+            for commit in oxen.Repo(str(path)).log()
+        ]
 
     def _create(self) -> None:
         if not self._settings.create:

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+# How many commits are sent in parallel: each takes three requests, one after the other.
+COMMITS_AT_ONCE = 8
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fetched:
@@ -22,9 +25,10 @@ class RemoteRepository(Protocol):
     Every method raises a RemoteError, and may block for ever: Oxen's client has no time-out.
     """
 
-    def push(self, path: Path, *, branch: str) -> None:
+    def push(self, path: Path, *, branch: str, commits_at_once: int = COMMITS_AT_ONCE) -> None:
         """Push the repository at `path` to the server's branch, made if absent.
 
+        Commits that have arrived stay there if the push fails, and are not sent again.
         Raises RemoteMoved when the branch has a commit that the repository does not have.
         """
         ...
@@ -39,7 +43,7 @@ class RemoteRepository(Protocol):
 
     def fetch(self, path: Path, *, branch: str) -> Fetched | None:
         """Make `path` a repository that continues the server's branch: its history, its tables and
-        its card, without image bytes. If there are dated branches, the newest one is fetched.
+        its card, without image bytes. If the bot went on in a dated branch, that one is fetched.
 
         None when there is no such branch, or oxherd did not make it.
         """

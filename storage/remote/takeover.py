@@ -2,22 +2,82 @@
 
 import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from storage.dataset.card import journal_of
 from storage.dataset.layout import CARD
+from storage.errors import RemoteError, RemoteHasData
 from storage.files import replace_durably
 from storage.folder import DataFolder
 from storage.journal.spool import Spool
 from storage.journal.thread import JournalThread
 from storage.processes.thread import OneThread
 from storage.remote.pusher import Remote
-from storage.remote.rebuild import adopt, recover
+from storage.remote.rebuild import Adopted, adopt, recover
 from storage.remote.repository import Fetched, RemoteRepository
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakenOver:
+    """Which branch this host continues, and what it holds."""
+
+    branch: str
+    adopted: Adopted
+
+
+async def continue_remote(
+    remote: Remote,
+    *,
+    folder: DataFolder,
+    journal: JournalThread,
+    now: Callable[[], datetime],
+) -> None:
+    """If this host has lost its dataset and the remote has it, fetch it and continue it.
+
+    Raises RemoteHasData if this host has no votes and the remote has a dataset: only `take_over`
+    continues that. Raises a RemoteError when the remote cannot be asked: a new dataset beside
+    existing votes would be wrong. After a kill at any point, the next start finishes this or begins
+    again.
+    """
+    empty, ours, pushed = await journal.run(
+        lambda opened: (opened.is_empty(), opened.id(), opened.remote.watermark())
+    )
+    new_host = empty and (pushed is None or pushed.commit_id is None)
+    if folder.dataset.exists() and not new_host:
+        return
+
+    async with _fetched(remote, folder) as (thread, fetched):
+        if fetched is None:
+            return
+
+        theirs = _journal_of(folder.fetched)
+        if theirs == ours:
+            if folder.dataset.exists():
+                return  # a first push that was not noted
+
+            await journal.run(
+                lambda opened: recover(opened, folder.fetched, fetched=fetched, now=now())
+            )
+            log.warning(
+                "the dataset was missing and was fetched from the remote's branch %s",
+                fetched.branch,
+            )
+            await thread.run(lambda: replace_durably(folder.fetched, folder.dataset))
+        elif empty:
+            raise RemoteHasData.at(
+                remote.settings.url, branch=fetched.branch, folder=str(folder.root)
+            )
+        else:
+            log.warning(
+                "the dataset at %s belongs to a different journal and is not used",
+                remote.settings.url,
+            )
 
 
 async def take_over(
@@ -26,79 +86,60 @@ async def take_over(
     folder: DataFolder,
     journal: JournalThread,
     now: Callable[[], datetime],
-) -> None:
-    """If this host has no dataset and the remote has one, fetch that and continue it.
+) -> TakenOver:
+    """Fetch the remote's dataset and continue it on this host, which has no votes.
 
-    Raises a RemoteError when the remote cannot be asked: a new dataset beside existing votes would
-    be wrong. After a kill at any point, the next start finishes this or begins again.
+    Raises a RemoteError if this host has votes, or the remote has no dataset of oxherd.
     """
-    if folder.dataset.exists():
-        return
+    if not await journal.run(lambda opened: opened.is_empty()):
+        raise RemoteError.host_has_data(str(folder.root))
 
-    async with OneThread.open("oxherd-takeover") as thread:
-        fetched = await thread.run(lambda: _fetch(remote, folder.fetched))
+    async with _fetched(remote, folder) as (thread, fetched):
         if fetched is None:
-            return
+            raise RemoteError.nothing_there(remote.settings.url, branch=remote.settings.branch)
 
-        theirs = journal_of((folder.fetched / CARD).read_text(encoding="utf-8"))
-        assert theirs is not None, "`fetch` has checked the card"
-        empty, ours = await journal.run(lambda opened: (opened.is_empty(), opened.id()))
-        if empty:
-            spooled = await thread.run(Spool(folder.spool).ids)
-            await _adopt(folder.fetched, fetched, theirs, spooled, journal=journal, now=now)
-        elif theirs == ours:
-            await journal.run(
-                lambda opened: recover(opened, folder.fetched, fetched=fetched, now=now())
+        # All that a dataset without requests holds is its card.
+        await thread.run(lambda: shutil.rmtree(folder.dataset, ignore_errors=True))
+        theirs = _journal_of(folder.fetched)
+        spooled = await thread.run(Spool(folder.spool).ids)
+        found = await journal.run(
+            lambda opened: adopt(
+                opened,
+                folder.fetched,
+                journal_id=theirs,
+                fetched=fetched,
+                spooled=spooled,
+                now=now(),
             )
-            log.warning(
-                "the dataset was missing and was fetched from the remote's branch %s",
-                fetched.branch,
-            )
-        else:
-            log.warning(
-                "the dataset at %s belongs to a different journal and is not used",
-                remote.settings.url,
-            )
-            await thread.run(lambda: shutil.rmtree(folder.fetched))
-            return
-
+        )
         await thread.run(lambda: replace_durably(folder.fetched, folder.dataset))
+
+    return TakenOver(branch=fetched.branch, adopted=found)
+
+
+@asynccontextmanager
+async def _fetched(
+    remote: Remote, folder: DataFolder
+) -> AsyncIterator[tuple[OneThread, Fetched | None]]:
+    """The remote's dataset in `folder.fetched` until the block ends, as a whole or not at all."""
+    async with OneThread.open("oxherd-takeover") as thread:
+        try:
+            yield thread, await thread.run(lambda: _fetch(remote, folder.fetched))
+        finally:
+            await thread.run(lambda: shutil.rmtree(folder.fetched, ignore_errors=True))
 
 
 def _fetch(remote: Remote, path: Path) -> Fetched | None:
-    """Fetch the dataset as a whole, or leave nothing."""
     shutil.rmtree(path, ignore_errors=True)
-    fetched = None
     process = remote.start()
     try:
-        fetched = process.call(RemoteRepository.fetch, path, branch=remote.settings.branch)
+        return process.call(RemoteRepository.fetch, path, branch=remote.settings.branch)
     finally:
         process.close()
-        if fetched is None:
-            shutil.rmtree(path, ignore_errors=True)
-
-    return fetched
 
 
-async def _adopt(
-    path: Path,
-    fetched: Fetched,
-    journal_id: str,
-    spooled: list[str],
-    *,
-    journal: JournalThread,
-    now: Callable[[], datetime],
-) -> None:
-    found = await journal.run(
-        lambda opened: adopt(
-            opened, path, journal_id=journal_id, fetched=fetched, spooled=spooled, now=now()
-        )
-    )
-    log.warning(
-        "this host had no votes and continues the remote's branch %s: %d votes on %d images, the "
-        "newest vote from %s; votes that the other host had not pushed are lost",
-        fetched.branch,
-        found.votes,
-        found.images,
-        found.newest_vote_at or "(none)",
-    )
+def _journal_of(dataset: Path) -> str:
+    journal_id = journal_of((dataset / CARD).read_text(encoding="utf-8"))
+    assert journal_id is not None, "`fetch` has checked the card"
+
+    return journal_id

@@ -35,6 +35,22 @@ oxen.Repo(path).clone(url, branch=branch)
 """
 
 
+def remote_at(
+    data: Path,
+    url: str,
+    *,
+    branch: str = "main",
+    token: str = "",
+    create: bool = True,
+    push_timeout_s: float = PATIENCE_S,
+) -> Remote:
+    """The server at `url`, for the host with this folder."""
+    settings = RemoteSettings.at(url, branch=branch, token=token, create=create)
+    start = partial(start_pusher, DataFolder(data), settings, timeout_s=push_timeout_s)
+
+    return Remote(settings=settings, start=start)
+
+
 @asynccontextmanager
 async def open_store(
     data: Path,
@@ -46,13 +62,13 @@ async def open_store(
     push_timeout_s: float = PATIENCE_S,
 ) -> AsyncIterator[VoteStore]:
     """A store on the folder whose votes go to `url`."""
-    settings = RemoteSettings.at(url, branch=branch, token=token, create=create)
-    start = partial(start_pusher, DataFolder(data), settings, timeout_s=push_timeout_s)
     async with VoteStore.open(
         data,
         repository=RepositorySettings(),
         keep_unvoted=timedelta(days=30),
-        remote=Remote(settings=settings, start=start),
+        remote=remote_at(
+            data, url, branch=branch, token=token, create=create, push_timeout_s=push_timeout_s
+        ),
         flush_timeout_s=1.0,
     ) as store:
         yield store
@@ -73,6 +89,17 @@ async def vote(store: VoteStore, set_id: str, *, voters: int = 1) -> None:
     for image_id in await show(store, set_id):
         for voter_id in range(1, voters + 1):
             await store.vote(image_id, voter_id, Rating.GOOD)
+
+
+async def failing(store: VoteStore) -> str:
+    """Wait until a push has failed; the sentence."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            remote = (await store.status()).remote
+            if remote is not None and remote.last_error is not None:
+                return remote.last_error
+
+            await asyncio.sleep(0.05)
 
 
 async def cloned(url: str, into: Path, *, branch: str = "main", token: str = "") -> KeptDataset:
