@@ -193,7 +193,10 @@ class Settings(BaseModel):
         True, description="create the repository (private) if it does not exist"
     )
     push_timeout_s: float = Field(
-        600, gt=0, description="a push that takes longer is ended and tried again, seconds"
+        600,
+        gt=0,
+        description="a push is ended and tried again after this time in which nothing moved on its "
+        "line, seconds",
     )
     remote_alarm_s: float = Field(
         900,

@@ -13,7 +13,7 @@ from bot.cli.control_server import current_status
 from storage.errors import RemoteMoved, RemoteUnavailable
 from storage.vote import Rating
 from tests.support.discord.world import World, world
-from tests.test_pusher import ScriptedProcess, ScriptedRemote
+from tests.support.remote.scripted_remote import ScriptedProcess, ScriptedRemote
 
 URL = "http://127.0.0.1:1/ox/votes"
 AWAY = RemoteUnavailable.while_("pushing", reason="nobody answers")

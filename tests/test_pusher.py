@@ -1,8 +1,9 @@
 """The pusher's promises, with a remote that does as it is told."""
 
 import asyncio
+import itertools
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,61 +12,21 @@ from storage.backoff import Backoff
 from storage.dataset.committer import Committer
 from storage.dataset.memory import MemoryRepository
 from storage.dataset.writer import Writer
-from storage.errors import RemoteMoved, RemoteUnavailable
+from storage.errors import RemoteMoved, RemoteSilent, RemoteUnavailable
 from storage.folder import DataFolder
 from storage.journal.remote_watermark import RemoteWatermark
 from storage.journal.spool import Spool
 from storage.journal.thread import JournalThread
 from storage.processes.inline import InlineProcess
 from storage.remote.pusher import Pusher, Remote
-from storage.remote.repository import Fetched, RemoteRepository
+from storage.remote.repository import COMMITS_AT_ONCE
 from storage.remote.settings import RemoteSettings
 from storage.vote import Rating
+from tests.support.remote.scripted_remote import ScriptedProcess, ScriptedRemote
 from tests.support.storage.data import NOON, PROVENANCE, Clock, a_set, four_images
 
 PATIENCE_S = 10.0
 SETTINGS = RemoteSettings.at("http://127.0.0.1:1/ox/votes", branch="main", token="", create=True)
-
-
-@dataclass(slots=True)
-class ScriptedRemote:
-    """An Oxen server of which somebody says what it does."""
-
-    branches: dict[str, int] = field(default_factory=dict)  # pushes taken, by branch
-    failures: list[Exception] = field(default_factory=list)  # of the next pushes
-    closed: int = 0
-
-    def push(self, path: Path, *, branch: str) -> None:
-        assert path.is_dir()
-        if self.failures:
-            raise self.failures.pop(0)
-
-        self.branches[branch] = self.branches.get(branch, 0) + 1
-
-    def has_branch(self, branch: str) -> bool:
-        return branch in self.branches
-
-    def describe(self, branch: str) -> str:
-        return "answers"
-
-    def fetch(self, path: Path, *, branch: str) -> Fetched | None:
-        return None
-
-    def close(self) -> None:
-        self.closed += 1
-
-    def kill(self) -> None: ...
-
-
-class ScriptedProcess(InlineProcess[RemoteRepository]):
-    """Its process."""
-
-    def __init__(self, remote: ScriptedRemote) -> None:
-        super().__init__(remote, close=remote.close)
-        self._remote = remote
-
-    def kill(self) -> None:
-        self._remote.kill()
 
 
 @dataclass(slots=True)
@@ -75,7 +36,7 @@ class HangingRemote(ScriptedRemote):
     hangs: threading.Event = field(default_factory=threading.Event)
     killed: threading.Event = field(default_factory=threading.Event)
 
-    def push(self, path: Path, *, branch: str) -> None:
+    def push(self, path: Path, *, branch: str, commits_at_once: int = COMMITS_AT_ONCE) -> None:
         self.hangs.set()
         self.killed.wait()
         raise RemoteUnavailable.while_("pushing", reason="it was killed")
@@ -124,7 +85,11 @@ async def following(journal: JournalThread, settings: RemoteSettings) -> AsyncIt
 
 @asynccontextmanager
 async def bench(
-    root: Path, remote: ScriptedRemote, *, settings: RemoteSettings = SETTINGS
+    root: Path,
+    remote: ScriptedRemote,
+    *,
+    settings: RemoteSettings = SETTINGS,
+    start: Callable[[], ScriptedProcess] | None = None,
 ) -> AsyncIterator[Bench]:
     folder = DataFolder(root)
     repository = MemoryRepository()
@@ -140,7 +105,7 @@ async def bench(
         following(journal, settings),
         Committer.open(start_writer, journal=journal, now=clock) as committer,
         Pusher.open(
-            Remote(settings=settings, start=lambda: ScriptedProcess(remote)),
+            Remote(settings=settings, start=start or (lambda: ScriptedProcess(remote))),
             shared=folder.shared,
             journal=journal,
             committer=committer,
@@ -262,6 +227,50 @@ async def test_what_a_killed_run_left_of_its_pushes_is_gone_after_a_start(tmp_pa
         await b.pushed()
 
     assert list(shared.iterdir()) == []
+
+
+async def test_after_a_time_out_commits_go_one_at_a_time_with_more_patience(
+    tmp_path: Path,
+) -> None:
+    silent = RemoteSilent.while_("pushing", reason="nothing moved")
+    away = RemoteUnavailable.while_("pushing", reason="nobody answers")
+    remote = ScriptedRemote(failures=[away, silent, away, silent])
+    processes: list[ScriptedProcess] = []
+
+    def start() -> ScriptedProcess:
+        processes.append(ScriptedProcess(remote))
+        processes[-1].timeout_s = 10.0
+
+        return processes[-1]
+
+    async with bench(tmp_path, remote, start=start) as b:
+        await b.vote()
+        await b.pushed()
+        await b.vote(2)
+        await b.pushed()
+
+    # Each failure starts a process; a success ends the patience.
+    assert remote.at_once[:6] == [8, 8, 1, 1, 1, 8]
+    assert [process.timeout_s for process in processes][:6] == [10, 10, 20, 20, 40, 10]
+
+
+async def test_sixty_pushes_take_several_processes(tmp_path: Path) -> None:
+    """Oxen keeps files of each pushed repository open: 910 after 60 pushes by one process."""
+    remote = ScriptedRemote()
+    pushes: list[int] = []
+
+    def start() -> ScriptedProcess:
+        pushes.append(len(remote.at_once))
+
+        return ScriptedProcess(remote)
+
+    async with bench(tmp_path, remote, start=start) as b:
+        for voter_id in range(1, 61):
+            await b.vote(voter_id)
+            await b.pushed()
+
+    by_process = [later - sooner for sooner, later in itertools.pairwise([*pushes, 60])]
+    assert max(by_process) <= 20
 
 
 async def test_closing_does_not_wait_for_a_push_that_hangs(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def test_a_killed_writer_is_unavailable_and_the_next_one_goes_on(
 
 def test_a_silent_writer_is_killed(desk: Desk) -> None:
     writer = started(desk.folder)
-    writer._timeout_s = 0.2
+    writer.timeout_s = 0.2
     assert writer.pid is not None
     os.kill(writer.pid, signal.SIGSTOP)
 

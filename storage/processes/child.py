@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
@@ -28,7 +29,11 @@ R = TypeVar("R")
 MakeError = Callable[[str, str], StorageError]
 """Makes an error from what was being done and why it failed."""
 
+Progress = Callable[[int], int]
+"""Changes as long as the process with this id gets on with its work."""
+
 _OPENING_TIMEOUT_S = 60.0
+_LOOK_EVERY_S = 1.0
 _LOG_LIMIT_BYTES = 4 * 1024 * 1024
 _PR_SET_PDEATHSIG = 1
 
@@ -36,8 +41,10 @@ _PR_SET_PDEATHSIG = 1
 class ChildProcess(Generic[T_co]):
     """The parent's end of a process that holds one object, whose methods it calls.
 
-    Calls block, for `timeout_s` at most, and belong on one thread, the one that called `start`: on
-    Linux the process is killed when that thread ends, so that it never outlives its parent.
+    Calls block, and belong on one thread, the one that called `start`: on Linux the process is
+    killed when that thread ends, so that it never outlives its parent. A call may be silent for
+    `timeout_s`, which may be changed between calls: that is the time since `progress` of the
+    process's id last changed or, without `progress`, the call's.
     """
 
     def __init__(
@@ -48,16 +55,20 @@ class ChildProcess(Generic[T_co]):
         name: str,
         log_path: Path,
         gone: MakeError,
+        silent: MakeError,
         unexpected: MakeError,
         timeout_s: float,
+        progress: Progress | None,
     ) -> None:
         self._process = process
         self._pipe = pipe
         self._name = name
         self._log = log_path
         self._gone = gone
+        self._silent = silent
         self._unexpected = unexpected
-        self._timeout_s = timeout_s
+        self._progress = progress
+        self.timeout_s = timeout_s
         self._opened = False
 
     @classmethod
@@ -70,6 +81,8 @@ class ChildProcess(Generic[T_co]):
         gone: MakeError,
         unexpected: MakeError,
         timeout_s: float,
+        silent: MakeError | None = None,
+        progress: Progress | None = None,
     ) -> Self:
         """Start the process, which then opens its object. `open_target` must survive pickling; it
         is sent through a pipe, so that no secret is in the process's arguments."""
@@ -90,8 +103,10 @@ class ChildProcess(Generic[T_co]):
             name=name,
             log_path=log_path,
             gone=gone,
+            silent=silent or gone,
             unexpected=unexpected,
             timeout_s=timeout_s,
+            progress=progress,
         )
 
     @property
@@ -112,8 +127,8 @@ class ChildProcess(Generic[T_co]):
     ) -> R:
         """Call a method of the object in the process, e.g. `call(Writer.log, limit=20)`.
 
-        Raises the StorageError that the method raised, `unexpected` for any other error, and `gone`
-        when the process died or did not answer in time; it is dead then.
+        Raises the StorageError that the method raised, `unexpected` for any other error, `gone`
+        when the process died, and `silent` when it was silent for too long; it is dead then.
         """
         doing = f"calling {method.__name__}"
         try:
@@ -122,7 +137,7 @@ class ChildProcess(Generic[T_co]):
             self._end()
             raise self._gone(doing, f"the {self._name} died") from exc
 
-        answer: R = self._answer(doing=doing, timeout_s=self._timeout_s)
+        answer: R = self._answer(doing=doing, timeout_s=self.timeout_s)
 
         return answer
 
@@ -142,9 +157,9 @@ class ChildProcess(Generic[T_co]):
 
     def _answer(self, *, doing: str, timeout_s: float) -> Any:
         try:
-            if not self._pipe.poll(timeout_s):
+            if not self._answers_within(timeout_s):
                 self._end()
-                raise self._gone(
+                raise self._silent(
                     doing, f"the {self._name} was silent for {timeout_s:g} s and was killed"
                 )
 
@@ -162,6 +177,23 @@ class ChildProcess(Generic[T_co]):
             raise self._unexpected(doing, f"{error}, see {self._log}")
 
         return answer
+
+    def _answers_within(self, timeout_s: float) -> bool:
+        """Wait for an answer; False after `timeout_s` without one and without progress."""
+        pid = self._process.pid
+        if self._progress is None or pid is None:
+            return self._pipe.poll(timeout_s)
+
+        seen = self._progress(pid)
+        silent_since = time.monotonic()
+        while not self._pipe.poll(min(_LOOK_EVERY_S, timeout_s / 4)):
+            now = self._progress(pid)
+            if now != seen:
+                seen, silent_since = now, time.monotonic()
+            elif time.monotonic() - silent_since >= timeout_s:
+                return False
+
+        return True
 
 
 def _serve(

@@ -13,18 +13,26 @@ from typing import Self
 
 from storage.backoff import Backoff
 from storage.dataset.committer import Committer, Share
-from storage.errors import RemoteMoved, RemoteUnavailable, StorageError
+from storage.errors import RemoteMoved, RemoteSilent, RemoteUnavailable, StorageError
 from storage.journal.remote_watermark import RemoteWatermark
 from storage.journal.thread import JournalThread
 from storage.processes.inline import AnyProcess
 from storage.processes.thread import OneThread
-from storage.remote.repository import RemoteRepository
+from storage.remote.repository import COMMITS_AT_ONCE, RemoteRepository
 from storage.remote.settings import RemoteSettings
 from storage.status import RemoteStatus
 
 log = logging.getLogger(__name__)
 
 _VERIFY_EVERY_S = 600.0
+
+# After a time-out commits are sent one at a time, so that a slow line carries each to its end and
+# none is sent again, and the process may be silent for twice as long, up to this many times.
+_MOST_PATIENCE = 16
+
+# Oxen keeps some 15 files of each repository that it pushed open until its process ends, and a push
+# has a repository of its own.
+_PUSHES_A_PROCESS = 20
 
 PusherProcess = AnyProcess[RemoteRepository]
 
@@ -41,7 +49,8 @@ class Pusher:
     """Owns the pusher's process and pushes what is committed, one push at a time.
 
     Commits made during a push share the next one. While the remote cannot be reached, commits wait
-    in the local dataset and the push is tried again. When somebody else moved the branch, the
+    in the local dataset and the push is tried again. After a time-out, commits are sent one at a
+    time until all have arrived. When somebody else moved the branch, the
     pusher switches to a new one with the date in its name: nothing is ever overwritten.
     `last_error` is the error of the last push, None when it succeeded.
     """
@@ -69,6 +78,8 @@ class Pusher:
         self._progress = asyncio.Condition()
         self._pushed_commits = -1  # unknown before the first push
         self._number = 0
+        self._pushes = 0  # of this process
+        self._patience = 1
         self._process: PusherProcess | None = None
         self._closing = False
         self.last_error: Exception | None = None
@@ -145,12 +156,19 @@ class Pusher:
                     exc_info=not isinstance(exc, StorageError),
                 )
                 self.last_error = exc
+                if isinstance(exc, RemoteSilent):
+                    self._patience = min(2 * self._patience, _MOST_PATIENCE)
+
                 await self._discard()
                 await asyncio.sleep(self._backoff.next_s())
                 continue
 
             self.last_error = None
             self._backoff.reset()
+            if self._patience > 1 or self._pushes >= _PUSHES_A_PROCESS:
+                self._patience = 1
+                await self._discard()
+
             verify = not await self._woken()
 
     async def _backlog(self) -> str:
@@ -196,8 +214,12 @@ class Pusher:
             await self._thread.run(lambda: shutil.rmtree(shared, ignore_errors=True))
 
     async def _push_share(self, share: Share, path: Path, *, branch: str) -> None:
+        commits_at_once = COMMITS_AT_ONCE if self._patience == 1 else 1
+
         def push(to: str) -> None:
-            self._started().call(RemoteRepository.push, path, branch=to)
+            self._started().call(
+                RemoteRepository.push, path, branch=to, commits_at_once=commits_at_once
+            )
 
         try:
             await self._thread.run(lambda: push(branch))
@@ -207,6 +229,7 @@ class Pusher:
             await self._journal.run(lambda journal: journal.remote.switch_branch(free))
             await self._thread.run(lambda: push(free))
 
+        self._pushes += 1
         await self._journal.run(
             lambda journal: journal.remote.mark_pushed(
                 share.committed_seq,
@@ -229,6 +252,8 @@ class Pusher:
     def _started(self) -> PusherProcess:
         if self._process is None or not self._process.is_alive():
             self._process = self._start()
+            self._process.timeout_s *= self._patience
+            self._pushes = 0
 
         if self._closing:
             raise RemoteUnavailable.while_("starting the pusher", reason="the store is closing")

@@ -6,9 +6,10 @@ commits continue while a push hangs.
 
 from functools import partial
 
-from storage.errors import RemoteError, RemoteUnavailable
+from storage.errors import RemoteError, RemoteSilent, RemoteUnavailable
 from storage.folder import DataFolder
 from storage.processes.child import ChildProcess
+from storage.processes.line import bytes_on_the_line
 from storage.remote.repository import RemoteRepository
 from storage.remote.settings import RemoteSettings
 
@@ -16,7 +17,8 @@ from storage.remote.settings import RemoteSettings
 def start_pusher(
     folder: DataFolder, settings: RemoteSettings, *, timeout_s: float
 ) -> ChildProcess[RemoteRepository]:
-    """Start the process and wait until it is ready. Every call gets `timeout_s`.
+    """Start the process and wait until it is ready. It is killed after `timeout_s` in which nothing
+    moved on its line.
 
     Raises RemoteUnavailable.
     """
@@ -25,8 +27,10 @@ def start_pusher(
         name="pusher",
         log_path=folder.pusher_log,
         gone=RemoteUnavailable.while_,
+        silent=RemoteSilent.while_,
         unexpected=RemoteError.refused,
         timeout_s=timeout_s,
+        progress=bytes_on_the_line,
     )
     process.wait_until_open()
 
