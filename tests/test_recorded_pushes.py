@@ -1,6 +1,7 @@
 """The pusher's process, against what a real Oxen server answered when it was recorded."""
 
-from collections.abc import AsyncIterator, Callable
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 from typing import TypeVar
@@ -16,7 +17,6 @@ from storage.errors import (
 from storage.folder import DataFolder
 from storage.processes.child import ChildProcess
 from storage.processes.thread import OneThread
-from storage.remote.oxen_errors import remote_errors
 from storage.remote.pusher_process import start_pusher
 from storage.remote.repository import RemoteRepository
 from storage.remote.settings import RemoteSettings
@@ -35,6 +35,9 @@ T = TypeVar("T")
 PATIENCE_S = 30.0
 TOKEN = "a-token-that-nobody-may-read"
 NO_ROOM = '{"status": "error", "status_message": "No space left on device (os error 28)"}'
+
+# The newest commits of the two recorded states of the dataset.
+FIRST, SECOND = "98388d8cf4af833d54ca31472c2d0460", "7d9c29d10480bd54e365b16c97b36720"
 
 LOOK = "GET /api/repos/ox/votes"
 BRANCH = "GET /api/repos/ox/votes/branches/main"
@@ -57,11 +60,15 @@ class Bench:
         self._folder = folder
 
     async def ask(
-        self, job: Callable[[ChildProcess[RemoteRepository]], T], *, create: bool = True
+        self,
+        job: Callable[[ChildProcess[RemoteRepository]], T],
+        *,
+        create: bool = True,
+        token: str = TOKEN,
     ) -> T:
         """What a new pusher's process answers."""
         settings = RemoteSettings.at(
-            f"{self.proxy.url}/ox/votes", branch="main", token=TOKEN, create=create
+            f"{self.proxy.url}/ox/votes", branch="main", token=token, create=create
         )
 
         def answer() -> T:
@@ -90,7 +97,7 @@ class Bench:
 async def playing(scenario: str, folder: Path) -> AsyncIterator[Bench]:
     async with (
         OneThread.open("pusher") as thread,
-        RecordedServer.open() as server,
+        RecordedServer.open(token=TOKEN) as server,
         FaultyProxy.before(server.url) as proxy,
     ):
         server.play(scenario)
@@ -167,6 +174,22 @@ async def test_a_new_host_takes_over_the_rows_and_the_history_and_no_image(tmp_p
     assert not (taken / "images").exists()
 
 
+async def test_a_new_host_continues_main_and_not_a_copy_of_its_past(tmp_path: Path) -> None:
+    """A colleague kept a state as `main-2026-11-01`; votes came later."""
+    async with playing("take over", tmp_path) as bench:
+        bench.server.play("take over", times=2)
+        kept = {"main": SECOND, "main-2026-11-01": FIRST}
+        bench.proxy.every = only("GET /api/repos/ox/votes/branches", branches(kept))
+        fetched = await bench.ask(
+            lambda process: process.call(RemoteRepository.fetch, tmp_path / "taken", branch="main")
+        )
+
+        assert bench.server.problems == []
+
+    assert fetched is not None
+    assert (fetched.branch, fetched.commit_id) == ("main", SECOND)
+
+
 @pytest.mark.parametrize(
     ("at", "fault", "error", "sentence"),
     [
@@ -209,13 +232,44 @@ async def test_the_recorded_server_notices_what_the_real_one_was_not_asked(tmp_p
         assert bench.server.unasked
 
 
-def test_the_number_of_commits_in_a_message_is_no_status() -> None:
-    settings = RemoteSettings.at("http://127.0.0.1:1/a/b", branch="main", token="", create=True)
-    with (
-        pytest.raises(RemoteUnavailable),
-        remote_errors(settings, doing="pushing"),
-    ):
-        raise ValueError("Failed to push 401 commit(s): Err status [503 Service Unavailable]")
+async def test_the_recorded_server_notices_a_missing_token(tmp_path: Path) -> None:
+    async with playing("push nothing", tmp_path) as bench:
+        with pytest.raises(RemoteError, match="does not accept the token"):
+            await bench.ask(
+                lambda process: process.call(
+                    RemoteRepository.push, unpack_dataset("second", tmp_path), branch="main"
+                ),
+                token="",
+            )
+
+        assert bench.server.problems[0].startswith("without the token")
+
+
+async def test_the_recorded_server_notices_an_upload_that_differs(tmp_path: Path) -> None:
+    """One byte of each file, which was right when the commit was made."""
+
+    def push_spoilt(process: ChildProcess[RemoteRepository]) -> None:
+        path = unpack_dataset("second", tmp_path)
+        for file in (path / ".oxen" / "versions").rglob("data"):
+            file.write_bytes(file.read_bytes()[:-1] + b"?")
+
+        process.call(RemoteRepository.push, path, branch="main")
+
+    async with playing("push more", tmp_path) as bench:
+        with suppress(RemoteError):
+            await bench.ask(push_spoilt)
+
+        assert any("/versions" in problem for problem in bench.server.problems)
+
+
+def branches(heads: Mapping[str, str]) -> Fault:
+    """The server has these branches."""
+    found = [{"name": name, "commit_id": commit_id} for name, commit_id in heads.items()]
+
+    return status(
+        200,
+        json.dumps({"status": "success", "status_message": "resource_found", "branches": found}),
+    )
 
 
 def only(at: str, fault: Fault) -> Fault:

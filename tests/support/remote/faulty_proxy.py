@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 import aiohttp
 from aiohttp import web
 
+from tests.support.remote.uploads import uploaded
+
 # These describe a connection, not a message.
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "host", "date"}
 
@@ -23,12 +25,14 @@ HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length",
 class Exchange:
     """One request and what the server answered. The token is not in it.
 
-    `sent` is the request's body where that is JSON, else None.
+    `sent` is the request's body where that is JSON, else None; `uploaded` is the hash of the files
+    in any other body.
     """
 
     method: str
     path: str
     sent: Any
+    uploaded: str | None
     status: int
     headers: dict[str, str]
     body: bytes
@@ -103,6 +107,7 @@ class FaultyProxy:
                     method=request.method,
                     path=str(request.rel_url),
                     sent=as_json(body),
+                    uploaded=uploaded_by(request, body),
                     status=answer.status,
                     headers=_end_to_end(answer.headers),
                     body=await answer.read(),
@@ -185,6 +190,14 @@ def _cut(request: web.Request) -> None:
 
 def _end_to_end(headers: Any) -> dict[str, str]:
     return {name: text for name, text in headers.items() if name.lower() not in HOP_BY_HOP}
+
+
+def uploaded_by(request: web.Request, body: bytes) -> str | None:
+    """The hash of what the request uploads; None if its body is JSON or empty."""
+    if as_json(body) is not None:
+        return None
+
+    return uploaded(body, content_type=request.headers.get("Content-Type", ""))
 
 
 def as_json(body: bytes) -> Any:

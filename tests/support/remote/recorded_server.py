@@ -16,7 +16,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from tests.support.remote.faulty_proxy import Exchange, as_json
+from tests.support.remote.faulty_proxy import Exchange, as_json, uploaded_by
 
 RECORDINGS = Path(__file__).parents[2] / "recordings"
 EXCHANGES = RECORDINGS / "exchanges.json"
@@ -25,21 +25,24 @@ HOST = "oxen.example.org"  # in the recordings, instead of the proxy's
 
 
 class RecordedServer:
-    """Answers each request with the recorded answer to the same method, path and JSON, in order.
+    """Answers each request with the recorded answer to the same method, path, JSON and upload, in
+    order.
 
-    `problems` has every request that was not recorded; it was answered with 500.
+    `problems` has every request that was not recorded, which was answered with 500, and every one
+    without the token, which was answered with 401.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, token: str) -> None:
+        self._token = token
         self.url = ""
         self.problems: list[str] = []
         self._left: list[Exchange] = []
 
     @classmethod
     @asynccontextmanager
-    async def open(cls) -> AsyncIterator[Self]:
+    async def open(cls, *, token: str) -> AsyncIterator[Self]:
         """On a free port of the loopback until the block ends."""
-        server = cls()
+        server = cls(token)
         application = web.Application(client_max_size=2**30)
         application.router.add_route("*", "/{path:.*}", server._answer)
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
@@ -56,16 +59,25 @@ class RecordedServer:
         """The recorded requests that nobody has made yet."""
         return [f"{exchange.method} {exchange.path}" for exchange in self._left]
 
-    def play(self, scenario: str) -> None:
+    def play(self, scenario: str, *, times: int = 1) -> None:
         """From now on it is the server of this scenario, at its beginning."""
-        self._left = scenarios()[scenario]
+        self._left = scenarios()[scenario] * times
         self.problems.clear()
 
     async def _answer(self, request: web.Request) -> web.Response:
         body = await request.read()
-        asked = (request.method, str(request.rel_url), _alike(as_json(body)))
+        asked = (
+            request.method,
+            str(request.rel_url),
+            _alike(as_json(body)),
+            uploaded_by(request, body),
+        )
+        if request.headers.get("Authorization") != f"Bearer {self._token}":
+            self.problems.append(f"without the token: {asked}")
+            return web.Response(status=401, text="unauthorized")
+
         for exchange in self._left:
-            if (exchange.method, exchange.path, exchange.sent) == asked:
+            if (exchange.method, exchange.path, exchange.sent, exchange.uploaded) == asked:
                 self._left.remove(exchange)
                 return web.Response(
                     status=exchange.status, headers=exchange.headers, body=exchange.body
@@ -110,8 +122,8 @@ def unpack_dataset(state: str, into: Path) -> Path:
 
 def _plain(exchange: Exchange) -> dict[str, Any]:
     """As JSON keeps it: what is text stays readable."""
-    plain = {name: getattr(exchange, name) for name in ("method", "path", "sent", "status")}
-    plain["headers"] = exchange.headers
+    names = ("method", "path", "sent", "uploaded", "status", "headers")
+    plain = {name: getattr(exchange, name) for name in names}
     try:
         plain["text"] = exchange.body.decode()
     except UnicodeDecodeError:
@@ -127,6 +139,7 @@ def _exchange(plain: dict[str, Any]) -> Exchange:
         method=plain["method"],
         path=plain["path"],
         sent=plain["sent"],
+        uploaded=plain["uploaded"],
         status=plain["status"],
         headers=plain["headers"],
         body=base64.b64decode(plain["base64"]) if text is None else text.encode(),
