@@ -3,6 +3,13 @@
 import re
 from dataclasses import dataclass
 
+# In the first commit, so that both folders are in every commit: Oxen clones a part of a repository
+# with its history only if each commit has the folders that were asked for.
+FOLDER_CARDS = {
+    "train/README.md": "The ratings, in parts. ../README.md describes the columns.\n",
+    "generations/README.md": "How each image was made, in parts. See ../README.md.\n",
+}
+
 MARKER = "<!-- oxherd dataset, format 1"
 
 

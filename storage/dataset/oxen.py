@@ -17,7 +17,7 @@ from typing import Any, Self
 import oxen
 import oxen.user
 
-from storage.dataset.card import CardFacts, journal_of, render
+from storage.dataset.card import FOLDER_CARDS, CardFacts, journal_of, render
 from storage.dataset.layout import CARD
 from storage.dataset.oxen_errors import vendor_errors
 from storage.dataset.repository import Changes, CommitInfo
@@ -240,8 +240,11 @@ def _create(path: Path, *, text: str) -> None:
     repo.init()
     list_finely(new)
     repo = oxen.Repo(str(new))
-    (new / CARD).write_text(text, encoding="utf-8")
-    repo.add(str(new / CARD))
+    for name, content in {CARD: text, **FOLDER_CARDS}.items():
+        make_folder((new / name).parent)
+        (new / name).write_text(content, encoding="utf-8")
+        repo.add(str(new / name))
+
     repo.commit(_CARD_COMMIT)
     del repo  # Oxen remembers paths, so nothing may be open during the rename
     replace_durably(new, path)

@@ -6,6 +6,7 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from fnmatch import fnmatch
 from pathlib import Path
 
 from storage.dataset.layout import unguarded
@@ -115,7 +116,7 @@ def dataset(files: Mapping[str, bytes]) -> Dataset:
     paths: dict[str, str] = {}
     prompts = set()
     for path, content in files.items():
-        if not path.startswith("train/"):
+        if not fnmatch(path, "train/*.csv"):
             continue
 
         rows = read_csv(content)
@@ -134,7 +135,7 @@ def dataset(files: Mapping[str, bytes]) -> Dataset:
     shown = [
         row["image_id"]
         for path, content in files.items()
-        if path.startswith("generations/")
+        if fnmatch(path, "generations/*.csv")
         for row in read_csv(content)
     ]
     images = {Path(path).stem: path for path in files if path.startswith("images/")}
