@@ -21,6 +21,8 @@ from tests.support.remote.scripted_remote import ScriptedProcess, ScriptedRemote
 from tests.support.storage.data import NOON, a_set
 from tests.support.storage.desk import Desk
 
+pytestmark = pytest.mark.stalls("many short threads; the bot's own loop is watched elsewhere")
+
 THEIRS = "abcdef0123456789"
 SETTINGS = RemoteSettings.at("http://127.0.0.1:1/ox/votes", branch="main", token="", create=True)
 
