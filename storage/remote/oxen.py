@@ -22,6 +22,7 @@ from storage.errors import RemoteError
 from storage.remote.branches import BranchCommit, dated_branches, goes_on
 from storage.remote.oxen_errors import remote_errors, says_absent
 from storage.remote.repository import COMMITS_AT_ONCE, Fetched
+from storage.remote.server_version import about_server
 from storage.remote.settings import RemoteSettings
 
 log = logging.getLogger(__name__)
@@ -76,6 +77,12 @@ class OxenRemote:
             return bool(self._remote().branch_exists(branch))
 
     def describe(self, branch: str) -> str:
+        found = self._branch_found(branch)
+        about = about_server(self._settings)
+
+        return f"{found}; {about}" if about else found
+
+    def _branch_found(self, branch: str) -> str:
         with remote_errors(self._settings, doing="looking at the repository"):
             remote = self._remote()
             if not remote.exists():

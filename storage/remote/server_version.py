@@ -1,0 +1,38 @@
+"""Which Oxen server it is, as far as that matters to operators."""
+
+import json
+import re
+import urllib.request
+
+from storage.remote.settings import RemoteSettings
+
+_HUB = "hub.oxen.ai"
+_NO_TOKENS_SINCE = (0, 60)  # read in its source
+_ANSWERS_WITHIN_S = 5.0
+
+
+def about_server(settings: RemoteSettings) -> str:
+    """What to know about the server, as a phrase; empty if it does not say its version."""
+    if settings.host == _HUB:
+        return f"{_HUB} is not tested with oxherd, and its plans have limits"
+
+    version = _version(settings)
+    if version is None:
+        return ""
+
+    phrase = f"oxen-server {version}"
+    if tuple(map(int, version.split(".")[:2])) >= _NO_TOKENS_SINCE:
+        phrase += ", which checks no token: whoever reaches it can read and write"
+
+    return phrase
+
+
+def _version(settings: RemoteSettings) -> str | None:
+    url = f"{settings.scheme}://{settings.host}/api/version"
+    try:
+        with urllib.request.urlopen(url, timeout=_ANSWERS_WITHIN_S) as answer:
+            found = str(json.load(answer)["oxen_version"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+    return found if re.fullmatch(r"\d+\.\d+\.\d+[\w.+-]*", found) else None
