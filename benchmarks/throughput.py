@@ -23,7 +23,6 @@ from benchmarks.support.stock import KEEP_UNVOTED, REPOSITORY, SLOTS, PostedSet,
 from bot.chat import views
 from bot.chat.custom_ids import VoteId
 from bot.cli import control
-from generation.request import ImageRequest
 from storage.store import VoteStore
 from tests.support.discord.channel import Interaction
 from tests.support.discord.payloads import Message
@@ -90,8 +89,7 @@ async def _stocked(data: Path, options: argparse.Namespace) -> list[PostedSet]:
 
 def message_of(posted: PostedSet) -> dict[str, Any]:
     """The message as the bot would have sent it, without its files."""
-    request = ImageRequest.from_json(posted.asked.request)
-    view = views.result(set_id=posted.asked.set_id, request=request, images=posted.images)
+    view = views.result(views.AcceptedRequest.of(posted.asked), posted.images)
 
     components: list[dict[str, Any]] = view.to_components()  # type: ignore[no-untyped-call]  # its own
 

@@ -74,7 +74,6 @@ class VoteStore:
         self._pusher = pusher
         self._clock = clock
         self._closing = False
-        self._interrupted: list[StoredSet] = []
 
     @classmethod
     @asynccontextmanager
@@ -206,9 +205,9 @@ class VoteStore:
         """The set with its images; None if there is none."""
         return await self._journal.run(lambda journal: journal.find_set(set_id))
 
-    async def interrupted_sets(self) -> list[StoredSet]:
-        """Sets that were waiting when the last run ended. Their state is unchanged."""
-        return list(self._interrupted)
+    async def unfinished_sets(self) -> list[StoredSet]:
+        """Sets that were accepted and are neither posted nor given up, in that order."""
+        return await self._journal.run(Journal.unfinished_sets)
 
     # Votes
 
@@ -324,7 +323,6 @@ class VoteStore:
 
     async def _resume(self) -> None:
         """Continue where the last run ended."""
-        self._interrupted = await self._journal.run(Journal.unfinished_sets)
         try:
             await self._committer.start()
         except (RepositoryForeign, RepositoryInUse):

@@ -53,7 +53,6 @@ class SetState(StrEnum):
     POSTED = "posted"
     FAILED = "failed"
     CANCELLED = "cancelled"
-    INTERRUPTED = "interrupted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

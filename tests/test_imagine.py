@@ -1,17 +1,20 @@
 """/imagine as members and moderators meet it."""
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import discord
 import pytest
 
-from bot.chat import messages, requests, texts
+from bot.chat import following, messages, texts
 from bot.chat.custom_ids import SetId
-from bot.chat.requests import Requests
 from generation.queue.status import WorkerState
+from storage.folder import DataFolder
 from storage.vote import Rating
 from tests.support.discord.world import (
     buttons,
@@ -69,7 +72,7 @@ async def test_the_wait_that_is_shown_is_in_real_seconds(tmp_path: Path) -> None
 
 @pytest.fixture
 def frequent_progress(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(requests, "PROGRESS_EVERY_S", requests.PROGRESS_EVERY_S / 20)
+    monkeypatch.setattr(following, "PROGRESS_EVERY_S", following.PROGRESS_EVERY_S / 20)
 
 
 @pytest.mark.usefixtures("frequent_progress")
@@ -106,7 +109,7 @@ async def test_any_text_is_data(tmp_path: Path, prompt: str) -> None:
         assert "<|endoftext|>" not in row["prompt"]
         assert "\n" not in row["prompt"]
         assert not row["prompt"].startswith("=")
-        assert message.mentions == []
+        assert [user.id for user in message.mentions] == [w.alice.id]  # who asked, by us
         assert not message.mention_everyone
         for request in w.env.http_requests:
             assert not _mentions_allowed(request.json)
@@ -179,22 +182,23 @@ async def test_cancelling_what_is_over_says_so(tmp_path: Path) -> None:
         assert text_of(seen(late).message) == texts.BUTTON_GONE
 
 
-async def test_a_request_that_the_journal_never_saw_is_explained_when_cancelled(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+async def test_a_request_that_the_journal_does_not_have_is_explained_when_cancelled(
+    tmp_path: Path,
 ) -> None:
     async with world(tmp_path, **SLOW) as w:
-        with monkeypatch.context() as patched:
-            patched.setattr(Requests, "_make_and_post", _never)
-            asked = await w.ask(w.alice, "a fox")
-            await w.restart()
+        asked = await w.ask(w.alice, "a fox")
+        await w.end()
+        with closing(sqlite3.connect(DataFolder(tmp_path).journal)) as journal, journal:
+            journal.execute("DELETE FROM sets")
 
+        await w.begin()
         button = set_button(seen(asked).message, "cancel")
         await w.alice.click(seen(asked), custom_id=button)
 
         assert text_of(seen(asked).message) == texts.FORGOTTEN
 
 
-async def _never(*_: object) -> None:
+async def _never(*_: object, **__: object) -> None:
     await asyncio.Event().wait()
 
 
@@ -267,29 +271,18 @@ async def test_without_the_right_to_attach_files_nothing_starts(tmp_path: Path) 
         assert w.parts.executor.status().running == 0
 
 
-async def test_an_interrupted_request_is_explained_after_the_restart(tmp_path: Path) -> None:
-    async with world(tmp_path, **SLOW) as w:
-        asked = await w.ask(w.alice, "a fox")
-
-        await w.restart()
-
-        await w.until(lambda: texts.INTERRUPTED in text_of(seen(asked).message))
-        again = await w.bob.click(seen(asked), custom_id=set_button(seen(asked).message, "again"))
-        assert "a fox" in text_of(seen(again).message)
-
-
 async def test_images_that_were_made_but_not_posted_are_shown_after_the_restart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     posting = asyncio.Event()
 
-    async def post(*_: object) -> None:
+    async def post(*_: object, **__: object) -> None:
         posting.set()
         await _never()
 
     async with world(tmp_path) as w:
         with monkeypatch.context() as patched:
-            patched.setattr(messages.InteractionPlace, "post", post)
+            patched.setattr(messages.Place, "post", post)
             asked = await w.ask(w.alice, "a fox")
             await posting.wait()
             await w.restart()
@@ -334,7 +327,15 @@ async def test_a_request_that_could_not_be_shown_is_given_up(
 async def test_progress_that_could_not_be_shown_costs_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(messages.InteractionPlace, "show", _unreachable)
+    show = messages.Place.show
+
+    async def no_progress(place: messages.Place, view: Any, files: Any = ()) -> None:
+        if not files:
+            raise aiohttp.ServerDisconnectedError
+
+        await show(place, view, files)
+
+    monkeypatch.setattr(messages.Place, "show", no_progress)
     async with world(tmp_path, placeholder_step_seconds=0.05, default_steps=20) as w:
         message = await w.imagine(w.alice, "a fox")
 
@@ -344,7 +345,7 @@ async def test_progress_that_could_not_be_shown_costs_nothing(
 async def test_images_that_could_not_be_posted_are_explained_in_their_message(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(messages.InteractionPlace, "post", _unreachable)
+    monkeypatch.setattr(messages.Place, "post", _unreachable)
     async with world(tmp_path) as w:
         message = await w.imagine(w.alice, "a fox")
 

@@ -115,17 +115,18 @@ def test_a_message_that_moved_is_where_it_is(desk: Desk) -> None:
     assert (stored.channel_id, stored.message_id) == (77, 78)
 
 
-def test_sets_that_never_ended_are_unfinished(desk: Desk) -> None:
+def test_sets_that_never_ended_are_unfinished_in_the_order_of_their_requests(desk: Desk) -> None:
     for set_id, state in {
         "w": SetState.WAITING,
         "f": SetState.FAILED,
+        "a": SetState.WAITING,
     }.items():
         desk.note(partial(Journal.add_request, new=a_set(set_id), now=NOON))
         desk.note(partial(Journal.set_state, set_id=set_id, state=state))
 
     unfinished = desk.note(Journal.unfinished_sets)
 
-    assert sorted(stored.set_id for stored in unfinished) == ["w"]
+    assert [stored.set_id for stored in unfinished] == ["w", "a"]
 
 
 def test_images_without_a_vote_are_dropped_when_they_are_old(desk: Desk, image_id: str) -> None:

@@ -23,12 +23,16 @@ AN_ID = "A" * 22
 
 def all_views() -> list[Any]:
     image = NewImage(image_id=AN_ID, slot=1, seed=1, sha256="0" * 64, png=b"")
-    asked = ImageRequest(prompt="a fox", seeds=(1, 2, 3, 4), model="model")
+    accepted = views.AcceptedRequest(
+        set_id=AN_ID,
+        requester_id=1,
+        request=ImageRequest(prompt="a fox", seeds=(1, 2, 3, 4), model="model"),
+    )
 
     return [
-        views.result(set_id=AN_ID, request=asked, images=[image] * 4, note="Image 2 was withheld."),
-        views.progress(set_id=AN_ID, request=asked, sentence="Starting…"),
-        views.ended(set_id=AN_ID, request=asked, sentence="Cancelled."),
+        views.result(accepted, [image] * 4, note="Image 2 was withheld."),
+        views.progress(accepted, "Starting…"),
+        views.ended(accepted, "Cancelled."),
         undo_view(AN_ID),
     ]
 

@@ -201,7 +201,7 @@ async def test_a_restart_after_all_were_withheld_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with world(tmp_path, **guarded(WITHHOLDS_ALL)) as w:
-        await _stopped_while_posting(w, monkeypatch, "show")
+        await _stopped_while_posting(w, monkeypatch, "settle")
 
         await w.until(lambda: texts.ALL_WITHHELD in text_of(w.last_message()))
         await w.committed()
@@ -211,12 +211,12 @@ async def test_a_restart_after_all_were_withheld_says_so(
 async def _stopped_while_posting(w: World, patch: pytest.MonkeyPatch, method: str) -> None:
     posting = asyncio.Event()
 
-    async def never(*_: object) -> None:
+    async def never(*_: object, **__: object) -> None:
         posting.set()
         await asyncio.Event().wait()
 
     with patch.context() as patched:
-        patched.setattr(messages.InteractionPlace, method, never)
+        patched.setattr(messages.Place, method, never)
         await w.ask(w.alice, PROMPT, seed=SEED)
         await posting.wait()
         await w.restart()

@@ -11,7 +11,6 @@ from bot.chat import custom_ids, texts
 from bot.chat.buttons import SetButton, UndoButton, VoteButton
 from bot.chat.context import Context, ContextClient, Interaction
 from bot.chat.imagine import imagine_command
-from bot.chat.recovery import resume
 from bot.chat.requests import Requests
 from bot.chat.responses import say_privately
 from bot.settings import Settings
@@ -53,7 +52,8 @@ class OxherdClient(ContextClient):
         self.tree = app_commands.CommandTree(self)
         self.tree.add_command(imagine_command(settings))
         self.tree.error(self._command_failed)
-        self._resumed = False
+        self._requests = requests
+        self._frozen = False
 
     def is_connected(self) -> bool:
         """Whether every shard's gateway connection is open."""
@@ -67,21 +67,22 @@ class OxherdClient(ContextClient):
             await shard.disconnect()
 
     async def setup_hook(self) -> None:
-        """Register the classes of the buttons, for the messages of every earlier run too."""
+        """Register the classes of the buttons, for the messages of every earlier run too, and put
+        the requests of the last run into the queue before new ones arrive."""
         self.add_dynamic_items(VoteButton, UndoButton, SetButton)
+        await self._requests.resume(self)
 
     async def on_ready(self) -> None:
-        """Finish or explain what the last stop interrupted: at the first connection only."""
+        """Tell the garbage collector that the bot has started: at the first connection only."""
         log.info("connected as %s in %d servers", self.user, len(self.guilds))
-        if not self._resumed:
-            self._resumed = True
+        if not self._frozen:
+            self._frozen = True
             # Full garbage collections cause the loop's longest stalls (docs/measurements.md). The
             # objects made at start-up live until the end, so they are never searched again. The
             # views that discord.py makes for each press are cycles: they are freed in small lots.
             gc.collect()
             gc.freeze()
             gc.set_threshold(700, 5, 3)
-            await resume(self, self.context.store)
 
     async def on_interaction(self, interaction: Interaction) -> None:
         """Answer presses that reach no button: an unknown custom id, or one not on its message."""

@@ -1,91 +1,161 @@
-"""Where a request's public message is, and how to reach it."""
+"""Where a request's public message is, and how to reach it until Discord has taken a change."""
 
-from collections.abc import Sequence
+import asyncio
+import itertools
+import logging
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import TypeVar
 
 import discord
 from discord import ui
 
-from bot.chat.responses import NO_MENTIONS
+from bot.chat.context import Interaction
+from bot.chat.responses import NO_MENTIONS, NOT_TAKEN
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+# What a message shows and what is attached. Sending uses both up, so each try draws them anew.
+Draw = Callable[[], tuple[ui.LayoutView, Sequence[discord.File]]]
 
 # An interaction's token dies after 15 minutes; a minute is kept for the upload.
 TOKEN_LIFE = timedelta(minutes=14)
+
+# Between two tries of what Discord did not take; the last one repeats.
+PAUSES_S: Sequence[float] = (1, 2, 5, 10, 30, 60)
+
+# Another try changes nothing: wrong content, no permission, no such message or channel, too large.
+_FINAL = frozenset({400, 403, 404, 405, 413})
+_UNKNOWN_WEBHOOK = 10015  # also what a token gets that answered nothing
 
 
 class MessageDeleted(Exception):
     """Somebody deleted the message; nobody waits for it any more."""
 
 
-class InteractionPlace:
-    """The answer to an interaction, and the channel once its token is over.
+class Place:
+    """A request's message: edited with the interaction's token, or through the channel when that
+    is over or was refused, or after a restart.
 
-    Both kinds of place raise what is in `responses.NOT_TAKEN` for what Discord does not take.
+    message_id: None while it is not known whether there is a message.
+    interaction: None after a restart.
+
+    Methods raise MessageDeleted, and what is in `responses.NOT_TAKEN` for what Discord refuses.
     """
 
-    def __init__(self, interaction: discord.Interaction[Any], message_id: int) -> None:
-        self._interaction = interaction
-        self._channel = ChannelPlace(
-            interaction.client,
-            channel_id=interaction.channel_id or 0,
-            guild_id=interaction.guild_id,
-            message_id=message_id,
-        )
+    def __init__(
+        self,
+        client: discord.Client,
+        *,
+        set_id: str,
+        interaction_id: int,
+        channel_id: int,
+        guild_id: int | None,
+        message_id: int | None,
+        interaction: Interaction | None = None,
+    ) -> None:
+        self.channel_id = channel_id
         self.message_id = message_id
-
-    async def show(self, view: ui.LayoutView, files: Sequence[discord.File] = ()) -> None:
-        """Replace what the message shows and what is attached. Raises MessageDeleted."""
-        if self.token_is_over:
-            await self._channel.show(view, files)
-            return
-
-        await self._edit(view, files)
-
-    async def post(self, view: ui.LayoutView, files: Sequence[discord.File]) -> int:
-        """Show the images in this message; after 14 minutes, in a new one in the channel."""
-        if self.token_is_over:
-            return await self._channel.post(view, files)
-
-        await self._edit(view, files)
-
-        return self.message_id
-
-    async def _edit(self, view: ui.LayoutView, files: Sequence[discord.File]) -> None:
-        try:
-            # What was attached and is not named again is deleted: a preview does not stay.
-            await self._interaction.edit_original_response(
-                view=view, attachments=list(files), allowed_mentions=NO_MENTIONS
-            )
-        except discord.NotFound as exc:
-            raise MessageDeleted from exc
+        self.interaction_id = interaction_id
+        self._set_id = set_id
+        self._channel = client.get_partial_messageable(channel_id, guild_id=guild_id)
+        self._interaction = interaction
 
     @property
-    def token_is_over(self) -> bool:
-        """Whether only the channel is left, and nothing can be said privately any more."""
-        return discord.utils.utcnow() - self._interaction.created_at > TOKEN_LIFE
+    def interaction(self) -> Interaction | None:
+        """The interaction while its token is good: then its member can be told things alone."""
+        return self._interaction if self.is_recent else None
 
+    @property
+    def is_recent(self) -> bool:
+        """Whether the request is younger than a token's life."""
+        asked_at = discord.utils.snowflake_time(self.interaction_id)
 
-class ChannelPlace:
-    """A message of ours in a channel, known only by ids: after a restart, or 14 minutes."""
-
-    def __init__(
-        self, client: discord.Client, *, channel_id: int, guild_id: int | None, message_id: int
-    ) -> None:
-        self._channel = client.get_partial_messageable(channel_id, guild_id=guild_id)
-        self.message_id = message_id
+        return discord.utils.utcnow() - asked_at <= TOKEN_LIFE
 
     async def show(self, view: ui.LayoutView, files: Sequence[discord.File] = ()) -> None:
-        """Replace what the message shows and what is attached. Raises MessageDeleted."""
-        message = self._channel.get_partial_message(self.message_id)
+        """Replace what the message shows and what is attached. Tries once."""
         try:
-            await message.edit(view=view, attachments=files, allowed_mentions=NO_MENTIONS)
+            # What was attached and is not named again is deleted: a preview does not stay.
+            if self.interaction is not None:
+                message = await self.interaction.edit_original_response(
+                    view=view, attachments=list(files), allowed_mentions=NO_MENTIONS
+                )
+                self.message_id = message.id
+            elif self.message_id is not None:
+                await self._channel.get_partial_message(self.message_id).edit(
+                    view=view, attachments=list(files), allowed_mentions=NO_MENTIONS
+                )
+            else:
+                self.message_id = await self._send(view, files, nonce=f"{self._set_id}-1")
         except discord.NotFound as exc:
+            if exc.code == _UNKNOWN_WEBHOOK:
+                raise
+
             raise MessageDeleted from exc
 
-    async def post(self, view: ui.LayoutView, files: Sequence[discord.File]) -> int:
-        """Post the images as a new message."""
-        posted = await self._channel.send(
-            view=view, files=list(files), allowed_mentions=NO_MENTIONS
+    async def settle(self, draw: Draw) -> None:
+        """Replace what the message shows, and try until Discord has taken it.
+
+        An edit may be repeated, so a lost response does no harm.
+        """
+        await self._persistently(lambda: self.show(*draw()))
+
+    async def post(self, draw: Draw, *, anew: bool) -> int:
+        """Show the images, and try until Discord has taken them; the id of the message with them.
+
+        anew: in a new message in the channel, otherwise in this one. If Discord refuses the one,
+        the other is tried.
+        """
+
+        async def edit() -> int | None:
+            await self.settle(draw)
+            return self.message_id
+
+        async def send() -> int:
+            return await self._persistently(lambda: self._send(*draw(), nonce=f"{self._set_id}-2"))
+
+        first, second = (send, edit) if anew else (edit, send)
+        try:
+            posted = await first()
+        except NOT_TAKEN:
+            posted = await second()
+
+        assert posted is not None  # an edit that was taken has told the id
+
+        return posted
+
+    async def _send(self, view: ui.LayoutView, files: Sequence[discord.File], *, nonce: str) -> int:
+        """A new message. For some minutes, Discord makes only one with the same nonce."""
+        sent = await self._channel.send(
+            view=view, files=list(files), nonce=nonce, allowed_mentions=NO_MENTIONS
         )
 
-        return posted.id
+        return sent.id
+
+    async def _persistently(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        for pause_s in itertools.chain(PAUSES_S, itertools.repeat(PAUSES_S[-1])):
+            by_token = self.interaction is not None
+            try:
+                return await attempt()
+            except NOT_TAKEN as exc:
+                status = exc.status if isinstance(exc, discord.HTTPException) else None
+                if by_token and (status == 401 or status in _FINAL):
+                    log.info("set %s: its token is refused: %s", self._set_id, exc)
+                    self._interaction = None
+                    continue
+
+                if status in _FINAL:
+                    raise
+
+                log.warning(
+                    "set %s: Discord did not take its message: %r; trying again in %g s",
+                    self._set_id,
+                    exc,
+                    pause_s,
+                )
+                await asyncio.sleep(pause_s)
+
+        raise AssertionError("the pauses never end")

@@ -1,44 +1,39 @@
-"""A request's life on the Discord side: acknowledged, followed, posted or explained."""
+"""Accepts requests, cancels them, and takes them up again after a restart."""
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
-from contextlib import suppress
+from collections.abc import Coroutine
 from typing import Any
 
 import discord
 import shortuuid
-from discord import ui
 
 from bot.chat import texts, views
 from bot.chat.context import Interaction
-from bot.chat.messages import InteractionPlace, MessageDeleted
-from bot.chat.responses import NOT_TAKEN, answered, in_time, say_privately, tolerated
+from bot.chat.following import Follower
+from bot.chat.messages import Place
+from bot.chat.responses import NO_MENTIONS, NOT_TAKEN, in_time, say_privately, tolerated
+from bot.chat.views import AcceptedRequest
 from bot.prompts.door import Door
-from generation.errors import Cancelled, GenerationError
+from bot.prompts.refusals import Refused
+from generation.errors import GenerationError
 from generation.queue.executor import Executor
-from generation.queue.job import Job, JobProgress
-from generation.request import ImageRequest, Preview, Result
-from storage.errors import StorageError
+from generation.queue.job import Job
+from generation.request import ImageRequest
 from storage.store import VoteStore
-from storage.vote import NewImage, NewSet, SetState
+from storage.vote import NewSet, SetState, StoredSet
 
 log = logging.getLogger(__name__)
 
-# Discord limits how often one message may be edited.
-PROGRESS_EVERY_S = 2.0
-
-# Under a preview that stays, the words change only every so many looks: each change uploads the
-# preview again, and whoever looks at it loads it again.
-LOOKS_AT_ONE_PREVIEW = 3
-
 
 class Requests:
-    """Follows every request from the click to the posted images.
+    """All requests, from the click to the posted images.
 
-    Requests are followed by tasks that `run` owns; when `run` is cancelled, they are too. What is
-    not promised: a request that was running when the process was killed is not made; its message
-    says so after the restart, and can be asked for again with one click.
+    A request is in the journal before it is acknowledged, and stays there until its images are
+    posted or its message says why there are none. One that was waiting or running when the bot
+    stopped is made after the restart.
+
+    Requests are followed by tasks that `run` owns; when `run` is cancelled, they are too.
     """
 
     def __init__(self, *, store: VoteStore, executor: Executor, door: Door) -> None:
@@ -47,6 +42,7 @@ class Requests:
         self._executor = executor
         self._jobs: dict[str, Job] = {}
         self._starting: asyncio.Queue[Coroutine[Any, Any, None]] = asyncio.Queue()
+        self._unfinished: set[str] = set()
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -64,30 +60,46 @@ class Requests:
         """Wait until no request is being followed."""
         await self._idle.wait()
 
+    async def resume(self, client: discord.Client) -> None:
+        """Take up what the last run accepted and did not finish, in the same order."""
+        for stored in await self._store.unfinished_sets():
+            self._resume(client, stored)
+
     async def imagine(self, interaction: Interaction, request: ImageRequest) -> None:
-        """Queue the request, show it, and follow it. Raises GenerationError if it is refused."""
+        """Queue the request, show it, and follow it. Raises GenerationError if it is refused,
+        StorageError if it cannot be recorded, and discord.NotFound if it is too late to answer.
+        """
         if not interaction.app_permissions.attach_files:
             await say_privately(interaction, texts.NO_ATTACHMENTS)
             return
 
-        set_id = shortuuid.uuid()
-        job = self._executor.submit(request, owner=interaction.user.id)
-        self._jobs[set_id] = job
-        self._idle.clear()
+        accepted = AcceptedRequest(
+            set_id=shortuuid.uuid(), requester_id=interaction.user.id, request=request
+        )
+        job = self._executor.submit(request, owner=accepted.requester_id)
+        self._begin(accepted.set_id, job)
         try:
-            shown = await interaction.response.send_message(
-                view=_progress(set_id, job, job.progress),
-                allowed_mentions=discord.AllowedMentions.none(),
+            await in_time(
+                interaction, self._store.add_request(_new_set(interaction, accepted)), public=True
             )
-            message_id = shown.message_id or (await interaction.original_response()).id
-        except BaseException:
-            job.cancel()
-            self._forget(set_id)
+            message_id = await _acknowledged(interaction, accepted, job)
+        except BaseException as exc:
+            self._forget(accepted.set_id)
+            if isinstance(exc, discord.NotFound):
+                await self._store.set_state(accepted.set_id, SetState.CANCELLED)
+
             raise
 
-        self._starting.put_nowait(
-            self._follow(interaction, set_id, job, InteractionPlace(interaction, message_id))
+        place = Place(
+            interaction.client,
+            set_id=accepted.set_id,
+            interaction_id=interaction.id,
+            channel_id=interaction.channel_id or 0,
+            guild_id=interaction.guild_id,
+            message_id=message_id,
+            interaction=interaction,
         )
+        self._follow(accepted.set_id, Follower(accepted, place, self._store).make(job))
 
     async def again(self, interaction: Interaction, set_id: str) -> None:
         """Queue the same request with new seeds, for the member who pressed. Raises Refused."""
@@ -110,7 +122,7 @@ class Requests:
         """Cancel a waiting or running request, if the member who pressed asked for it."""
         job = self._jobs.get(set_id)
         if job is None:
-            await self._explain_missing_job(interaction, set_id)
+            await self._mend(interaction, set_id)
         elif job.owner != interaction.user.id:
             await say_privately(interaction, texts.NOT_YOURS)
         else:
@@ -118,166 +130,122 @@ class Requests:
             with tolerated(interaction, doing="acknowledging a cancel"):
                 await interaction.response.defer()
 
-    async def _explain_missing_job(self, interaction: Interaction, set_id: str) -> None:
-        if await self._store.find_set(set_id) is not None:
+    async def _mend(self, interaction: Interaction, set_id: str) -> None:
+        """Show what became of a request whose message still offers to cancel it."""
+        stored = await self._store.find_set(set_id)
+        pressed = interaction.message
+        if stored is None:
+            view = views.forgotten()
+        elif stored.state in (SetState.FAILED, SetState.CANCELLED):
+            cancelled = stored.state is SetState.CANCELLED
+            view = views.ended(
+                AcceptedRequest.of(stored), texts.CANCELLED if cancelled else texts.NOT_MADE
+            )
+        elif stored.state is SetState.POSTED and pressed and pressed.id != stored.message_id:
+            view = views.elsewhere(AcceptedRequest.of(stored))
+        else:
             await say_privately(interaction, texts.NOT_RUNNING)
             return
 
-        # The process was killed after it had shown the request and before it had journalled it.
-        with tolerated(interaction, doing="explaining a lost request"):
-            await interaction.response.edit_message(view=views.forgotten())
+        with tolerated(interaction, doing="mending a message"):
+            await interaction.response.edit_message(view=view, attachments=[])
 
-    async def _follow(
-        self,
-        interaction: Interaction,
-        set_id: str,
-        job: Job,
-        place: InteractionPlace,
-    ) -> None:
-        async with answered(interaction):
+    def _resume(self, client: discord.Client, stored: StoredSet) -> None:
+        place = Place(
+            client,
+            set_id=stored.set_id,
+            interaction_id=stored.interaction_id,
+            channel_id=stored.channel_id,
+            guild_id=stored.guild_id,
+            message_id=stored.message_id,
+        )
+        accepted = AcceptedRequest.of(stored)
+        follower = Follower(accepted, place, self._store)
+        if stored.images:
+            self._begin(stored.set_id)
+            self._follow(stored.set_id, follower.post_made(stored))
+            return
+
+        try:
+            self.door.check(accepted.request)
+            job = self._executor.submit(
+                accepted.request, owner=accepted.requester_id, accepted_before=True
+            )
+        except Refused as exc:
+            self._begin(stored.set_id)
+            self._follow(stored.set_id, follower.refuse(texts.refused(exc)))
+        except GenerationError as exc:
+            self._begin(stored.set_id)
+            sentence = texts.refusal(exc, reference=str(stored.interaction_id))
+            self._follow(stored.set_id, follower.refuse(sentence))
+        else:
+            self._begin(stored.set_id, job)
+            self._follow(stored.set_id, follower.make(job))
+
+    def _begin(self, set_id: str, job: Job | None = None) -> None:
+        if job is not None:
+            self._jobs[set_id] = job
+
+        self._unfinished.add(set_id)
+        self._idle.clear()
+
+    def _follow(self, set_id: str, following: Coroutine[Any, Any, None]) -> None:
+        async def follow() -> None:
             try:
-                await self._make_and_post(interaction, set_id, job, place)
+                await following
             finally:
-                job.cancel()
+                following.close()
                 self._forget(set_id)
 
-    async def _make_and_post(
-        self,
-        interaction: Interaction,
-        set_id: str,
-        job: Job,
-        place: InteractionPlace,
-    ) -> None:
-        request = job.request
-
-        async def explain(sentence: str) -> None:
-            with suppress(MessageDeleted), tolerated(interaction, doing="explaining"):
-                await place.show(views.ended(set_id=set_id, request=request, sentence=sentence))
-
-        try:
-            await self._store.add_request(_new_set(interaction, set_id, request))
-            await self._store.set_message(
-                set_id, channel_id=interaction.channel_id or 0, message_id=place.message_id
-            )
-            result = await self._shown_result(set_id, job, place)
-            images = _new_images(result)
-            await self._store.add_images(set_id, images, provenance=result.provenance.to_json())
-            unread = texts.cut_short(request, result.provenance.versions)
-            message_id = await self._post(interaction, set_id, request, images, place, unread)
-            await self._store.mark_posted(set_id, message_id)
-            if message_id != place.message_id:
-                with suppress(MessageDeleted), tolerated(interaction, doing="pointing to it"):
-                    await place.show(views.elsewhere(request=request))
-        except MessageDeleted:
-            log.info("set %s: its message was deleted", set_id)
-            await self._store.set_state(set_id, SetState.CANCELLED)
-        except (GenerationError, StorageError) as exc:
-            log.info("set %s: %s", set_id, exc)
-            await explain(texts.refusal(exc, reference=str(interaction.id)))
-            cancelled = isinstance(exc, Cancelled)
-            await self._store.set_state(
-                set_id, SetState.CANCELLED if cancelled else SetState.FAILED
-            )
-        except NOT_TAKEN as exc:
-            log.error("set %s: Discord did not take the images: %s", set_id, exc)
-            await explain(texts.CANNOT_POST)
-            await self._store.set_state(set_id, SetState.FAILED)
-
-    async def _post(
-        self,
-        interaction: Interaction,
-        set_id: str,
-        request: ImageRequest,
-        images: Sequence[NewImage],
-        place: InteractionPlace,
-        unread: Sequence[str],
-    ) -> int:
-        """Show what is not withheld, and tell the requester alone what is; the message's id."""
-        shown = [image for image in images if image.withheld is None]
-        withheld = [image for image in images if image.withheld is not None]
-        privately = not place.token_is_over
-        if shown:
-            notes = [*unread, "" if privately else texts.withheld_in_message(len(withheld))]
-            note = "\n".join(filter(None, notes))
-            message_id = await place.post(
-                views.result(set_id=set_id, request=request, images=shown, note=note),
-                views.files(shown, prompt=request.prompt),
-            )
-        else:
-            message_id = place.message_id
-            await place.show(
-                views.ended(set_id=set_id, request=request, sentence=texts.ALL_WITHHELD)
-            )
-
-        if withheld and privately:
-            await say_privately(interaction, texts.withheld(withheld, of=len(images)))
-
-        return message_id
-
-    async def _shown_result(self, set_id: str, job: Job, place: InteractionPlace) -> Result:
-        """The job's result; its progress is shown meanwhile."""
-        result = asyncio.ensure_future(job.result())
-        shown: tuple[str, Preview | None] = "", None
-        looks = 0
-        try:
-            while not result.done():
-                await asyncio.wait({result}, timeout=PROGRESS_EVERY_S)
-                looks += 1
-                progress = job.progress
-                news = texts.progress_sentence(progress), progress.preview
-                enough = news[1] is None or news[1] != shown[1] or looks >= LOOKS_AT_ONE_PREVIEW
-                if result.done() or news == shown or not enough:
-                    continue
-
-                shown, looks = news, 0
-                try:
-                    await place.show(
-                        _progress(set_id, job, progress), views.preview_files(progress.preview)
-                    )
-                except NOT_TAKEN as exc:
-                    log.warning("set %s: progress was not shown: %s", set_id, exc)
-
-            return await result
-        finally:
-            result.cancel()
+        self._starting.put_nowait(follow())
 
     def _forget(self, set_id: str) -> None:
-        self._jobs.pop(set_id, None)
-        if not self._jobs:
+        job = self._jobs.pop(set_id, None)
+        if job is not None:
+            job.cancel()
+
+        self._unfinished.discard(set_id)
+        if not self._unfinished:
             self._idle.set()
 
 
-def _new_set(interaction: Interaction, set_id: str, request: ImageRequest) -> NewSet:
+async def _acknowledged(
+    interaction: Interaction, accepted: AcceptedRequest, job: Job
+) -> int | None:
+    """Show the request; the message's id, None if it is not known whether Discord has taken it.
+
+    Raises discord.NotFound if Discord has not.
+    """
+    view = views.progress(accepted, texts.progress_sentence(job.progress))
+    try:
+        if interaction.response.is_done():  # the disk was slow
+            edited = await interaction.edit_original_response(
+                view=view, allowed_mentions=NO_MENTIONS
+            )
+            return edited.id
+
+        shown = await interaction.response.send_message(view=view, allowed_mentions=NO_MENTIONS)
+        if shown.message_id is not None:
+            return shown.message_id
+    except discord.NotFound:
+        raise
+    except NOT_TAKEN as exc:
+        log.info("interaction %d: its acknowledgement was lost: %s", interaction.id, exc)
+
+    try:
+        return (await interaction.original_response()).id
+    except discord.NotFound:
+        raise
+    except NOT_TAKEN:
+        return None
+
+
+def _new_set(interaction: Interaction, accepted: AcceptedRequest) -> NewSet:
     return NewSet(
-        set_id=set_id,
-        requester_id=interaction.user.id,
+        set_id=accepted.set_id,
+        requester_id=accepted.requester_id,
         guild_id=interaction.guild_id,
         channel_id=interaction.channel_id or 0,
         interaction_id=interaction.id,
-        request=request.to_json(),
-    )
-
-
-def _new_images(result: Result) -> list[NewImage]:
-    """The images as the store keeps them, each with an id; also those that are withheld."""
-    return [
-        NewImage(
-            image_id=shortuuid.uuid(),
-            slot=slot,
-            seed=image.seed,
-            sha256=image.sha256,
-            png=image.png,
-            unsafe_score=image.unsafe_score,
-            withheld=image.withheld,
-        )
-        for slot, image in enumerate(result.images, start=1)
-    ]
-
-
-def _progress(set_id: str, job: Job, progress: JobProgress) -> ui.LayoutView:
-    return views.progress(
-        set_id=set_id,
-        request=job.request,
-        sentence=texts.progress_sentence(progress),
-        preview=progress.preview,
+        request=accepted.request.to_json(),
     )

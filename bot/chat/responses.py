@@ -38,17 +38,24 @@ NO_MENTIONS = discord.AllowedMentions.none()
 MESSAGE_CHARS = 2000
 
 
-async def in_time(interaction: Interaction, work: Awaitable[T], *, new_message: bool = True) -> T:
+async def in_time(
+    interaction: Interaction,
+    work: Awaitable[T],
+    *,
+    new_message: bool = True,
+    public: bool = False,
+) -> T:
     """The work's result. If the work is slow, the interaction is acknowledged meanwhile.
 
-    new_message: whether the answer will be a private message; otherwise it will be an edit of the
-    message with the button. Raises what the work raises. Cancelling this does not cancel the work.
+    new_message: whether the answer will be a message, which is private unless `public`; otherwise
+    it will be an edit of the message with the button. Raises what the work raises. Cancelling this
+    does not cancel the work.
     """
     task = asyncio.ensure_future(work)
     done, _ = await asyncio.wait({task}, timeout=DEFER_AFTER_S)
     if not done:
         with tolerated(interaction, doing="deferring"):
-            await interaction.response.defer(ephemeral=True, thinking=new_message)
+            await interaction.response.defer(ephemeral=not public, thinking=new_message)
 
     return await asyncio.shield(task)
 

@@ -49,12 +49,11 @@ NO_ATTACHMENTS = (
 NOT_YOURS = "Only the person who asked for these images can cancel them."
 NOT_RUNNING = "This request is no longer waiting or running, so there is nothing to cancel."
 CANCELLED = "Cancelled. No images were made."
-INTERRUPTED = "I was restarted before these images were finished. Press **Again** to ask anew."
+KEPT = "⏳ I am restarting. This request is kept: it is made afterwards."
+NOT_MADE = "These images were not made. Press **Again** to ask anew."
+IMAGES_LOST = "These images were made, but I no longer have them. Press **Again** to ask anew."
 ELSEWHERE = "This took long, so the images are in a new message below."
-FORGOTTEN = (
-    "I was restarted just when this was asked for, and no longer know what it was. "
-    "Please ask again with `/imagine`."
-)
+FORGOTTEN = "I no longer know what was asked for here. Please ask again with `/imagine`."
 UNKNOWN_SET = "I no longer know this request, so I cannot do that."
 CANNOT_POST = (
     "The images were made, but Discord did not take them. A moderator finds why in my log."
@@ -118,7 +117,7 @@ def progress_sentence(progress: JobProgress) -> str:
     wait = "" if progress.eta_s is None else f", {duration(progress.eta_s)}"
     if progress.position is not None:
         place = "next in line" if progress.position == 1 else f"number {progress.position} in line"
-        return f"⏳ Waiting: {place}{wait} until it is done."
+        return f"⏳ Waiting: {place}{wait and wait + ' until it is done'}."
 
     if progress.loading:
         return f"⏳ Loading the model{wait}…"
@@ -170,6 +169,13 @@ def duration(seconds: float) -> str:
 
 def _halves(number: float) -> str:
     return f"{int(number)}½" if number % 1 else f"{int(number)}"
+
+
+def heading(request: ImageRequest, *, requester_id: int) -> str:
+    """The top of a request's message. The mention notifies nobody: mentions are off."""
+    by = f"for <@{requester_id}>"
+
+    return f"**{quoted(request.prompt)}**\n-# {parameters(request)} · {by}"
 
 
 def parameters(request: ImageRequest) -> str:

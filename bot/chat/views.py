@@ -6,8 +6,9 @@ DynamicItem: anything else makes discord.py 2.7.1 forget the buttons of other me
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from io import BytesIO
-from typing import Any
+from typing import Any, Self
 
 import discord
 from discord import ui
@@ -15,9 +16,27 @@ from discord import ui
 from bot.chat import texts
 from bot.chat.buttons import SetButton, VoteButton
 from generation.request import ImageRequest, Preview
-from storage.vote import NewImage, Rating
+from storage.vote import NewImage, NewSet, Rating
 
 _PREVIEW_NAME = "preview.jpg"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcceptedRequest:
+    """A request, who asked for it, and the id of its set."""
+
+    set_id: str
+    requester_id: int
+    request: ImageRequest
+
+    @classmethod
+    def of(cls, recorded: NewSet) -> Self:
+        """The request as the journal has it."""
+        return cls(
+            set_id=recorded.set_id,
+            requester_id=recorded.requester_id,
+            request=ImageRequest.from_json(recorded.request),
+        )
 
 
 def filename(image_id: str) -> str:
@@ -36,10 +55,10 @@ def files(images: Sequence[NewImage], *, prompt: str) -> list[discord.File]:
 
 
 def result(
-    *, set_id: str, request: ImageRequest, images: Sequence[NewImage], note: str = ""
+    accepted: AcceptedRequest, images: Sequence[NewImage], *, note: str = ""
 ) -> ui.LayoutView:
     """The images, each with its own two buttons under it, and what else can be done."""
-    box: ui.Container[Any] = ui.Container(_heading(request))
+    box: ui.Container[Any] = ui.Container(_heading(accepted))
     if note:
         box.add_item(ui.TextDisplay(note))
 
@@ -48,7 +67,7 @@ def result(
             ui.MediaGallery(
                 discord.MediaGalleryItem(
                     f"attachment://{filename(image.image_id)}",
-                    description=_alt(image.slot, request.prompt),
+                    description=_alt(image.slot, accepted.request.prompt),
                 )
             )
         )
@@ -59,17 +78,19 @@ def result(
         )
 
     box.add_item(ui.Separator())
+    set_id = accepted.set_id
     box.add_item(ui.ActionRow[Any](SetButton("again", set_id), SetButton("details", set_id)))
 
     return _view(box)
 
 
 def progress(
-    *, set_id: str, request: ImageRequest, sentence: str, preview: Preview | None = None
+    accepted: AcceptedRequest, sentence: str, *, preview: Preview | None = None
 ) -> ui.LayoutView:
     """A request that waits or runs, with its Cancel button, and a preview if there is one."""
+    cancel = SetButton("cancel", accepted.set_id)
     if preview is None:
-        return _told(request, sentence, SetButton("cancel", set_id))
+        return _told(accepted, sentence, cancel)
 
     shown: ui.MediaGallery[Any] = ui.MediaGallery(
         discord.MediaGalleryItem(
@@ -78,7 +99,7 @@ def progress(
     )
     note: ui.TextDisplay[Any] = ui.TextDisplay(f"-# {texts.preview_note(preview)}")
 
-    return _told(request, sentence, SetButton("cancel", set_id), shown, note)
+    return _told(accepted, sentence, cancel, shown, note)
 
 
 def preview_files(preview: Preview | None) -> list[discord.File]:
@@ -91,31 +112,31 @@ def preview_files(preview: Preview | None) -> list[discord.File]:
     ]
 
 
-def elsewhere(*, request: ImageRequest) -> ui.LayoutView:
+def elsewhere(accepted: AcceptedRequest) -> ui.LayoutView:
     """In place of a request whose images are in a newer message."""
-    return _view(ui.Container(_heading(request), ui.TextDisplay(texts.ELSEWHERE)))
+    return _view(ui.Container(_heading(accepted), ui.TextDisplay(texts.ELSEWHERE)))
 
 
-def ended(*, set_id: str, request: ImageRequest, sentence: str) -> ui.LayoutView:
-    """A request that ended without images; it can be request for again."""
-    return _told(request, sentence, SetButton("again", set_id))
+def ended(accepted: AcceptedRequest, sentence: str) -> ui.LayoutView:
+    """A request that ended without images; it can be asked for again."""
+    return _told(accepted, sentence, SetButton("again", accepted.set_id))
 
 
 def forgotten() -> ui.LayoutView:
-    """In place of a request that a killed process had shown and not yet kept."""
+    """In place of a request that the journal does not have."""
     return _view(ui.Container(ui.TextDisplay(texts.FORGOTTEN)))
 
 
 def _told(
-    request: ImageRequest, sentence: str, button: SetButton, *below: ui.Item[Any]
+    accepted: AcceptedRequest, sentence: str, button: SetButton, *below: ui.Item[Any]
 ) -> ui.LayoutView:
-    return _view(
-        ui.Container(_heading(request), ui.TextDisplay(sentence), *below, ui.ActionRow[Any](button))
-    )
+    row: ui.ActionRow[Any] = ui.ActionRow(button)
+
+    return _view(ui.Container(_heading(accepted), ui.TextDisplay(sentence), *below, row))
 
 
-def _heading(request: ImageRequest) -> ui.TextDisplay[Any]:
-    return ui.TextDisplay(f"**{texts.quoted(request.prompt)}**\n-# {texts.parameters(request)}")
+def _heading(accepted: AcceptedRequest) -> ui.TextDisplay[Any]:
+    return ui.TextDisplay(texts.heading(accepted.request, requester_id=accepted.requester_id))
 
 
 def _alt(slot: int, prompt: str) -> str:

@@ -59,7 +59,7 @@ class Door:
         if seed is not None and not 0 <= seed <= MAX_SEED:
             raise OutOfRange("seed", seed, lowest=0, highest=MAX_SEED)
 
-        return self._checked(
+        return self.check(
             ImageRequest(
                 prompt=prompt,
                 negative_prompt=negative_prompt,
@@ -73,7 +73,7 @@ class Door:
 
     def admit_again(self, request: ImageRequest) -> ImageRequest:
         """The same request with new seeds. Raises Refused if the limits no longer allow it."""
-        return self._checked(replace(request, seeds=_new_seeds()))
+        return self.check(replace(request, seeds=_new_seeds()))
 
     def _check_lengths(self, prompt: str, negative_prompt: str) -> None:
         most = self._limits.max_prompt_chars
@@ -81,7 +81,8 @@ class Door:
             if len(text) > most:
                 raise PromptTooLong(name, chars=len(text), most=most)
 
-    def _checked(self, request: ImageRequest) -> ImageRequest:
+    def check(self, request: ImageRequest) -> ImageRequest:
+        """The request, if it is within the limits. Raises Refused."""
         self._check_lengths(request.prompt, request.negative_prompt)
         for problem in _problems(request, self._limits):
             raise problem

@@ -105,23 +105,18 @@ class Executor:
                 if isinstance(ending, Exception):
                     raise ending  # a bug in the supervisor
 
-    def submit(self, request: ImageRequest, *, owner: int) -> Job:
+    def submit(self, request: ImageRequest, *, owner: int, accepted_before: bool = False) -> Job:
         """Put a request in the queue, or refuse it at once.
 
+        accepted_before: before a restart, so the limits of the queue do not count.
         Raises Closing, BackendUnavailable if no worker can load, TooManyYours or QueueFull.
         """
         if self._closing:
             raise Closing
 
         self._check_available()
-        limits = self._limits
-        if (yours := self._queue.owned_by(owner)) >= limits.max_waiting_per_person:
-            raise TooManyYours(
-                waiting=yours, running=self._running_of(owner), limit=limits.max_waiting_per_person
-            )
-
-        if (waiting := len(self._queue)) >= limits.max_waiting:
-            raise QueueFull(waiting=waiting, limit=limits.max_waiting)
+        if not accepted_before:
+            self._check_room(owner)
 
         job = Job(
             job_id=next(self._ids),
@@ -243,6 +238,16 @@ class Executor:
     def _fail_waiting(self, new_error: Callable[[], GenerationError]) -> None:
         while (job := self._queue.take()) is not None:
             job.fail(new_error())  # an error for each job: raising one adds to its traceback
+
+    def _check_room(self, owner: int) -> None:
+        limits = self._limits
+        if (yours := self._queue.owned_by(owner)) >= limits.max_waiting_per_person:
+            raise TooManyYours(
+                waiting=yours, running=self._running_of(owner), limit=limits.max_waiting_per_person
+            )
+
+        if (waiting := len(self._queue)) >= limits.max_waiting:
+            raise QueueFull(waiting=waiting, limit=limits.max_waiting)
 
     def _check_available(self) -> None:
         if all(worker.state is WorkerState.FAILED for worker in self._workers):

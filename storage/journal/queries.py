@@ -242,9 +242,9 @@ class Journal:
         return stored_set(row, images)
 
     def unfinished_sets(self) -> list[StoredSet]:
-        """Sets that are waiting, oldest first."""
+        """Sets that are waiting, in the order in which they were recorded."""
         rows = self.connection.execute(
-            "SELECT set_id FROM sets WHERE state = 'waiting' ORDER BY created_at"
+            "SELECT set_id FROM sets WHERE state = 'waiting' ORDER BY rowid"
         ).fetchall()
         found = (self.find_set(set_id) for (set_id,) in rows)
 

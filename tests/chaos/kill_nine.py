@@ -5,8 +5,9 @@
 Members ask for images and press buttons while the bot alone, the whole process tree, the writer or
 a worker gets SIGKILL; then the program starts again on the same folder. After every few kills, and
 at the end, it is stopped with SIGTERM and the dataset is read by a stranger: every vote that was
-acknowledged is there once with its last rating, and nothing else is. Prints JSON; exit status 1 if
-anything was wrong.
+acknowledged is there once with its last rating, and nothing else is. Every request that was
+acknowledged has its images at the end, once, or a sentence. Prints JSON; exit status 1 if anything
+was wrong.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from typing import Any
 
 import psutil
 
+from bot.chat.custom_ids import NotOurs, SetId
 from storage.folder import DataFolder
 from tests.support.discord import whole_program
 from tests.support.discord.crowd import Crowd
@@ -37,7 +39,7 @@ from tests.support.storage.vote_ledger import Ledger
 # The whole tree as often as the bot alone: power cuts and the out-of-memory killer.
 TARGETS = ("bot", "tree", "bot", "tree", "writer", "worker")
 ORPHANS_END_WITHIN_S = 60.0
-EXPLAINED_WITHIN_S = 60.0
+FINISHED_WITHIN_S = 60.0
 
 
 class Chaos:
@@ -65,6 +67,7 @@ class Chaos:
         self.rows = 0
         self.shown = 0
         self.left_waiting = 0
+        self.requests = 0
         self._interrupted: set[str] = set()
 
     async def run(self, *, kills: int, check_every: int, most_s: float) -> None:
@@ -78,18 +81,20 @@ class Chaos:
                 await self._start()
 
     async def finish(self) -> None:
-        """With nobody at work any more: interrupted requests are explained, then the last check.
+        """With nobody at work any more: all requests are made, then the last check.
 
-        A request that was shown and not journalled when the kill came cannot be: it is counted.
+        A message whose id was not journalled when the kill came still offers to cancel; its images
+        are in a newer message. It is counted.
         """
         await self._connected()
-        for _ in range(int(EXPLAINED_WITHIN_S / 0.1)):
-            if not (waiting := self._left_waiting()):
+        for _ in range(int(FINISHED_WITHIN_S / 0.1)):
+            if not _unfinished(self._data):
                 break
 
             await asyncio.sleep(0.1)
 
-        self.left_waiting = len(waiting)
+        self.left_waiting = len(self._left_waiting())
+        self.problems += self._requests_made_once()
         await self._stop_and_check()
 
     async def _start(self) -> None:
@@ -149,10 +154,10 @@ class Chaos:
         self.problems += self._posted_and_kept(kept.shown)
 
     async def _stop(self) -> None:
-        """As a supervisor would, once it has taken up what the last kill interrupted: images that
-        were posted just before may have no row until then."""
+        """As a supervisor would, once it has made what the last kill interrupted: images that were
+        posted just before may have no row until then."""
         await self._connected()
-        for _ in range(int(EXPLAINED_WITHIN_S / 0.1)):
+        for _ in range(int(FINISHED_WITHIN_S / 0.1)):
             if not self._interrupted & _unfinished(self._data):
                 break
 
@@ -180,6 +185,27 @@ class Chaos:
             if any(":cancel:" in custom_id for custom_id in message.buttons)
         ]
 
+    def _requests_made_once(self) -> list[str]:
+        """Each request that was acknowledged has its images in one message, or a sentence."""
+        with_images: Counter[str] = Counter()
+        ended: set[str] = set()
+        accepted: set[str] = set()
+        for message in self._stub.messages.values():
+            for button in filter(None, map(_set_button, message.buttons)):
+                if button.action == "cancel":
+                    accepted.add(button.set_id)
+                elif button.action == "again" and message.attachments:
+                    with_images[button.set_id] += 1
+                elif button.action == "again":
+                    ended.add(button.set_id)
+
+        self.requests = len(with_images) + len(ended)
+
+        return [
+            *(f"request {set_id} was made twice" for set_id, n in with_images.items() if n > 1),
+            *(f"request {set_id} was dropped" for set_id in accepted - ended - set(with_images)),
+        ]
+
     def _posted_and_kept(self, shown: Mapping[str, str]) -> list[str]:
         """What members saw is what `generations` says, byte for byte, and all of it."""
         return [
@@ -204,7 +230,8 @@ class Chaos:
             "commits": self.commits,
             "rows": self.rows,
             "images_shown": self.shown,
-            "requests_left_waiting": self.left_waiting,
+            "requests_ended": self.requests,
+            "messages_left_waiting": self.left_waiting,
             "votes": dict(self.ledger.counts),
             "problems": problems[:50],
             "problem_count": len(problems),
@@ -240,15 +267,22 @@ async def chaos(data: Path, *, kills: int, seed: int, check_every: int, most_s: 
         }
 
 
+def _set_button(custom_id: str) -> SetId | None:
+    try:
+        return SetId.parse(custom_id)
+    except NotOurs:
+        return None
+
+
 def _unfinished(data: Path) -> set[str]:
-    """The sets that wait or are drawn, as the journal says."""
+    """The sets that wait or run, as the journal says."""
     path = DataFolder(data).journal
     if not path.exists():
         return set()
 
     with closing(sqlite3.connect(path)) as journal:
         try:
-            found = journal.execute("SELECT set_id FROM sets WHERE state IN ('waiting', 'running')")
+            found = journal.execute("SELECT set_id FROM sets WHERE state = 'waiting'")
         except sqlite3.OperationalError:  # it was killed while it made the journal
             return set()
 

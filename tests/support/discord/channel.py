@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import itertools
 import time
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,7 +48,7 @@ class DiscordWorld:
 
     Public messages stay in `messages` for ever; `sha256` has the hash of every file that was ever
     attached, by its name; `unknown` lists requests that got no answer, and `late` counts
-    acknowledgements that came too late to be taken.
+    acknowledgements that came too late to be taken. `faults` are what happens to the next uploads.
     """
 
     def __init__(self) -> None:
@@ -57,6 +58,7 @@ class DiscordWorld:
         self.commands: list[Payload] = []
         self.unknown: list[str] = []
         self.late = 0
+        self.faults: deque[Any] = deque()
         self._open: dict[str, Interaction] = {}
         self._counter = itertools.count()
 

@@ -1,7 +1,11 @@
 """The REST side of the stand-in for Discord: the requests that oxherd makes, and no others."""
 
 import json
+import socket
+import struct
 import time
+from collections.abc import Awaitable, Callable
+from enum import Enum, auto
 
 from aiohttp import web
 
@@ -15,11 +19,61 @@ BASE = "/api/v10"
 MESSAGE, DEFERRED_MESSAGE, DEFERRED_UPDATE, UPDATE = 4, 5, 6, 7
 
 
+class Fault(Enum):
+    """What happens to a request that brings files."""
+
+    RESET = auto()
+    """The connection is reset before Discord has read it (errno 104)."""
+    LOST = auto()
+    """Discord does it, and the response is lost."""
+    CLOUDFLARE = auto()
+    """429 from the network before Discord, as a page."""
+    TOKEN = auto()
+    """401: the interaction's token is not valid (50027)."""
+    DOWN = auto()
+    """503."""
+    FORBIDDEN = auto()
+    """403: the bot may not."""
+
+
 class DiscordRest:
     """Request handlers over one world."""
 
     def __init__(self, world: DiscordWorld) -> None:
         self._world = world
+        self._by_nonce: dict[str, Message] = {}
+
+    @web.middleware
+    async def faults(
+        self,
+        request: web.Request,
+        handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
+    ) -> web.StreamResponse:
+        """The next fault, if the request uploads something and there is one left."""
+        if request.content_type != "multipart/form-data" or not self._world.faults:
+            return await handler(request)
+
+        fault = self._world.faults.popleft()
+        if fault is Fault.TOKEN and "/webhooks/" not in request.path:
+            return await handler(request)
+
+        if fault is Fault.LOST:
+            await handler(request)
+
+        if fault in (Fault.RESET, Fault.LOST):
+            _reset(request)
+
+        await request.read()
+        if fault is Fault.CLOUDFLARE:
+            return web.Response(status=429, text="<html>", content_type="text/html")
+
+        if fault is Fault.TOKEN:
+            return _refused(401, 50027, "Invalid Webhook Token")
+
+        if fault is Fault.FORBIDDEN:
+            return _refused(403, 50013, "Missing Permissions")
+
+        return _refused(503, 0, "Service Unavailable")
 
     def routes(self) -> list[web.RouteDef]:
         """What it answers; the last one catches the rest."""
@@ -146,8 +200,14 @@ class DiscordRest:
 
     async def _post(self, request: web.Request) -> web.Response:
         body, files = await _read(request)
+        nonce = body.get("nonce") if body.get("enforce_nonce") else None
+        if nonce is None:
+            return _answer(self._world.new_message(body, files).payload())
 
-        return _answer(self._world.new_message(body, files).payload())
+        if nonce not in self._by_nonce:
+            self._by_nonce[nonce] = self._world.new_message(body, files)
+
+        return _answer(self._by_nonce[nonce].payload())
 
     async def _edit_posted(self, request: web.Request) -> web.Response:
         body, files = await _read(request)
@@ -173,6 +233,15 @@ class DiscordRest:
             return interaction.original
 
         return interaction.followups.get(int(request.match_info["id"]))
+
+
+def _reset(request: web.Request) -> None:
+    """End the connection with RST instead of FIN."""
+    transport = request.transport
+    assert transport is not None
+    connection = transport.get_extra_info("socket")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    transport.abort()
 
 
 async def _read(request: web.Request) -> tuple[Payload, dict[str, bytes]]:

@@ -42,8 +42,9 @@ class DiscordStub(DiscordWorld):
     async def open(cls) -> AsyncIterator[Self]:
         """Listen on a free port of the loopback while the context lasts."""
         stub = cls()
-        application = web.Application(client_max_size=64 * 2**20)
-        application.add_routes([web.get("/gateway/", stub._gateway), *DiscordRest(stub).routes()])
+        rest = DiscordRest(stub)
+        application = web.Application(client_max_size=64 * 2**20, middlewares=[rest.faults])
+        application.add_routes([web.get("/gateway/", stub._gateway), *rest.routes()])
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         try:

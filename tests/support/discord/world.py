@@ -98,7 +98,7 @@ class World:
         await self._life.enter_async_context(following(self.parts.requests))
         await self.env.restart_bot(self.client)
         await self.client.tree.sync()
-        await self.until(lambda: self.worker_state() is WorkerState.IDLE)
+        await self.until(lambda: self.worker_state() in (WorkerState.IDLE, WorkerState.BUSY))
 
     def worker_state(self) -> WorkerState:
         """What the one worker does."""

@@ -1,0 +1,225 @@
+"""Follows one accepted request: from the queue to its images, or to a sentence that explains."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+
+import discord
+import shortuuid
+from discord import ui
+
+from bot.chat import texts, views
+from bot.chat.messages import MessageDeleted, Place
+from bot.chat.responses import NOT_TAKEN, say_privately
+from bot.chat.views import AcceptedRequest
+from generation.errors import Cancelled, Closing, GenerationError
+from generation.queue.job import Job, JobProgress
+from generation.request import Preview, Result
+from storage.errors import StorageError, StoreClosing
+from storage.store import VoteStore
+from storage.vote import NewImage, SetState, StoredSet
+
+log = logging.getLogger(__name__)
+
+# Discord limits how often one message may be edited, and after a restart the messages of a channel
+# share one limit.
+PROGRESS_EVERY_S = 2.0
+PROGRESS_BY_CHANNEL_EVERY_S = 10.0
+
+# Under a preview that stays, the words change only every so many looks: each change uploads the
+# preview again, and whoever looks at it loads it again.
+LOOKS_AT_ONE_PREVIEW = 3
+
+
+class Follower:
+    """Sees one request through. Its methods raise nothing: the message says what went wrong.
+
+    Until its images are posted, or it is clear that there will be none, the request waits in the
+    journal. If the bot stops before that, the next start takes it up again.
+    """
+
+    def __init__(self, accepted: AcceptedRequest, place: Place, store: VoteStore) -> None:
+        self._accepted = accepted
+        self._place = place
+        self._store = store
+        self._set_id = accepted.set_id
+
+    async def make(self, job: Job) -> None:
+        """Show the job's progress, then post its images."""
+        async with self._explained():
+            await self._note_message(job)
+            result = await self._shown_result(job)
+            images = _new_images(result)
+            provenance = result.provenance.to_json()
+            await self._store.add_images(self._set_id, images, provenance=provenance)
+            unread = texts.cut_short(job.request, provenance)
+            await self._post(images, unread, anew=not self._place.is_recent)
+
+    async def post_made(self, stored: StoredSet) -> None:
+        """Post images that an earlier run made. If they were posted, the edit changes nothing."""
+        async with self._explained():
+            images = await self._stored_images(stored)
+            if images is None:
+                await self._end(SetState.FAILED, texts.IMAGES_LOST)
+            else:
+                unread = texts.cut_short(self._accepted.request, stored.provenance or {})
+                await self._post(images, unread, anew=False)
+
+    async def refuse(self, sentence: str) -> None:
+        """Say why the request is not made."""
+        async with self._explained():
+            await self._end(SetState.FAILED, sentence)
+
+    @asynccontextmanager
+    async def _explained(self) -> AsyncIterator[None]:
+        reference = str(self._place.interaction_id)
+        try:
+            yield
+        except (Closing, StoreClosing):
+            with suppress(MessageDeleted, *NOT_TAKEN):
+                await self._place.show(views.progress(self._accepted, texts.KEPT))
+        except MessageDeleted:
+            log.info("set %s: its message was deleted", self._set_id)
+            await self._record_end(SetState.CANCELLED)
+        except Cancelled:
+            await self._end(SetState.CANCELLED, texts.CANCELLED)
+        except (GenerationError, StorageError) as exc:
+            log.warning("set %s: %s", self._set_id, exc)
+            await self._end(SetState.FAILED, texts.refusal(exc, reference=reference))
+        except NOT_TAKEN as exc:
+            log.error("set %s: Discord refuses the images: %s", self._set_id, exc)
+            await self._end(SetState.FAILED, texts.CANNOT_POST)
+        except Exception:
+            log.exception("set %s failed", self._set_id)
+            await self._end(SetState.FAILED, texts.unexpected(reference))
+
+    async def _end(self, state: SetState, sentence: str) -> None:
+        """Record the end, so that it is not made after a restart, and then say it."""
+        await self._record_end(state)
+        try:
+            await self._place.settle(lambda: (views.ended(self._accepted, sentence), []))
+        except MessageDeleted:
+            pass
+        except NOT_TAKEN as exc:
+            log.warning("set %s: its end could not be explained: %s", self._set_id, exc)
+
+    async def _record_end(self, state: SetState) -> None:
+        try:
+            await self._store.set_state(self._set_id, state)
+        except StorageError as exc:
+            log.error("set %s: %s", self._set_id, exc)
+
+    async def _note_message(self, job: Job) -> None:
+        """Record which message shows the request; there is one afterwards."""
+        if self._place.message_id is None:
+            await self._place.settle(lambda: (self._progress(job.progress), []))
+
+        assert self._place.message_id is not None
+        await self._store.set_message(
+            self._set_id, channel_id=self._place.channel_id, message_id=self._place.message_id
+        )
+
+    async def _post(self, images: Sequence[NewImage], unread: Sequence[str], *, anew: bool) -> None:
+        """Show what is not withheld, and tell the requester alone what is."""
+        shown = [image for image in images if image.withheld is None]
+        withheld = [image for image in images if image.withheld is not None]
+        if shown:
+
+            def draw() -> tuple[ui.LayoutView, list[discord.File]]:
+                alone = self._place.interaction is not None
+                notes = [*unread, "" if alone else texts.withheld_in_message(len(withheld))]
+                view = views.result(self._accepted, shown, note="\n".join(filter(None, notes)))
+
+                return view, views.files(shown, prompt=self._accepted.request.prompt)
+
+            message_id = await self._place.post(draw, anew=anew)
+        else:
+            await self._place.settle(lambda: (views.ended(self._accepted, texts.ALL_WITHHELD), []))
+            assert self._place.message_id is not None
+            message_id = self._place.message_id
+
+        try:
+            await self._store.mark_posted(self._set_id, message_id)
+        except StorageError as exc:  # the next start, or the first vote, does it
+            log.error("set %s was posted, but that is not recorded: %s", self._set_id, exc)
+
+        if withheld and self._place.interaction is not None:
+            await say_privately(self._place.interaction, texts.withheld(withheld, of=len(images)))
+
+        if message_id != self._place.message_id:
+            with suppress(MessageDeleted, *NOT_TAKEN):
+                await self._place.settle(lambda: (views.elsewhere(self._accepted), []))
+
+    async def _shown_result(self, job: Job) -> Result:
+        """The job's result; its progress is shown meanwhile."""
+        result = asyncio.ensure_future(job.result())
+        shown: tuple[str, Preview | None] = "", None
+        looks = 0
+        # A request that was just accepted shows its progress already.
+        pause_s = PROGRESS_EVERY_S if self._place.interaction else 0
+        try:
+            while not result.done():
+                await asyncio.wait({result}, timeout=pause_s)
+                by_token = self._place.interaction is not None
+                pause_s = PROGRESS_EVERY_S if by_token else PROGRESS_BY_CHANNEL_EVERY_S
+                looks += 1
+                progress = job.progress
+                news = texts.progress_sentence(progress), progress.preview
+                enough = news[1] is None or news[1] != shown[1] or looks >= LOOKS_AT_ONE_PREVIEW
+                if result.done() or news == shown or not enough:
+                    continue
+
+                shown, looks = news, 0
+                try:
+                    await self._place.show(
+                        self._progress(progress), views.preview_files(progress.preview)
+                    )
+                except NOT_TAKEN as exc:
+                    log.info("set %s: progress was not shown: %s", self._set_id, exc)
+
+            return await result
+        finally:
+            result.cancel()
+
+    def _progress(self, progress: JobProgress) -> ui.LayoutView:
+        return views.progress(
+            self._accepted, texts.progress_sentence(progress), preview=progress.preview
+        )
+
+    async def _stored_images(self, stored: StoredSet) -> list[NewImage] | None:
+        """The images that were recorded, with their bytes; None if the bytes of one are gone."""
+        images = []
+        for image in stored.images:
+            png = b"" if image.withheld else await self._store.spooled(image.image_id)
+            if png is None:
+                return None
+
+            images.append(
+                NewImage(
+                    image_id=image.image_id,
+                    slot=image.slot,
+                    seed=image.seed,
+                    sha256=image.sha256,
+                    png=png,
+                    withheld=image.withheld,
+                )
+            )
+
+        return images
+
+
+def _new_images(result: Result) -> list[NewImage]:
+    """The images as the store keeps them, each with an id; also those that are withheld."""
+    return [
+        NewImage(
+            image_id=shortuuid.uuid(),
+            slot=slot,
+            seed=image.seed,
+            sha256=image.sha256,
+            png=image.png,
+            unsafe_score=image.unsafe_score,
+            withheld=image.withheld,
+        )
+        for slot, image in enumerate(result.images, start=1)
+    ]
