@@ -107,15 +107,15 @@ def sync_commands(
         int | None,
         typer.Option(help="Only in the server with this id, where the commands show at once."),
     ] = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Remove them there instead.")] = False,
 ) -> None:
     """Register the slash commands with Discord: once, and again when the limits change."""
     settings = settings_from(env_file)
     log.configure(settings.log_level)
     from bot.cli.sync_commands import register
 
-    names = asyncio.run(register(settings, guild_id=guild))
-    where = "everywhere" if guild is None else f"in server {guild}"
-    Console().print(f"Registered {where}: {', '.join(f'/{name}' for name in names)}.")
+    for line in asyncio.run(register(settings, guild_id=guild, remove=remove)):
+        Console().print(line)
 
 
 @app.command()

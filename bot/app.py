@@ -29,6 +29,14 @@ from storage.store import VoteStore
 
 log = logging.getLogger(__name__)
 
+TOKEN_REFUSED = (
+    "Discord does not accept OXHERD_TOKEN. It may have been reset: copy the current one from the "
+    "developer portal (your application, Bot, Reset Token)."
+)
+
+# A gateway's close code.
+AUTHENTICATION_FAILED = 4004
+
 # On a stop, the last uploads and the last answers each get this long.
 POSTING_S = 10.0
 
@@ -131,10 +139,7 @@ async def _connected_until(stop: asyncio.Event, client: OxherdClient, token: str
     try:
         await client.login(token)
     except discord.LoginFailure as exc:
-        raise SettingsError(
-            "Discord does not accept OXHERD_TOKEN. It may have been reset: copy the current one "
-            "from the developer portal (your application, Bot, Reset Token)."
-        ) from exc
+        raise SettingsError(TOKEN_REFUSED) from exc
     except (aiohttp.ClientError, OSError, discord.HTTPException) as exc:
         raise CannotConnect(f"Discord could not be reached: {exc}.") from exc
 
@@ -143,9 +148,23 @@ async def _connected_until(stop: asyncio.Event, client: OxherdClient, token: str
     try:
         await asyncio.wait({connection, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if connection.done():
-            raise CannotConnect("The connection to Discord ended.") from connection.exception()
+            raise _ended_by(connection.exception())
     finally:
         stopping.cancel()
+
+
+def _ended_by(cause: BaseException | None) -> Exception:
+    """The error for a connection that ended by itself, with its cause, which is logged too."""
+    log.error("the connection to Discord ended", exc_info=cause)
+    if isinstance(cause, discord.ConnectionClosed) and cause.code == AUTHENTICATION_FAILED:
+        error: Exception = SettingsError(TOKEN_REFUSED)
+    else:
+        why = "it was closed" if cause is None else f"{type(cause).__name__}: {cause}"
+        error = CannotConnect(f"The connection to Discord ended: {why}")
+
+    error.__cause__ = cause
+
+    return error
 
 
 @contextmanager

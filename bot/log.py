@@ -25,7 +25,9 @@ def configure(level: str) -> None:
     logging.getLogger().setLevel(level.upper())
     logging.getLogger().addHandler(QueueHandler(lines))
 
-    # discord.py logs every reconnect at info.
-    logging.getLogger("discord").setLevel(max(logging.getLogger().level, logging.WARNING))
+    # At debug, discord.py's info is shown: every connection. Its own debug lines have prompts.
+    quiet = logging.WARNING if level.upper() != "DEBUG" else logging.INFO
+    logging.getLogger("discord").setLevel(max(logging.getLogger().level, quiet))
     # It also warns that voice is not supported, which oxherd does not need.
-    logging.getLogger("discord.client").setLevel(logging.ERROR)
+    if level.upper() != "DEBUG":
+        logging.getLogger("discord.client").setLevel(logging.ERROR)

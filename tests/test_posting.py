@@ -1,86 +1,20 @@
 """Finished images reach their message, whatever the line to Discord does."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
-from discord.http import Route
 
-from bot.app import Parts, following, opened
 from bot.chat import messages, texts
-from bot.chat.client import OxherdClient
-from storage.dataset.memory import MemoryRepository
 from tests.support.discord import payloads
-from tests.support.discord.channel import Interaction
+from tests.support.discord.on_stub import PATIENCE_S, on_stub
 from tests.support.discord.payloads import Message
 from tests.support.discord.rest import Fault
-from tests.support.discord.stub import DiscordStub
-from tests.support.discord.world import quick_settings
-from tests.support.generation.inline_worker import inline_workers
-
-PATIENCE_S = 100.0
-ALICE = 2_000_000_000_000_000_001
 
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(messages, "PAUSES_S", (0.01,))
-
-
-class OnStub:
-    """A bot in this process that talks to the stand-in over real sockets."""
-
-    def __init__(self, stub: DiscordStub, data: Path) -> None:
-        self.stub = stub
-        self.parts: Parts
-        self._settings = quick_settings(data)
-        self._repository = MemoryRepository()
-        self._life = AsyncExitStack()
-
-    async def begin(self) -> None:
-        enter = self._life.enter_async_context
-        self.parts = await enter(opened(self._settings, repository=self._repository))
-        client = await enter(
-            OxherdClient(self._settings, store=self.parts.store, requests=self.parts.requests)
-        )
-        await enter(following(self.parts.requests))
-        await client.login(payloads.TOKEN)
-        gateway = asyncio.create_task(client.connect())
-        self._life.push_async_callback(asyncio.wait, {gateway})
-        self._life.push_async_callback(client.close)
-        await self.stub.connected.wait()
-
-    async def end(self) -> None:
-        await self._life.aclose()
-
-    async def ask(self) -> Interaction:
-        asked = await self.stub.command(ALICE, "imagine", prompt="a fox")
-        await asked.answered
-
-        return asked
-
-    async def posted(self) -> None:
-        async with asyncio.timeout(PATIENCE_S):
-            await self.parts.requests.finish()
-
-    def messages(self) -> list[Message]:
-        """What is in the channel, oldest first."""
-        return list(self.stub.messages.values())
-
-
-@asynccontextmanager
-async def on_stub(data: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[OnStub]:
-    async with DiscordStub.open() as stub:
-        monkeypatch.setattr(Route, "BASE", stub.url)
-        bot = OnStub(stub, data)
-        with inline_workers():
-            await bot.begin()
-            try:
-                yield bot
-            finally:
-                await bot.end()
 
 
 def shows(message: Message, text: str) -> bool:

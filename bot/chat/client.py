@@ -2,6 +2,7 @@
 
 import gc
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import discord
@@ -53,6 +54,9 @@ class OxherdClient(ContextClient):
         self.tree.add_command(imagine_command(settings))
         self.tree.error(self._command_failed)
         self._requests = requests
+        parsers = self._connection.parsers
+        for event in parsers.keys() - {"READY"}:
+            parsers[event] = _guarded(event, parsers[event])
         self._frozen = False
 
     def is_connected(self) -> bool:
@@ -84,6 +88,14 @@ class OxherdClient(ContextClient):
             gc.freeze()
             gc.set_threshold(700, 5, 3)
 
+    async def on_shard_disconnect(self, shard_id: int) -> None:
+        """Log it; discord.py connects again by itself."""
+        log.info("shard %d lost its connection", shard_id)
+
+    async def on_shard_resumed(self, shard_id: int) -> None:
+        """Log it: no event was missed."""
+        log.info("shard %d is connected again", shard_id)
+
     async def on_interaction(self, interaction: Interaction) -> None:
         """Answer presses that reach no button: an unknown custom id, or one not on its message."""
         if interaction.type is not discord.InteractionType.component:
@@ -107,11 +119,24 @@ class OxherdClient(ContextClient):
         self, interaction: Interaction, error: app_commands.AppCommandError
     ) -> None:
         if isinstance(error, app_commands.TransformerError):
+            log.info("interaction %d: an option is outside its limits", interaction.id)
             await say_privately(interaction, texts.bad_option(str(error.value)))
             return
 
         log.error("command of interaction %d failed", interaction.id, exc_info=error)
         await say_privately(interaction, texts.unexpected(str(interaction.id)))
+
+
+def _guarded(event: str, read: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Reads an event; one that cannot be read is logged. It would end discord.py's connection."""
+
+    def guarded(payload: Any) -> None:
+        try:
+            read(payload)
+        except Exception:
+            log.exception("an event %s could not be read and is ignored", event)
+
+    return guarded
 
 
 def _is_on(message: discord.Message | None, custom_id: str) -> bool:

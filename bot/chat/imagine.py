@@ -50,6 +50,8 @@ def imagine_command(settings: Settings) -> app_commands.Command[Any, ..., None]:
     ) -> None:
         async with answered(interaction):
             context = interaction.client.context
+            # A command that was registered with older settings may still have this option.
+            asked_model = getattr(interaction.namespace, "model", None) or model
             request = context.door.admit(
                 prompt=prompt,
                 negative_prompt=negative_prompt,
@@ -57,7 +59,7 @@ def imagine_command(settings: Settings) -> app_commands.Command[Any, ..., None]:
                 steps=settings.default_steps if steps is None else steps,
                 guidance_scale=settings.default_guidance if guidance is None else guidance,
                 size=settings.sizes[0] if size is None else Size.parse(size),
-                model=model or default,
+                model=asked_model or default,
             )
             await context.imagine(interaction, request)
 

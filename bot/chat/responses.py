@@ -18,7 +18,7 @@ from discord import ui
 from bot.chat import texts
 from bot.chat.context import Interaction
 from bot.prompts.refusals import BlockedPrompt, Refused
-from generation.errors import GenerationError
+from generation.errors import GenerationError, QueueFull, TooManyYours
 from generation.request import ImageRequest
 from storage.errors import StorageError
 
@@ -73,9 +73,14 @@ async def answered(interaction: Interaction) -> AsyncIterator[None]:
         except Refused as exc:
             log.info("interaction %s: %s", reference, exc)
             await say_privately(interaction, texts.refused(exc))
+        except (QueueFull, TooManyYours) as exc:
+            log.info("interaction %s: %s", reference, exc)
+            await say_privately(interaction, texts.refusal(exc, reference=reference))
         except (GenerationError, StorageError) as exc:
             log.warning("interaction %s: %s", reference, exc)
             await say_privately(interaction, texts.refusal(exc, reference=reference))
+        except discord.NotFound as exc:
+            log.info("interaction %s could not be answered in time: %s", reference, exc)
         except Exception:
             log.exception("interaction %s failed", reference)
             await say_privately(interaction, texts.unexpected(reference))
@@ -140,5 +145,7 @@ def tolerated(interaction: Interaction, *, doing: str) -> Iterator[None]:
     """Log it and go on if Discord refuses an answer or cannot be reached."""
     try:
         yield
+    except discord.NotFound as exc:
+        log.info("interaction %d: %s came too late: %s", interaction.id, doing, exc)
     except (*NOT_TAKEN, discord.InteractionResponded) as exc:
         log.warning("interaction %d: %s failed: %s", interaction.id, doing, exc)

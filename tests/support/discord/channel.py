@@ -55,7 +55,7 @@ class DiscordWorld:
         self.messages: dict[int, Message] = {}
         self.sha256: dict[str, str] = {}
         self.interactions: dict[str, Interaction] = {}
-        self.commands: list[Payload] = []
+        self.commands: dict[str | None, list[Payload]] = {}
         self.unknown: list[str] = []
         self.late = 0
         self.faults: deque[Any] = deque()

@@ -81,7 +81,15 @@ class DiscordRest:
             web.get(f"{BASE}/users/@me", self._me),
             web.get(f"{BASE}/oauth2/applications/@me", self._me),
             web.get(f"{BASE}/gateway/bot", self._find_gateway),
+            web.get(f"{BASE}/users/@me/guilds", self._servers),
             web.put(f"{BASE}/applications/{{application}}/commands", self._register),
+            web.get(f"{BASE}/applications/{{application}}/commands", self._registered),
+            web.put(
+                f"{BASE}/applications/{{application}}/guilds/{{guild}}/commands", self._register
+            ),
+            web.get(
+                f"{BASE}/applications/{{application}}/guilds/{{guild}}/commands", self._registered
+            ),
             web.post(f"{BASE}/interactions/{{id}}/{{token}}/callback", self._callback),
             web.get(f"{BASE}/webhooks/{{app}}/{{token}}/messages/{{id}}", self._reread),
             web.patch(f"{BASE}/webhooks/{{app}}/{{token}}/messages/{{id}}", self._edit),
@@ -106,8 +114,26 @@ class DiscordRest:
 
         return _answer({"url": url, "shards": 1, "session_start_limit": limit})
 
+    async def _servers(self, request: web.Request) -> web.Response:
+        return _answer([] if "after" in request.query else [payloads.guild()])
+
     async def _register(self, request: web.Request) -> web.Response:
-        self._world.commands = await request.json()
+        where = request.match_info.get("guild")
+        if where == "400":
+            return _refused(400, 50035, "Invalid Form Body")
+
+        if where == "403":
+            return _refused(403, 50001, "Missing Access")
+
+        if where == "404":
+            return _refused(404, 10004, "Unknown Guild")
+
+        self._world.commands[where] = await request.json()
+
+        return await self._registered(request)
+
+    async def _registered(self, request: web.Request) -> web.Response:
+        commands = self._world.commands.get(request.match_info.get("guild"), [])
         common = {
             "application_id": str(payloads.APPLICATION_ID),
             "version": "1",
@@ -117,7 +143,7 @@ class DiscordRest:
         return _answer(
             [
                 {"id": str(payloads.COMMAND_ID + number), **common, **command}
-                for number, command in enumerate(self._world.commands)
+                for number, command in enumerate(commands)
             ]
         )
 

@@ -73,6 +73,16 @@ class DiscordStub(DiscordWorld):
         if self._socket is not None:
             await self._socket.close()
 
+    async def send_event(self, event: str, data: Payload) -> None:
+        """Any event, as it is."""
+        assert self._socket is not None
+        await self._dispatch(self._socket, event, data)
+
+    async def close_gateway(self, code: int) -> None:
+        """End the gateway connection with this close code."""
+        assert self._socket is not None
+        await self._socket.close(code=code)
+
     async def _send(self, user_id: int, data: Payload, *, source: Message | None) -> Interaction:
         socket = self._socket
         if socket is None:
