@@ -149,9 +149,14 @@ def snapshot(env_file: EnvFile = DEFAULT_ENV_FILE) -> None:
     from bot.cli import dataset
 
     commit = dataset.snapshot(settings)
-    Console().print(
-        "train.csv was up to date." if commit is None else f"Wrote train.csv as {commit}."
-    )
+    if commit is not None:
+        said = f"Wrote train.csv as {commit}."
+    elif (settings.data / "dataset" / "train.csv").exists():
+        said = "train.csv was up to date."
+    else:
+        said = "There are no votes yet, so there is no train.csv."
+
+    Console().print(said)
 
 
 @app.command()

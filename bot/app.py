@@ -7,6 +7,7 @@ store flushes.
 import asyncio
 import logging
 import signal
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -53,10 +54,12 @@ class Parts:
 async def run(settings: Settings) -> None:
     """Run the bot until SIGTERM or Ctrl-C.
 
-    Raises SettingsError for a token that Discord refuses, CannotConnect when Discord cannot be
+    Raises SettingsError for a token that Discord refuses or a data folder that cannot be used,
+    CannotConnect when Discord cannot be
     reached, and StorageError when the journal or the repository cannot be opened.
     """
     token = settings.usable_token
+    make_data_folder(settings)
     stop = asyncio.Event()
     with stopped_by_signals(stop):
         async with opened(settings) as parts:
@@ -71,6 +74,23 @@ async def run(settings: Settings) -> None:
                 await wind_down(parts, settings)
                 await client.hang_up()
                 await _within(POSTING_S, client.context.in_hand.finished())
+
+
+def make_data_folder(settings: Settings) -> None:
+    """Make it if it is absent. Raises SettingsError if it cannot be used."""
+    folder = settings.data
+    if folder.exists() and not folder.is_dir():
+        raise SettingsError(f"OXHERD_DATA: {folder} is a file, not a folder.")
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as exc:
+        raise SettingsError(
+            f"OXHERD_DATA: the folder {folder} cannot be written: {exc.strerror}. Choose a "
+            "different folder, or let this user write there."
+        ) from exc
 
 
 @asynccontextmanager

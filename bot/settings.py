@@ -31,6 +31,16 @@ PREFIX = "OXHERD_"
 # What stands in these is not repeated in an error: a URL may have a password in it.
 _NOT_SHOWN = ("OXHERD_TOKEN", "OXHERD_REMOTE_TOKEN", "OXHERD_REMOTE")
 
+_DEVICE = re.compile(r"auto|(cpu|cuda|mps|xpu)(:[0-9]+)?")
+
+# Pydantic's sentences for these are about its own parser.
+_PROBLEMS = {
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_parsing": "must be a number",
+    "bool_parsing": "must be true or false",
+}
+
 # Three dot-separated parts of base64url; the first is the application's id.
 TOKEN_SHAPE = re.compile(r"[\w-]{20,}\.[\w-]{6,}\.[\w-]{20,}")
 
@@ -64,6 +74,16 @@ def _size(size: Size) -> Size:
 def _remote(text: str) -> str:
     """Checked where it is set; the token has a setting of its own and is not part of it."""
     return RemoteSettings.at(text, branch="main", token="", create=False).url
+
+
+def _known_devices(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if not _DEVICE.fullmatch(name):
+            raise ValueError(
+                f"{name!r} is not a device. Write auto, cpu, mps, cuda, or cuda:0 for one GPU"
+            )
+
+    return names
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_names), Field(min_length=1)]
@@ -100,7 +120,7 @@ class Settings(BaseModel):
         description="more models for members to choose from: names or folders, each with "
         "`@revision` if it should not be the newest",
     )
-    devices: Names = Field(
+    devices: Annotated[Names, AfterValidator(_known_devices)] = Field(
         ("auto",),
         description="devices, with one worker each: `auto`, `cpu`, `cuda:0,cuda:1`, `mps`",
     )
@@ -332,7 +352,7 @@ def _sentence(error: ValidationError, given: Mapping[str, str]) -> str:
         return f"{first['ctx']['error']}."
 
     name = PREFIX + str(first["loc"][0]).upper()
-    problem = str(first["msg"]).removeprefix("Value error, ")
+    problem = _PROBLEMS.get(first["type"]) or str(first["msg"]).removeprefix("Value error, ")
     shown = "" if name in _NOT_SHOWN else f" (it is {given[name]!r})"
 
     return f"{name}: {problem[0].lower()}{problem[1:]}{shown}."

@@ -96,7 +96,9 @@ def check_journal(data_dir: Path) -> str:
     with JournalFile.open(folder.journal) as file, file.transaction():
         waiting = Progress(file.connection).backlog().votes
 
-    return f"{folder.journal} opens, {waiting} votes wait to be committed"
+    votes = "1 vote waits" if waiting == 1 else f"{waiting} votes wait"
+
+    return f"{folder.journal} opens, {votes} to be committed"
 
 
 def check_images(data_dir: Path) -> Missing:
@@ -110,7 +112,9 @@ def check_repository(data_dir: Path, settings: RepositorySettings) -> str:
     with _writer(data_dir, settings) as writer:
         commits = len(writer.call(Writer.log, 1_000_000))
 
-    return f"{DataFolder(data_dir).dataset} opens, {commits} commits"
+    made = "1 commit" if commits == 1 else f"{commits} commits"
+
+    return f"{DataFolder(data_dir).dataset} opens, {made}"
 
 
 def check_remote(remote: Remote) -> str:

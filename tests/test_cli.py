@@ -86,6 +86,16 @@ def test_a_port_that_cannot_be_is_wrong_usage() -> None:
     assert oxherd("demo", "--port", "99999").exit_code == 2
 
 
+def test_a_data_folder_that_cannot_be_used_is_a_setting_to_change(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("a file")
+
+    token = ".".join(["M" * 26, "G" * 6, "x" * 38])
+    done = oxherd("run", OXHERD_DATA=str(tmp_path / "data"), OXHERD_TOKEN=token)
+
+    assert done.exit_code == 78
+    assert "data is a file, not a folder" in done.stderr
+
+
 def test_status_without_a_bot_says_so(tmp_path: Path) -> None:
     done = oxherd("status", "--check", OXHERD_DATA=str(tmp_path))
 
@@ -116,13 +126,15 @@ def test_doctor_says_ok_or_what_to_do(tmp_path: Path) -> None:
     done = oxherd("doctor", OXHERD_DATA=str(tmp_path / "data"), OXHERD_BACKEND="placeholder")
 
     assert done.exit_code == 1
-    for subject in ("token", "data folder", "disk", "journal", "repository", "model", "remote"):
+    for subject in ("token", "data folder", "model", "remote"):
         assert subject in done.stdout
     assert "to do" in done.stdout
+    assert not (tmp_path / "data").exists()
     assert "OXHERD_TOKEN is not set" in " ".join(done.stdout.split())
 
 
 def test_doctor_is_content_when_all_is_there(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
     done = oxherd(
         "doctor",
         OXHERD_DATA=str(tmp_path / "data"),
@@ -133,6 +145,8 @@ def test_doctor_is_content_when_all_is_there(tmp_path: Path) -> None:
 
     assert done.exit_code == 0
     assert "model green" in done.stdout
+    for subject in ("disk", "journal", "repository"):
+        assert subject in done.stdout
     assert not [line for line in done.stdout.splitlines()[1:] if " to do " in line]
 
 

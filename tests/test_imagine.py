@@ -13,6 +13,7 @@ import pytest
 
 from bot.chat import following, messages, texts
 from bot.chat.custom_ids import SetId
+from generation.queue.job import JobProgress, JobState
 from generation.queue.status import WorkerState
 from storage.folder import DataFolder
 from storage.vote import Rating
@@ -55,6 +56,12 @@ async def test_the_answer_comes_at_once_and_says_where_one_stands(tmp_path: Path
         assert "Starting" in text_of(seen(first).message)
         assert "next in line" in text_of(seen(second).message)
         assert "number 2 in line" in text_of(seen(third).message)
+
+
+def test_a_wait_that_is_not_known_yet_is_not_spoken_of() -> None:
+    progress = JobProgress(state=JobState.WAITING, position=1, steps=2)
+
+    assert texts.progress_sentence(progress) == "⏳ Waiting: next in line."
 
 
 async def test_the_wait_that_is_shown_is_in_real_seconds(tmp_path: Path) -> None:
@@ -285,8 +292,9 @@ async def test_images_that_were_made_but_not_posted_are_shown_after_the_restart(
             patched.setattr(messages.Place, "post", post)
             asked = await w.ask(w.alice, "a fox")
             await posting.wait()
-            await w.restart()
+            await w.end()
 
+        await w.begin()
         await w.until(lambda: len(w.last_message().attachments) == 4)
         assert w.last_message().id == seen(asked).id
         await w.vote(w.bob, w.last_message(), 2, Rating.GOOD)

@@ -115,8 +115,9 @@ async def test_what_was_accepted_before_its_message_was_known_is_made_in_a_new_o
         with monkeypatch.context() as patched:
             patched.setattr(Follower, "make", never)
             asked = await w.ask(w.alice, "a fox")
-            await w.restart()
+            await w.end()
 
+        await w.begin()
         await w.posted()
         assert len(w.last_message().attachments) == 4
         assert f"<@{w.alice.id}>" in text_of(w.last_message())

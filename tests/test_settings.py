@@ -71,7 +71,7 @@ def test_an_unknown_setting_in_the_file_is_named_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
-        ("OXHERD_MAX_STEPS", "many", "OXHERD_MAX_STEPS: input should be a valid integer"),
+        ("OXHERD_MAX_STEPS", "many", "OXHERD_MAX_STEPS: must be a whole number"),
         (
             "OXHERD_MAX_STEPS",
             "5000",
@@ -82,6 +82,7 @@ def test_an_unknown_setting_in_the_file_is_named_too(tmp_path: Path) -> None:
         ("OXHERD_BACKEND", "dalle", "'diffusers' or 'placeholder'"),
         ("OXHERD_DEFAULT_STEPS", "101", "above OXHERD_MAX_STEPS, 100"),
         ("OXHERD_DEVICES", ",", "OXHERD_DEVICES"),
+        ("OXHERD_DEVICES", "gpu", "OXHERD_DEVICES: 'gpu' is not a device. Write auto, cpu, mps"),
         ("OXHERD_KEEP_UNVOTED_DAYS", "inf", "OXHERD_KEEP_UNVOTED_DAYS"),
         ("OXHERD_KEEP_UNVOTED_DAYS", "1e12", "OXHERD_KEEP_UNVOTED_DAYS"),
         ("OXHERD_DEADLINE_S", "inf", "OXHERD_DEADLINE_S"),

@@ -219,7 +219,9 @@ async def _stopped_while_posting(w: World, patch: pytest.MonkeyPatch, method: st
         patched.setattr(messages.Place, method, never)
         await w.ask(w.alice, PROMPT, seed=SEED)
         await posting.wait()
-        await w.restart()
+        await w.end()
+
+    await w.begin()
 
 
 async def test_what_looks_at_the_pictures_may_find_nothing(tmp_path: Path) -> None:

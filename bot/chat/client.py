@@ -14,6 +14,7 @@ from bot.chat.context import Context, ContextClient, Interaction
 from bot.chat.imagine import imagine_command
 from bot.chat.requests import Requests
 from bot.chat.responses import say_privately
+from bot.plurals import count
 from bot.settings import Settings
 from storage.store import VoteStore
 
@@ -78,7 +79,7 @@ class OxherdClient(ContextClient):
 
     async def on_ready(self) -> None:
         """Tell the garbage collector that the bot has started: at the first connection only."""
-        log.info("connected as %s in %d servers", self.user, len(self.guilds))
+        log.info("connected as %s in %s", self.user, count(len(self.guilds), "server"))
         if not self._frozen:
             self._frozen = True
             # Full garbage collections cause the loop's longest stalls (docs/measurements.md). The

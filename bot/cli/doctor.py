@@ -1,7 +1,12 @@
 """Checks everything that `run` needs, and says how to fix what is missing."""
 
+import asyncio
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
+
+import aiohttp
+import discord
 
 from bot.configuration import blocked_words, model_specs, remote, repository_settings
 from bot.plurals import count
@@ -15,11 +20,11 @@ REMOTE_ANSWERS_WITHIN_S = 20.0
 
 
 def examine(settings: Settings) -> list[Finding]:
-    """One finding a check. Nothing is changed, except that the data folder is made if absent."""
+    """One finding a check. Nothing is changed, and nothing is made in a folder that is absent."""
     findings = [_token(settings)]
     folder = _folder(settings)
     findings.append(folder)
-    if folder.ok:
+    if folder.ok and settings.data.is_dir():
         findings += [_disk(settings), *_storage(settings)]
         findings += _missing_images(settings)
 
@@ -34,23 +39,43 @@ def examine(settings: Settings) -> list[Finding]:
 
 def _token(settings: Settings) -> Finding:
     try:
-        settings.usable_token  # noqa: B018 - asked for its error
+        bot = asyncio.run(_login(settings.usable_token))
     except SettingsError as exc:
         return Finding(subject="token", ok=False, detail=str(exc))
+    except discord.LoginFailure:
+        return Finding(
+            subject="token", ok=False, detail="Discord does not accept OXHERD_TOKEN; reset it"
+        )
+    except (aiohttp.ClientError, OSError, discord.HTTPException) as exc:
+        detail = f"has a token's shape; Discord could not be asked whether it is valid: {exc}"
+        return Finding(subject="token", ok=True, detail=detail)
 
-    return Finding(
-        subject="token",
-        ok=True,
-        detail="has a token's shape; only Discord knows whether it is valid",
-    )
+    return Finding(subject="token", ok=True, detail=bot)
+
+
+async def _login(token: str) -> str:
+    """Who the bot is on Discord, and how to invite it."""
+    async with discord.Client(intents=discord.Intents.none()) as client:
+        await client.login(token)
+        assert client.application_id is not None
+        link = discord.utils.oauth_url(
+            client.application_id,
+            permissions=discord.Permissions(
+                view_channel=True, send_messages=True, attach_files=True
+            ),
+            scopes=("bot", "applications.commands"),
+        )
+
+        return f"Discord knows it as {client.user}; invite it with {link}"
 
 
 def _folder(settings: Settings) -> Finding:
+    nearest = next(
+        path for path in (settings.data, *settings.data.resolve().parents) if path.exists()
+    )
     try:
-        settings.data.mkdir(parents=True, exist_ok=True)
-        probe = settings.data / ".doctor"
-        probe.write_bytes(b"")
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=nearest):
+            pass
     except OSError as exc:
         return Finding(
             subject="data folder",
@@ -59,7 +84,9 @@ def _folder(settings: Settings) -> Finding:
             "folder with OXHERD_DATA, or let this user write there.",
         )
 
-    return Finding(subject="data folder", ok=True, detail=str(settings.data.resolve()))
+    made = "" if nearest == settings.data else " (made when the bot starts)"
+
+    return Finding(subject="data folder", ok=True, detail=f"{settings.data.resolve()}{made}")
 
 
 def _disk(settings: Settings) -> Finding:

@@ -31,11 +31,13 @@ if TYPE_CHECKING:
 
 WELCOME = """\
 **Welcome to oxherd's demo.** This is a simulated Discord: nothing leaves your machine.
-1. Type `/imagine` below, fill in a prompt and send it. The model here is tiny and knows emoji: \
-try "a strawberry" or "a flag of France".
+1. Type `/imagine` below, fill in a prompt and send it. {model}
 2. When the four images are there, press 👍 or 👎 under them. Only you see the answer, \
 at the end of the channel.
 3. Be somebody else with the member menu, and vote again."""
+
+EMOJI = 'The model here is tiny and knows emoji: try "a strawberry" or "a flag of France".'
+PLACEHOLDER = "No model is used here: the images are drawn without one, whatever the prompt says."
 
 
 def demo_settings(data: Path, *, placeholder: bool = False) -> Settings:
@@ -76,16 +78,22 @@ async def run_demo(
     settings = demo_settings(data, placeholder=placeholder)
     stop, restart = asyncio.Event(), asyncio.Event()
     with stopped_by_signals(stop), _keys(restart):
-        async with _simulated_discord(members, port) as (env, page):
-            say(f"\n  The demo:   {page.url}")
-            say(f"  Its folder: {data}  (the dataset is in dataset/)")
-            say(f"  Its log:    OXHERD_DATA={data} oxherd log\n")
-            say("  r + Enter restarts the bot, Ctrl-C stops it.\n")
-            if open_browser:
-                webbrowser.open(page.url)
+        async with _simulated_discord(members, port, placeholder=placeholder) as (env, page):
 
+            def welcome() -> None:
+                say(f"\n  The demo:   {page.url}")
+                say(f"  Its folder: {data}  (the dataset is in dataset/)")
+                say(f"  Its log:    OXHERD_DATA={data} oxherd log\n")
+                say("  r + Enter restarts the bot, Ctrl-C stops it.\n")
+                if open_browser:
+                    webbrowser.open(page.url)
+
+            def welcome_back() -> None:
+                say("  The bot was restarted; its messages and buttons are still there.")
+
+            await _run_bot(env, page, settings, stop, restart, started=welcome)
             while not stop.is_set():
-                await _run_bot(env, page, settings, stop, restart, say)
+                await _run_bot(env, page, settings, stop, restart, started=welcome_back)
 
 
 async def _run_bot(
@@ -94,7 +102,8 @@ async def _run_bot(
     settings: Settings,
     stop: asyncio.Event,
     restart: asyncio.Event,
-    say: Callable[[str], None],
+    *,
+    started: Callable[[], None],
 ) -> None:
     """Run the bot until it is stopped or restarted; presses wait until the next run."""
     async with opened(settings) as parts:
@@ -106,10 +115,8 @@ async def _run_bot(
             await env.restart_bot(client)
             await client.tree.sync()
             async with page.in_use():
-                if restart.is_set():
-                    restart.clear()
-                    say("  The bot was restarted; its messages and buttons are still there.")
-
+                restart.clear()
+                started()
                 await _first_of(stop, restart)
 
             await wind_down(parts, settings)
@@ -117,7 +124,7 @@ async def _run_bot(
 
 @asynccontextmanager
 async def _simulated_discord(
-    members: Sequence[str], port: int
+    members: Sequence[str], port: int, *, placeholder: bool
 ) -> AsyncIterator[tuple["Env", LivePage]]:
     """A server with a channel and its members, and the page that shows it."""
     # simcord tries a client without intents first, which discord.py warns about.
@@ -138,7 +145,7 @@ async def _simulated_discord(
             people = [guild.add_member(env.create_user(name)) for name in members]
             room = nobody.get_channel(channel.id)
             assert isinstance(room, discord.TextChannel)
-            await room.send(WELCOME)
+            await room.send(WELCOME.format(model=PLACEHOLDER if placeholder else EMOJI))
             preview = env.preview(channel, viewers=people, layout="channel", port=port or None)
             async with AsyncExitStack() as stack:
                 try:

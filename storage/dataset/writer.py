@@ -109,7 +109,9 @@ class Writer:
             )
         )
 
-        return self._repository.commit(f"snapshot: train.csv from {len(found)} files")
+        files = "1 file" if len(found) == 1 else f"{len(found)} files"
+
+        return self._repository.commit(f"snapshot: train.csv from {files}")
 
     def mend(self) -> Sequence[str]:
         """Put back the tables that somebody else changed or deleted; their paths."""
