@@ -86,6 +86,21 @@ async def test_a_dataset_that_holds_only_its_card_makes_no_difference(
     assert taken.adopted.votes == 1
 
 
+async def test_a_dataset_that_lost_its_journal_is_neither_continued_nor_deleted(
+    tmp_path: Path, server: ScriptedRemote
+) -> None:
+    here = DataFolder(tmp_path / "here")
+    here.dataset.mkdir(parents=True)
+    card = render(CardFacts(), journal_id=THEIRS)
+    (here.dataset / "README.md").write_text(card, encoding="utf-8")
+    (here.dataset / "an-image.png").write_bytes(b"png")
+
+    await start(here.root, server)  # a real dataset is refused by its writer
+    await offline.take_over(here.root, remote(server))
+
+    assert (here.set_aside / "dataset-1" / "an-image.png").read_bytes() == b"png"
+
+
 async def test_take_over_continues_it(tmp_path: Path, server: ScriptedRemote) -> None:
     here = DataFolder(tmp_path / "here")
     taken = await offline.take_over(here.root, remote(server))

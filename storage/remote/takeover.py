@@ -1,5 +1,6 @@
 """A host without a dataset continues the one on the remote."""
 
+import itertools
 import logging
 import shutil
 from collections.abc import AsyncIterator, Callable
@@ -11,7 +12,7 @@ from pathlib import Path
 from storage.dataset.card import journal_of
 from storage.dataset.layout import CARD
 from storage.errors import RemoteError, RemoteHasData
-from storage.files import replace_durably
+from storage.files import make_folder, replace_durably
 from storage.folder import DataFolder
 from storage.journal.spool import Spool
 from storage.journal.thread import JournalThread
@@ -49,8 +50,8 @@ async def continue_remote(
         lambda opened: (opened.is_empty(), opened.id(), opened.remote.watermark())
     )
     new_host = empty and (pushed is None or pushed.commit_id is None)
-    if folder.dataset.exists() and not new_host:
-        return
+    if folder.dataset.exists() and (not new_host or _is_of_another_journal(folder.dataset, ours)):
+        return  # the writer compares the dataset with the journal
 
     async with _fetched(remote, folder) as (thread, fetched):
         if fetched is None:
@@ -98,8 +99,8 @@ async def take_over(
         if fetched is None:
             raise RemoteError.nothing_there(remote.settings.url, branch=remote.settings.branch)
 
-        # All that a dataset without requests holds is its card.
-        await thread.run(lambda: shutil.rmtree(folder.dataset, ignore_errors=True))
+        # Mostly it holds only its card, but it may have lost its journal.
+        await thread.run(lambda: _set_aside(folder))
         theirs = _journal_of(folder.fetched)
         spooled = await thread.run(Spool(folder.spool).ids)
         found = await journal.run(
@@ -136,6 +137,20 @@ def _fetch(remote: Remote, path: Path) -> Fetched | None:
         return process.call(RemoteRepository.fetch, path, branch=remote.settings.branch)
     finally:
         process.close()
+
+
+def _set_aside(folder: DataFolder) -> None:
+    if folder.dataset.exists():
+        names = (folder.set_aside / f"dataset-{number}" for number in itertools.count(1))
+        make_folder(folder.set_aside)
+        replace_durably(folder.dataset, next(name for name in names if not name.exists()))
+
+
+def _is_of_another_journal(dataset: Path, journal_id: str) -> bool:
+    card = dataset / CARD
+    found = journal_of(card.read_text(encoding="utf-8")) if card.is_file() else None
+
+    return found is not None and found != journal_id
 
 
 def _journal_of(dataset: Path) -> str:
