@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.demo.run import demo_settings, run_demo
+from bot.demo.run import EMOJI, PLACEHOLDER, WELCOME, demo_settings, run_demo
 from bot.errors import CannotDemo
 from generation.emoji import GUIDANCE, MODEL, STEPS
 from generation.request import Size
@@ -34,3 +34,8 @@ async def test_without_torch_it_says_what_to_do(
 
     with pytest.raises(CannotDemo, match=r"pip install 'oxherd\[demo,gpu\]'.*--placeholder"):
         await run_demo(data=tmp_path, port=0, members=["alice"], open_browser=False)
+
+
+def test_without_a_model_the_demo_does_not_speak_of_emoji() -> None:
+    assert "emoji" in WELCOME.format(model=EMOJI)
+    assert "emoji" not in WELCOME.format(model=PLACEHOLDER)

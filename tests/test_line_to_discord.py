@@ -13,7 +13,7 @@ from bot import app, log
 from bot.errors import CannotConnect
 from bot.settings import SettingsError
 from storage.dataset.memory import MemoryRepository
-from tests.support.discord import payloads
+from tests.support.discord import payloads, rest
 from tests.support.discord.on_stub import PATIENCE_S, on_stub
 from tests.support.discord.stub import DiscordStub
 from tests.support.discord.world import quick_settings
@@ -114,3 +114,25 @@ async def test_a_typo_and_a_full_queue_are_a_line_each_and_no_warning(
         lines = [record for record in caplog.records if "interaction" in record.getMessage()]
         assert len(lines) == 2
         assert {record.levelno for record in lines} == {logging.INFO}
+
+
+async def test_an_interaction_that_expired_is_one_line_and_its_request_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with on_stub(tmp_path, monkeypatch) as bot:
+        with monkeypatch.context() as patched:
+            patched.setattr(rest, "ACKNOWLEDGE_WITHIN_S", -1)
+            await bot.stub.command(1, "imagine", prompt="a fox")
+            async with asyncio.timeout(PATIENCE_S):
+                while not (lines := _lines(caplog)):  # noqa: ASYNC110  # the log has no events
+                    await asyncio.sleep(0.01)
+
+        await bot.posted()
+        assert [record.levelno for record in lines] == [logging.INFO]
+        assert await bot.parts.store.unfinished_sets() == []
+        assert bot.messages() == []
+
+
+def _lines(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    return [record for record in caplog.records if "interaction" in record.getMessage()]
