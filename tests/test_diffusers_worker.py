@@ -1,8 +1,9 @@
-"""A model through the whole executor: torch in a worker process, and nowhere else."""
+"""A model through the whole executor, once in a process of its own and else on a thread."""
 
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,14 +15,10 @@ from generation.queue.job import JobState
 from generation.queue.limits import ExecutorLimits
 from generation.worker.doctor import check_backend
 from generation.worker.specs import BackendSpec, DiffusersSpec
+from tests.support.generation.inline_worker import inline_workers
 from tests.support.generation.requests import MODEL, a_request, stepping
 from tests.support.generation.scripted_backend import one_model, scripted
 
-SAVE = """
-import sys, pathlib
-from tests.support.generation.tiny_model import save_tiny_model
-save_tiny_model(pathlib.Path(sys.argv[1]))
-"""
 IMPORT = """
 import sys
 import generation.queue.executor, generation.worker.doctor, generation.placeholder
@@ -31,11 +28,16 @@ print(sorted({"torch", "diffusers", "transformers", "accelerate"} & set(sys.modu
 
 @pytest.fixture(scope="module")
 def spec(tmp_path_factory: pytest.TempPathFactory) -> DiffusersSpec:
-    folder = tmp_path_factory.mktemp("worker")
-    root = Path(__file__).parent.parent
-    subprocess.run([sys.executable, "-c", SAVE, str(folder)], cwd=root, check=True)
+    # Imported here: processes that open a backend of this module must not import torch for it.
+    from tests.support.generation.tiny_model import save_tiny_model
 
-    return DiffusersSpec(model=str(folder / "tiny-model"))
+    return DiffusersSpec(model=str(save_tiny_model(tmp_path_factory.mktemp("worker"))))
+
+
+@pytest.fixture
+def on_a_thread() -> Iterator[None]:
+    with inline_workers():
+        yield
 
 
 async def test_the_executor_makes_the_same_bytes_again_and_reads_no_commands_in_prompts(
@@ -53,6 +55,8 @@ async def test_the_executor_makes_the_same_bytes_again_and_reads_no_commands_in_
     assert first.provenance.model == "tiny-model"
 
 
+@pytest.mark.usefixtures("on_a_thread")
+@pytest.mark.stalls("the model holds the interpreter's lock, as it never does in the bot")
 async def test_two_models_on_one_worker_make_what_each_makes_alone(
     spec: DiffusersSpec, tmp_path: Path
 ) -> None:
@@ -74,6 +78,8 @@ async def test_two_models_on_one_worker_make_what_each_makes_alone(
     assert (one.provenance.model, two.provenance.model) == ("tiny-model", "other")
 
 
+@pytest.mark.usefixtures("on_a_thread")
+@pytest.mark.stalls("the model holds the interpreter's lock, as it never does in the bot")
 async def test_a_model_is_stopped_between_two_steps_and_serves_the_next(
     spec: DiffusersSpec,
 ) -> None:
@@ -91,6 +97,8 @@ async def test_a_model_is_stopped_between_two_steps_and_serves_the_next(
         assert executor.status().workers[0].restarts == 0
 
 
+@pytest.mark.usefixtures("on_a_thread")
+@pytest.mark.stalls("the model holds the interpreter's lock, as it never does in the bot")
 async def test_a_size_that_the_model_cannot_make_fails_alone(spec: DiffusersSpec) -> None:
     async with Executor.open({MODEL: spec}) as executor:
         job = executor.submit(a_request("a fox", side_px=60), owner=1)
@@ -102,6 +110,8 @@ async def test_a_size_that_the_model_cannot_make_fails_alone(spec: DiffusersSpec
         assert executor.status().workers[0].restarts == 0
 
 
+@pytest.mark.usefixtures("on_a_thread")
+@pytest.mark.stalls("the model holds the interpreter's lock, as it never does in the bot")
 async def test_a_missing_model_reaches_whoever_waits_as_a_sentence() -> None:
     spec = DiffusersSpec(model="/nowhere/model")
     async with Executor.open({MODEL: spec}, limits=ExecutorLimits(retry_s=60)) as executor:
@@ -126,7 +136,7 @@ def test_the_checkup_finds_device_model_and_engine(spec: DiffusersSpec) -> None:
     ("load", "timeout_s", "detail"),
     [
         ("refuse", 60, "RuntimeError: looked and fell over"),
-        ("die", 60, "the process that looked ended without an answer"),
+        ("die", 60, "the process that checks it ended without an answer"),
         ("hang", 2, "no answer within 2 s"),
     ],
 )

@@ -48,12 +48,13 @@ async def test_four_numbered_images_each_with_its_own_two_buttons(tmp_path: Path
 
 
 async def test_the_answer_comes_at_once_and_says_where_one_stands(tmp_path: Path) -> None:
-    async with world(tmp_path, placeholder_step_seconds=10) as w:
+    async with world(tmp_path, placeholder_step_seconds=10, default_steps=100) as w:
         first = await w.ask(w.alice, "a fox")
+        assert "Starting" in text_of(seen(first).message)
+
         second = await w.ask(w.bob, "an owl")
         third = await w.ask(w.member("carol"), "a crow")
 
-        assert "Starting" in text_of(seen(first).message)
         assert "next in line" in text_of(seen(second).message)
         assert "number 2 in line" in text_of(seen(third).message)
 

@@ -1,7 +1,7 @@
 """`oxherd replay` makes an image again from its row, and says what differs if it differs.
 
 The rows are those of a real dataset: members asked for images in the simulated Discord, a tiny
-diffusers model made them in a worker process, and the writer committed them.
+diffusers model made them, and the writer committed them.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -31,6 +31,7 @@ from storage.dataset.layout import csv_file, guarded
 from storage.dataset.reader import find_recorded
 from storage.vote import Rating
 from tests.support.discord.world import Real, dataset_rows, image_ids, quick_settings, world
+from tests.support.generation.inline_worker import inline_workers
 from tests.support.generation.requests import Onlooker, a_request
 from tests.support.generation.tiny_model import SIDE_PX, save_tiny_model
 
@@ -59,7 +60,7 @@ def made_before(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Made:
     data = tmp_path_factory.mktemp("bot") / "data"
 
     async def use() -> Made:
-        async with world(data, Real.OXEN | Real.WORKER_PROCESS, **of(model)) as here:
+        async with world(data, Real.OXEN, **of(model)) as here:
             message = await here.imagine(here.alice, FORMULA, negative_prompt="-", seed=2**32 - 2)
             await here.vote(here.alice, message, 1, Rating.GOOD)
             await here.committed()
@@ -86,6 +87,13 @@ async def drawn(tmp_path: Path) -> Made:
         await here.committed()
 
         return Made(here.settings, image_ids(message))
+
+
+@pytest.fixture
+def on_a_thread() -> Iterator[None]:
+    """For tests in which it does not matter that the image is made in a process of its own."""
+    with inline_workers():
+        yield
 
 
 def of(model: Path) -> dict[str, str]:
@@ -151,6 +159,7 @@ async def test_a_copy_of_the_dataset_is_enough(made_before: Made, tmp_path: Path
     assert not elsewhere.data.exists()
 
 
+@pytest.mark.usefixtures("on_a_thread")
 async def test_different_weights_are_named_and_the_images_compared(made: Made) -> None:
     weights = Path(made.settings.model) / "unet" / "diffusion_pytorch_model.safetensors"
     tensors = load_file(weights)
@@ -164,6 +173,7 @@ async def test_different_weights_are_named_and_the_images_compared(made: Made) -
     assert 0 < replayed.pixels.mean < replayed.pixels.largest
 
 
+@pytest.mark.usefixtures("on_a_thread")
 async def test_a_different_scheduler_is_named(made: Made) -> None:
     config = Path(made.settings.model) / "scheduler" / "scheduler_config.json"
     index = Path(made.settings.model) / "model_index.json"
@@ -176,6 +186,7 @@ async def test_a_different_scheduler_is_named(made: Made) -> None:
     assert differing(replayed) == ["revision", "scheduler"]
 
 
+@pytest.mark.usefixtures("on_a_thread")
 async def test_the_recorded_number_format_layout_and_batch_are_taken_and_not_those_of_today(
     made: Made,
 ) -> None:
@@ -215,6 +226,7 @@ async def test_the_recorded_number_of_threads_is_taken(made: Made) -> None:
     assert differing(replayed) == []
 
 
+@pytest.mark.usefixtures("on_a_thread")
 async def test_a_model_of_the_hub_is_loaded_at_its_recorded_commit(
     made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -232,6 +244,7 @@ async def test_a_model_of_the_hub_is_loaded_at_its_recorded_commit(
     assert replayed.differences == []
 
 
+@pytest.mark.usefixtures("on_a_thread")
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
@@ -310,6 +323,7 @@ async def test_the_command_says_what_differs_and_exits_with_one(
     ]
 
 
+@pytest.mark.usefixtures("on_a_thread")
 async def test_a_different_library_is_named_even_if_it_makes_no_difference(drawn: Made) -> None:
     rewrite(drawn, lambda row: set_version(row, "pillow", "0.1"))
 
@@ -319,6 +333,7 @@ async def test_a_different_library_is_named_even_if_it_makes_no_difference(drawn
     assert differing(replayed) == ["pillow"]
 
 
+@pytest.mark.usefixtures("on_a_thread")
 async def test_what_nothing_in_the_record_explains_is_not_explained(drawn: Made) -> None:
     rewrite(drawn, lambda row: row.update(sha256="0" * 64))
 

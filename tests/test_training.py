@@ -94,6 +94,7 @@ def test_a_few_steps_give_a_model_that_the_bot_can_use(
     }
 
 
+@pytest.mark.long
 def test_the_same_pictures_give_the_same_weights(emoji: list[source.Emoji], tmp_path: Path) -> None:
     one = trained(emoji, tmp_path / "one", tmp_path / "work-one")
     other = trained(emoji, tmp_path / "other", tmp_path / "work-other")
@@ -129,6 +130,7 @@ def test_what_was_broken_off_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
     assert torch.equal(resumed["one.weight"], whole["one.weight"])
 
 
+@pytest.mark.long
 def test_two_workers_learn_what_one_would_from_both_parts(tmp_path: Path) -> None:
     model = a_model()
     loss_at = loss_of(model)
@@ -144,6 +146,7 @@ def test_two_workers_learn_what_one_would_from_both_parts(tmp_path: Path) -> Non
     assert torch.allclose(one["one.weight"], alone["one.weight"], atol=1e-5)
 
 
+@pytest.mark.long
 def test_a_worker_that_fails_ends_the_training_with_its_reason(tmp_path: Path) -> None:
     with pytest.raises(ProcessRaisedException, match="MemoryError"):
         learn_together(fail, tmp_path)

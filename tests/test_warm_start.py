@@ -98,11 +98,13 @@ def compiled_before(first_start: FirstStart, tmp_path: Path) -> Path:
     return copied
 
 
+@pytest.mark.long
 def test_requests_are_served_uncompiled_while_the_compiler_works(first_start: FirstStart) -> None:
     assert first_start.said_at_first == "uncompiled, compiling"
     assert engine_of(first_start.made_at_first) == "oxherd"
 
 
+@pytest.mark.long
 def test_then_the_compiled_version_serves_and_says_so(first_start: FirstStart) -> None:
     versions = first_start.made_then.provenance.versions
 
@@ -112,6 +114,7 @@ def test_then_the_compiled_version_serves_and_says_so(first_start: FirstStart) -
     assert len(versions["compiled"]) == 16
 
 
+@pytest.mark.long
 def test_compiled_images_are_the_eager_ones_within_rounding(
     first_start: FirstStart, model: Path, tmp_path: Path
 ) -> None:
@@ -121,10 +124,12 @@ def test_compiled_images_are_the_eager_ones_within_rounding(
     assert largest_difference(first_start.made_then, as_loaded) <= 1
 
 
+@pytest.mark.long
 def test_the_same_request_makes_the_same_bytes_compiled(first_start: FirstStart) -> None:
     assert make(first_start.backend).images == first_start.made_then.images
 
 
+@pytest.mark.long
 def test_a_request_of_another_shape_is_served_uncompiled(first_start: FirstStart) -> None:
     made = make(first_start.backend, seeds=(5, 6))
 
@@ -132,6 +137,7 @@ def test_a_request_of_another_shape_is_served_uncompiled(first_start: FirstStart
     assert "compiled" not in made.provenance.versions
 
 
+@pytest.mark.long
 def test_a_second_start_compiles_nothing_and_makes_the_same_bytes(
     first_start: FirstStart, model: Path
 ) -> None:
@@ -144,6 +150,7 @@ def test_a_second_start_compiles_nothing_and_makes_the_same_bytes(
     assert compiler.log_of(first_start.folder).stat().st_mtime_ns == compiled_at
 
 
+@pytest.mark.long
 async def test_the_executor_tells_how_a_worker_serves(first_start: FirstStart, model: Path) -> None:
     spec = spec_of(model, first_start.folder)
     async with Executor.open({MODEL: spec}) as executor:
@@ -156,6 +163,7 @@ async def test_the_executor_tells_how_a_worker_serves(first_start: FirstStart, m
     assert "unet compiled" in worker.serving
 
 
+@pytest.mark.long
 def test_a_file_that_cannot_be_loaded_leaves_the_model_serving_uncompiled(
     compiled_before: Path, model: Path
 ) -> None:
@@ -168,6 +176,7 @@ def test_a_file_that_cannot_be_loaded_leaves_the_model_serving_uncompiled(
     assert engine_of(make(backend)) == "oxherd"
 
 
+@pytest.mark.long
 def test_compiled_code_that_computes_something_else_is_not_used(
     compiled_before: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -179,6 +188,7 @@ def test_compiled_code_that_computes_something_else_is_not_used(
     assert engine_of(make(backend)) == "oxherd"
 
 
+@pytest.mark.long
 def test_compiled_code_that_is_slower_is_used_only_if_that_was_asked_for(
     compiled_before: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -212,6 +222,7 @@ def replaced_by(change: Callable[[Any], Any]) -> Callable[[Path], Callable[..., 
     return load
 
 
+@pytest.mark.long
 def test_what_killed_a_worker_is_not_tried_again(compiled_before: Path, model: Path) -> None:
     (compiled_before / "being-tried-on-cpu").touch()
 

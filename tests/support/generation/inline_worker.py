@@ -30,12 +30,16 @@ class InlineWorker(WorkerProcess):
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        self._thread.submit(self._worker.load_default)
+        self._thread.submit(self._load)
         try:
             yield
         finally:
             self.kill(reason="it was no longer needed")
             await asyncio.to_thread(self._thread.shutdown)
+
+    def _load(self) -> None:
+        if not self._worker.load_default():
+            self._on_loop(self._ended, "it could not load its model")
 
     def send(self, message: ToWorker) -> None:
         match message:
