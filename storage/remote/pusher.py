@@ -30,8 +30,8 @@ _VERIFY_EVERY_S = 600.0
 # none is sent again, and the process may be silent for twice as long, up to this many times.
 _MOST_PATIENCE = 16
 
-# Oxen keeps some 15 files of each repository that it pushed open until its process ends, and a push
-# has a repository of its own.
+# Oxen keeps 9 to 15 files of each repository that it pushed open until its process ends, and a push
+# has a repository of its own: after 60 pushes, 910 of deleted files were open.
 _PUSHES_A_PROCESS = 20
 
 PusherProcess = AnyProcess[RemoteRepository]
