@@ -144,7 +144,7 @@ def status(
 
 @app.command()
 def snapshot(env_file: EnvFile = DEFAULT_ENV_FILE) -> None:
-    """Write train.csv, all votes in one file, and commit it. The running bot also does so daily."""
+    """Write train.csv, all votes in one file, and commit it. All of it is stored anew each time."""
     settings = settings_from(env_file)
     from bot.cli import dataset
 

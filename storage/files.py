@@ -1,6 +1,7 @@
 """Files that are in place as a whole or not at all, also after a power cut."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 
@@ -10,10 +11,20 @@ def write_durably(path: Path, content: bytes, *, part: Path | None = None) -> No
     The content is written to `part` first, by default beside `path` with the suffix `.part`; it
     must be on the same file system. A crash may leave it.
     """
-    part = part or path.with_suffix(".part")
-    make_folder(path.parent)
-    part.write_bytes(content)
-    replace_durably(part, path)
+    write_all_durably({path: content}, part=part)
+
+
+def write_all_durably(contents: Mapping[Path, bytes], *, part: Path | None = None) -> None:
+    """Do what `write_durably` does for each of these files, with one fsync for each folder."""
+    for path, content in contents.items():
+        new = part or path.with_suffix(".part")
+        make_folder(path.parent)
+        new.write_bytes(content)
+        sync(new)
+        new.replace(path)
+
+    for folder in {path.parent for path in contents}:
+        sync(folder)
 
 
 def replace_durably(new: Path, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Jobs of the open store: the spool, old images, the daily snapshot, the journal's log."""
+"""Jobs of the open store: the spool, old images, the journal's log."""
 
 import asyncio
 import logging
@@ -21,12 +21,10 @@ log = logging.getLogger(__name__)
 
 _HOUSEKEEPING_EVERY_S = 600.0
 _CHECKPOINT_EVERY_S = 5.0
-_SNAPSHOT_EVERY = timedelta(days=1)
 
 
 class Upkeep:
-    """Sorts the spool, deletes images without votes, writes the daily snapshot, keeps SQLite's log
-    short."""
+    """Sorts the spool, deletes images without votes, keeps SQLite's log short."""
 
     def __init__(
         self,
@@ -57,7 +55,6 @@ class Upkeep:
             for job, every_s in (
                 (self.drop_by_age, _HOUSEKEEPING_EVERY_S),
                 (self._committer.mend, _HOUSEKEEPING_EVERY_S),
-                (self.snapshot_if_due, _HOUSEKEEPING_EVERY_S),
                 (self.shorten_the_log, _CHECKPOINT_EVERY_S),
             )
         ]
@@ -120,12 +117,6 @@ class Upkeep:
         await self._spool_thread.run(partial(self._set_aside.discard_older, before))
 
         return total
-
-    async def snapshot_if_due(self) -> None:
-        """Write `train.csv` if the last one is at least a day old."""
-        mark = await self._journal.run(lambda journal: journal.progress.watermark())
-        if mark.snapshot_at is None or self._now() - mark.snapshot_at >= _SNAPSHOT_EVERY:
-            await self._committer.snapshot()
 
     async def shorten_the_log(self) -> None:
         """Move SQLite's write-ahead log into the database if it has grown."""

@@ -13,6 +13,7 @@ from benchmarks import (
     generation,
     growth,
     memory,
+    million,
     previews,
     remote,
     remote_ways,
@@ -62,6 +63,23 @@ def test_growth_is_told_per_vote(tmp_path: Path) -> None:
     assert figures["oxherd"]["votes"] == 32
     assert figures["oxherd"]["oxen_bytes"] > figures["oxherd"]["image_bytes"] > 0
     assert figures["tutorial"]["stopped_at_votes"] == 5
+
+
+def test_drop_unvoted_stays_below_its_bar_in_a_journal_of_many_votes(tmp_path: Path) -> None:
+    options = million.parsed(["--votes", "20000", "--journal-only"])
+
+    figures = asyncio.run(million.measure(tmp_path, options))
+
+    assert "drop_unvoted" not in figures["above_the_bar"]
+
+
+@pytest.mark.long
+def test_a_commit_of_thirty_shards_is_measured_after_others(tmp_path: Path) -> None:
+    options = million.parsed(["--votes", "2000"])
+
+    figures = asyncio.run(million.measure(tmp_path, options))
+
+    assert set(figures["processor_s"]) == set(million.BARS_S)
 
 
 @pytest.mark.long

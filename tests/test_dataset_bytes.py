@@ -38,5 +38,5 @@ def test_the_files_of_one_set_with_a_vote_and_a_withheld_image(tmp_path: Path) -
         desk.vote(first, 1, Rating.GOOD)
         desk.settle()
 
-    assert repository.files["generations/00000.csv"].decode() == GENERATIONS
-    assert repository.files["train/00000.csv"].decode() == TRAIN
+    assert repository.files["generations/000/00000.csv"].decode() == GENERATIONS
+    assert repository.files["train/000/00000.csv"].decode() == TRAIN

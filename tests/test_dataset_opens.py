@@ -86,7 +86,7 @@ def test_datasets_loads_every_shard_with_the_same_columns(
     import datasets
 
     loaded = datasets.load_dataset(
-        "csv", data_files="train/*.csv", cache_dir=str(tmp_path / "cache")
+        "csv", data_files="train/*/*.csv", cache_dir=str(tmp_path / "cache")
     )["train"]
 
     assert tuple(loaded.column_names) == TRAIN_COLUMNS
@@ -105,7 +105,7 @@ def test_datasets_loads_every_shard_with_the_same_columns(
 
 @pytest.mark.parametrize("options", [{}, {"keep_default_na": False}], ids=["plain", "as the card"])
 def test_pandas_reads_what_people_wrote(dataset_folder: Path, options: dict[str, Any]) -> None:
-    files = sorted((dataset_folder / "train").glob("*.csv"))
+    files = sorted((dataset_folder / "train").glob("*/*.csv"))
 
     rows = pandas.concat([pandas.read_csv(file, **options) for file in files])
 
@@ -121,7 +121,7 @@ def test_the_snapshot_is_the_shards_one_after_the_other(dataset_folder: Path) ->
 
 
 def test_generations_hold_every_image_shown(dataset_folder: Path) -> None:
-    files = sorted((dataset_folder / "generations").glob("*.csv"))
+    files = sorted((dataset_folder / "generations").glob("*/*.csv"))
 
     rows = pandas.concat([pandas.read_csv(file) for file in files])
 
@@ -144,7 +144,7 @@ def test_datasets_loads_every_shard_of_generations_too(
     import datasets
 
     loaded = datasets.load_dataset(
-        "csv", data_files="generations/*.csv", cache_dir=str(tmp_path / "cache")
+        "csv", data_files="generations/*/*.csv", cache_dir=str(tmp_path / "cache")
     )["train"]
 
     assert tuple(loaded.column_names) == SHOWN_COLUMNS

@@ -15,7 +15,7 @@ from storage.vote import Rating
 from tests.support.storage.data import PROVENANCE, a_request, png_of, read_csv
 from tests.support.storage.desk import Desk
 
-SHARD = Path("generations") / "00000.csv"
+SHARD = Path("generations") / "000" / "00000.csv"
 
 
 @pytest.fixture

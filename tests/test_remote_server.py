@@ -67,8 +67,8 @@ async def same_on_the_server(data: Path, url: str, into: Path, *, branch: str = 
     """The server has exactly what this host has, in one line of history."""
     found = await cloned(url, into, branch=branch)
     assert found.problems == ()
-    mine = sorted((data / "dataset" / "train").glob("*.csv"))
-    theirs = sorted((into / "train").glob("*.csv"))
+    mine = sorted((data / "dataset" / "train").rglob("*.csv"))
+    theirs = sorted((into / "train").rglob("*.csv"))
     assert [f.read_bytes() for f in mine] == [f.read_bytes() for f in theirs]
     assert found.ratings
 

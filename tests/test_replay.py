@@ -36,7 +36,7 @@ from tests.support.generation.requests import Onlooker, a_request
 from tests.support.generation.tiny_model import SIDE_PX, save_tiny_model
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-SHARD = Path("dataset") / "generations" / "00000.csv"
+SHARD = Path("dataset") / "generations" / "000" / "00000.csv"
 FORMULA = "=1+1 'a fox', sitting"
 
 pytestmark = pytest.mark.stalls("reads the small dataset, and compares, where nothing else waits")

@@ -344,8 +344,11 @@ async def test_a_dataset_that_goes_while_nobody_votes_is_noticed_by_itself(
 async def test_what_a_person_changes_in_the_dataset_is_put_right_and_never_committed(
     folder: DataFolder, caplog: pytest.LogCaptureFixture
 ) -> None:
-    train, shown = folder.dataset / "train/00000.csv", folder.dataset / "generations/00000.csv"
-    strays = ("thesis.txt", "train/notes.csv", "images/000/00000/cat.png")
+    train, shown = (
+        folder.dataset / "train/000/00000.csv",
+        folder.dataset / "generations/000/00000.csv",
+    )
+    strays = ("thesis.txt", "train/000/notes.csv", "images/000/00000/cat.png")
     before = train.read_bytes(), shown.read_bytes()
     train.write_bytes(before[0].replace(b"good", b"bad"))
     for stray in strays:
@@ -363,8 +366,10 @@ async def test_what_a_person_changes_in_the_dataset_is_put_right_and_never_commi
 
     assert put_back == before[0]
     assert shown.read_bytes() == before[1]
-    assert caplog.text.count("train/00000.csv in the dataset differed from the last commit") == 2
-    assert caplog.text.count("generations/00000.csv in the dataset differed") == 1
+    assert (
+        caplog.text.count("train/000/00000.csv in the dataset differed from the last commit") == 2
+    )
+    assert caplog.text.count("generations/000/00000.csv in the dataset differed") == 1
     for stray in strays:
         (folder.dataset / stray).unlink()
 

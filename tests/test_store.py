@@ -109,7 +109,7 @@ async def test_the_first_columns_are_prompt_path_and_rating(
     await store.vote(image_id, ALICE, Rating.BAD)
     await store.settle(PATIENCE_S)
 
-    (row,) = read_csv(repository.files["train/00000.csv"])
+    (row,) = read_csv(repository.files["train/000/00000.csv"])
     assert tuple(row) == TRAIN_COLUMNS
     assert list(row.values())[:3] == [
         '\'=HYPERLINK("x"), "fox"\nline',

@@ -44,13 +44,13 @@ def test_a_commit_s_time_is_read_at_any_hour(written: str, meant: str) -> None:
     assert moment(written).isoformat() == meant
 
 
-def test_a_new_repository_holds_its_card_and_nothing_else(tmp_path: Path) -> None:
+def test_a_new_repository_holds_cards_and_nothing_else(tmp_path: Path) -> None:
     facts = CardFacts(title="Foxes", licence="CC-BY-4.0", consent_version="2026-05")
 
     OxenRepository.open(settings(tmp_path, card=facts)).close()
 
     files = files_below(tmp_path / "dataset")
-    assert list(files) == ["README.md"]
+    assert sorted(files) == ["README.md", "generations/README.md", "train/README.md"]
     for fact in (b"# Foxes", b"CC-BY-4.0", b"2026-05"):
         assert fact in files["README.md"]
 
@@ -201,6 +201,31 @@ def test_what_oxen_says_becomes_one_of_our_errors(
 
     assert type(error) is ours
     assert sentence in str(error)
+
+
+def test_files_of_a_folder_are_added_together_and_no_others_with_them(tmp_path: Path) -> None:
+    folder = tmp_path / "dataset" / "images" / "000" / "00000"
+    repository = OxenRepository.open(settings(tmp_path))
+    for burst in ("ab", "cd"):
+        spooled = {}
+        for name in (f"{burst}{number}" for number in range(4)):
+            source = tmp_path / name
+            source.write_bytes(name.encode())
+            spooled[f"images/000/00000/{name}.png"] = source
+
+        repository.apply(Changes(files={}, images=spooled, removals=()))
+        repository.commit(burst)
+        (folder / "notes.txt").write_text("mine", encoding="utf-8")
+        (folder / "ab0.png").unlink(missing_ok=True)
+
+    repository.close()
+
+    status = oxen.Repo(str(tmp_path / "dataset")).status()
+    assert "notes.txt" in str(status)
+    assert status.added_files() == []
+    assert status.removed_files() == []
+    assert not (tmp_path / "dataset" / ".oxenignore").exists()
+    assert OxenRepository.open(settings(tmp_path)).holds("images/000/00000/ab0.png")
 
 
 def test_a_kill_while_oxen_removes_its_staging_area_is_mended_by_opening(tmp_path: Path) -> None:

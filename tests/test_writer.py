@@ -72,7 +72,7 @@ def test_a_commit_rewrites_only_the_shards_whose_rows_changed(
     desk.settle()
 
     changed = {path for path in before if before[path] != repository.files.get(path)}
-    assert changed == {"train/00001.csv"}
+    assert changed == {"train/000/00001.csv"}
 
 
 def test_a_shard_without_rows_is_no_file(desk: Desk, repository: MemoryRepository) -> None:

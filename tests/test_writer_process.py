@@ -153,7 +153,7 @@ def test_a_snapshot_is_all_of_train_under_one_header(
     assert writer.call(Writer.snapshot) is None
 
     root = desk.folder.dataset
-    assert (root / "train.csv").read_bytes() == (root / "train" / "00000.csv").read_bytes()
+    assert (root / "train.csv").read_bytes() == (root / "train" / "000" / "00000.csv").read_bytes()
 
 
 def test_the_dataset_is_what_was_voted_after_the_writer_was_killed_again_and_again(

@@ -41,14 +41,16 @@ def run(
     benchmark: str,
     options: argparse.Namespace,
     measure: Callable[[Path, argparse.Namespace], Coroutine[Any, Any, Mapping[str, Any]]],
-) -> None:
-    """Measure in a folder that goes away; one JSON object on standard output."""
+) -> Mapping[str, Any]:
+    """Measure in a folder that goes away; one JSON object on standard output, and its figures."""
     before = machine()
     with tempfile.TemporaryDirectory(prefix=f"oxherd-{benchmark}-") as folder:
         figures = asyncio.run(measure(Path(folder), options))
 
     result = {"benchmark": benchmark, "options": vars(options), "machine": before, **figures}
     sys.stdout.write(json.dumps(result, indent=2, default=str) + "\n")
+
+    return figures
 
 
 def spread_ms(seconds: Sequence[float]) -> dict[str, float | int]:

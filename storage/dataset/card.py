@@ -48,7 +48,7 @@ _CARD = """\
 ---
 configs:
 - config_name: default
-  data_files: train/*.csv
+  data_files: train/*/*.csv
 ---
 {marker}, journal {journal_id}: written by oxherd; edits are overwritten when it starts -->
 # {title}
@@ -63,24 +63,24 @@ Each press is a row; a changed mind replaces the row, Undo removes it. The histo
 
 | path | what it holds |
 | --- | --- |
-| `train/*.csv` | one row for each (image, voter): the ratings |
+| `train/*/*.csv` | one row for each (image, voter): the ratings |
 | `images/*/*/*.png` | every image that somebody rated, as posted, byte for byte |
-| `generations/*.csv` | one row for each image made, rated or not: how to make it again |
+| `generations/*/*.csv` | one row for each image made, rated or not: how to make it again |
 | `train.csv` | everything in `train/`, concatenated; as old as the last commit that names it |
 
-## Columns of `train/*.csv`
+## Columns of `train/*/*.csv`
 
 | column | meaning |
 | --- | --- |
 | `prompt` | what was asked for |
-| `path` | the image, relative to this file's folder's parent |
+| `path` | the image, relative to the dataset's folder |
 | `rating` | `good` or `bad` |
 | `voter_id` | the voter's Discord id |
 | `image_id`, `set_id`, `slot` | the image, the request it was made for, its number there (1 to 4) |
 | `voted_at` | when this voter last changed their mind, UTC |
 | `seed`, `model`, `revision` | what made the image; `generations` has the rest |
 
-`generations/*.csv` adds `shown_at`, `negative_prompt`, `steps`, `guidance_scale`, `width_px`,
+`generations/*/*.csv` adds `shown_at`, `negative_prompt`, `steps`, `guidance_scale`, `width_px`,
 `height_px`, `scheduler`, `backend`, `device`, `dtype`, `versions` (JSON), `sha256` of the PNG,
 `unsafe_score` (an image classifier's, 0 to 1; empty where none looked) and `withheld`: `no` for an
 image that was shown, else who kept it back, `classifier` or the model's own `checker`. Nobody saw
@@ -91,7 +91,7 @@ that one and its bytes were not kept. Files from before these two columns have s
 ```python
 import datasets
 
-votes = datasets.load_dataset("csv", data_files="train/*.csv")
+votes = datasets.load_dataset("csv", data_files="train/*/*.csv")
 ```
 
 ```python
@@ -99,7 +99,7 @@ from pathlib import Path
 
 import pandas
 
-files = sorted(Path("train").glob("*.csv"))
+files = sorted(Path("train").glob("*/*.csv"))
 votes = pandas.concat(pandas.read_csv(file, keep_default_na=False) for file in files)
 ```
 

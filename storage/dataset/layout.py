@@ -6,6 +6,10 @@ changed, and no file or folder grows without limit.
 
 from collections.abc import Iterable, Sequence
 
+# Oxen reads the list of every folder that a commit changes a file in, and the list of all folders.
+# Measured at a million votes, in ms of processor time a commit of 1 / 3 / 30 shards: with all 7,812
+# files of `train` in one folder 560 / 870 / 4,500, with 64 a folder 240 / 340 / 1,500.
+_FILES_A_FOLDER = 64
 _FOLDERS_A_FOLDER = 16
 
 CARD = "README.md"
@@ -31,12 +35,16 @@ def image_path(image_id: str, *, shard: int) -> str:
 
 def train_path(shard: int) -> str:
     """Where the rows of one shard of `train` are."""
-    return f"train/{shard:05d}.csv"
+    return f"train/{_folder(shard)}/{shard:05d}.csv"
 
 
 def shown_path(shard: int) -> str:
     """Where the rows of one shard of `generations` are."""
-    return f"generations/{shard:05d}.csv"
+    return f"generations/{_folder(shard)}/{shard:05d}.csv"
+
+
+def _folder(shard: int) -> str:
+    return f"{shard // _FILES_A_FOLDER:03d}"
 
 
 def guarded(text: str) -> str:

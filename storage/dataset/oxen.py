@@ -7,11 +7,12 @@ they are as safe as Oxen's own files are; the journal and the working tree are s
 
 import os
 import shutil
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
 import oxen
@@ -23,13 +24,21 @@ from storage.dataset.oxen_errors import vendor_errors
 from storage.dataset.repository import Changes, CommitInfo
 from storage.dataset.tables import Tables
 from storage.errors import RepositoryError, RepositoryForeign
-from storage.files import make_folder, replace_durably, sync, write_durably
+from storage.files import make_folder, replace_durably, sync, write_all_durably
 
 # Oxen stores a folder's list of entries in pieces of about this many, and rewrites a piece when an
 # entry in it changes: some 270 bytes per entry. Its default of 10,000 makes commits grow with the
 # dataset. Measured with one vote per commit, in KB of lists at 1,000 and at 20,000 votes: 38 and
 # 78; with 16: 18 and 23.
 _ENTRIES_A_NODE = 16
+
+# Files of one folder are added together from this number on: every call of `add` opens Oxen's
+# databases again. Measured for 100 new images in a folder of 1,200, in ms of processor time: 1,880
+# one by one, 440 together.
+_ADDED_TOGETHER = 3
+
+# Oxen's list of files that are not to be added. It exists only while files are added together.
+_IGNORED = ".oxenignore"
 
 _CARD_COMMIT = "dataset card"
 
@@ -59,6 +68,7 @@ class OxenRepository:
         self._path = path
         self._inode = (path / ".oxen").stat().st_ino
         self._tables = Tables(path, committed_at=moment(str(head.timestamp)))
+        self._listed: dict[PurePosixPath, set[str]] = {}  # what was in a folder after a change
         self._part = path / ".oxen" / "oxherd.part"  # outside the working tree: never committed
         self._head: str = head.id
 
@@ -90,6 +100,7 @@ class OxenRepository:
             # What a killed process had staged is staged again from the journal. Oxen itself cannot
             # open this database if it was killed while removing it after a commit.
             shutil.rmtree(path / ".oxen" / "staged", ignore_errors=True)
+            (path / _IGNORED).unlink(missing_ok=True)
 
         repository = cls(repo, path=path, head=history[0])
         # Oxen compares it with the last commit. After a power cut, that may lack what the disk has.
@@ -121,13 +132,19 @@ class OxenRepository:
             for folder in {(self._path / path).parent for path in changes.images}:
                 sync(folder)  # the spool deletes its copies after the commit
 
-            for path, content in changes.files.items():
-                write_durably(self._path / path, content, part=self._part)
+            files = {self._path / path: content for path, content in changes.files.items()}
+            write_all_durably(files, part=self._part)
+            for path in changes.files:
                 self._tables.note(path)
 
             self._stage([*changes.images, *changes.files])
             for path in changes.removals:
                 self._remove(path)
+
+            paths = [*changes.images, *changes.files, *changes.removals]
+            for touched in {PurePosixPath(path).parent for path in paths}:
+                if (self._path / touched).is_dir():
+                    self._listed[touched] = self._names(touched)
 
     def commit(self, message: str) -> str | None:
         with vendor_errors(self._path, doing="committing"):
@@ -213,10 +230,34 @@ class OxenRepository:
             replace_durably(self._part, target)
 
     def _stage(self, paths: Iterable[str]) -> None:
-        """One by one: adding a folder would add what somebody else put there, and remove what only
-        the remote has."""
+        by_folder = defaultdict[PurePosixPath, list[str]](list)
         for path in paths:
-            self._repo.add(str(self._path / path))
+            by_folder[PurePosixPath(path).parent].append(path)
+
+        for folder, members in by_folder.items():
+            if len(members) >= _ADDED_TOGETHER and folder in self._listed:
+                self._add_together(folder, members)
+            else:
+                for path in members:
+                    self._repo.add(str(self._path / path))
+
+    def _add_together(self, folder: PurePosixPath, members: Sequence[str]) -> None:
+        """Add these files of the folder and no others: Oxen would compare each of the others with
+        the last commit, and add what somebody else put there. It would also remove what somebody
+        else deleted, so that is put back first."""
+        for name in self._listed[folder] - self._names(folder):
+            self.holds(str(folder / name))
+
+        ignored = self._path / _IGNORED
+        only = ["*", "!*/", *(f"!/{path}" for path in members)]
+        ignored.write_text("\n".join(only), encoding="utf-8")
+        try:
+            self._repo.add(str(self._path / folder))
+        finally:
+            ignored.unlink()
+
+    def _names(self, folder: PurePosixPath) -> set[str]:
+        return {path.name for path in (self._path / folder).iterdir()}
 
     def _remove(self, path: str) -> None:
         try:

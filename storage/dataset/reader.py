@@ -96,7 +96,7 @@ def recorded_bytes(image: RecordedImage, dataset: Path, *, spool: Path | None) -
 
 def dataset_rows(folder: Path) -> Iterator[tuple[int, int, dict[str, str]]]:
     """Every row in the files of `train` or `generations`, after its shard and its place there."""
-    for file in sorted(folder.glob("*.csv")):
+    for file in sorted(folder.rglob("*.csv")):
         text = io.StringIO(file.read_text(encoding="utf-8"), newline="")
         for place, row in enumerate(csv.DictReader(text)):
             yield int(file.stem), place, row

@@ -41,8 +41,8 @@ class Tables:
 
     def _paths(self) -> Iterator[str]:
         for folder in _FOLDERS:
-            for path in (self._root / folder).glob("*"):
-                yield f"{folder}/{path.name}"
+            for path in (self._root / folder).glob("*/*"):
+                yield path.relative_to(self._root).as_posix()
 
     def _stamp(self, path: str) -> _Stamp:
         try:

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from storage.errors import JournalFull
-from storage.files import make_folder, sync, write_durably
+from storage.files import make_folder, sync, write_all_durably
 
 
 class Spool:
@@ -27,8 +27,7 @@ class Spool:
         Raises JournalFull when the disk is full.
         """
         with _disk_full(self._folder):
-            for image_id, content in images.items():
-                write_durably(self.path(image_id), content)
+            write_all_durably({self.path(image_id): png for image_id, png in images.items()})
 
     def read(self, image_id: str) -> bytes | None:
         """The bytes, or None if the spool does not have them."""

@@ -243,7 +243,7 @@ class World:
 
 def dataset_rows(data: Path, kind: str) -> list[dict[str, str]]:
     """All rows of train/ or generations/ of a dataset on disk, in order."""
-    shards = sorted((data / "dataset" / kind).glob("*.csv"))
+    shards = sorted((data / "dataset" / kind).rglob("*.csv"))
 
     return [row for shard in shards for row in _parsed(shard.read_bytes())]
 

@@ -101,7 +101,7 @@ async def ask_oxen(root: Path) -> tuple[list[str], int]:
 
 def _rows(root: Path, table: str) -> list[dict[str, str]]:
     rows = []
-    for file in sorted((root / table).glob("*.csv")):
+    for file in sorted((root / table).rglob("*.csv")):
         with file.open(encoding="utf-8", newline="") as stream:
             rows += list(csv.DictReader(stream))
 
