@@ -95,7 +95,8 @@ class Disk:
                     process.kill()
 
             with suppress(subprocess.CalledProcessError):
-                return _call("umount", str(self.mounted))
+                _call("umount", str(self.mounted))
+                return
 
             time.sleep(0.5)
 
