@@ -17,7 +17,13 @@ from generation.diffusion.denoising import Denoiser
 from generation.diffusion.engine import DecodedImage, Stage
 from generation.request import ImageRequest, Size
 from tests.support.generation.requests import a_request
-from tests.support.generation.tiny_model import NOISE, SIDE_PX, tiny_stable_diffusion, tiny_xl
+from tests.support.generation.tiny_model import (
+    NOISE,
+    SIDE_PX,
+    tiny_stable_diffusion,
+    tiny_xl,
+    with_textual_inversion,
+)
 
 # diffusers' schedulers speak to NumPy in its old way
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -234,6 +240,18 @@ def test_a_tiny_autoencoder_decodes_as_in_the_stock_pipeline(family: Any) -> Non
     pipeline = quiet_steps(type(family)(**(family.components | {"vae": small})))
 
     assert_equal_to_stock(pipeline, a_small_request())
+
+
+@pytest.mark.parametrize("negative_prompt", ["", "<fox> in rain"])
+@pytest.mark.parametrize("make", [tiny_stable_diffusion, tiny_xl])
+def test_a_textual_inversion_of_several_vectors_makes_the_stock_pipelines_images(
+    tmp_path: Path, make: Callable[[Path], Any], negative_prompt: str
+) -> None:
+    pipeline = with_textual_inversion(quiet_steps(make(tmp_path)), "<fox>", vectors=3)
+
+    assert_equal_to_stock(
+        pipeline, a_small_request(prompt="a <fox>", negative_prompt=negative_prompt)
+    )
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,12 @@ from generation.diffusion.backend import DiffusersBackend
 from generation.diffusion.prompt_length import characters_read
 from generation.worker.specs import DiffusersSpec
 from tests.support.generation.requests import Onlooker, a_request
-from tests.support.generation.tiny_model import SIDE_PX, save_tiny_model
+from tests.support.generation.tiny_model import (
+    SIDE_PX,
+    save_tiny_model,
+    tiny_stable_diffusion,
+    with_textual_inversion,
+)
 
 # The tiny model's tokens are single letters. CLIP reads 77 tokens: 75 beside its two marks.
 READ = 75
@@ -49,6 +54,14 @@ def test_of_a_longer_one_the_characters_read_are_counted(model: Path) -> None:
 
     assert characters_read(pipeline, "x" * (READ + 1)) == READ
     assert characters_read(pipeline, "ab " * 100) == READ // 2 * 3 + 1
+
+
+def test_a_textual_inversion_takes_as_many_tokens_as_it_has_vectors(tmp_path: Path) -> None:
+    pipeline = with_textual_inversion(tiny_stable_diffusion(tmp_path), "<fox>", vectors=5)
+
+    assert characters_read(pipeline, "<fox>" + "x" * (READ - 5)) is None
+    assert characters_read(pipeline, "<fox>" + "x" * READ) == len("<fox>") + READ - 5
+    assert characters_read(pipeline, "x" * READ + "<fox>") == READ
 
 
 def test_the_encoder_that_reads_furthest_counts(model: Path) -> None:

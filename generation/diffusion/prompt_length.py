@@ -1,6 +1,7 @@
 """How much of a prompt a model reads: text encoders take a limited number of tokens."""
 
 import inspect
+from bisect import bisect_right
 
 from diffusers import DiffusionPipeline
 from transformers import PreTrainedTokenizerBase
@@ -28,19 +29,33 @@ def characters_read(pipeline: DiffusionPipeline, text: str) -> int | None:
     None where that is the whole text, and where a tokenizer does not map tokens to characters.
     """
     tokenizers = [getattr(pipeline, name, None) for name in _TOKENIZERS]
-    read = [_read(one, text, _limit(pipeline, one)) for one in tokenizers if one is not None]
+    read = [_read(pipeline, one, text) for one in tokenizers if one is not None]
     furthest = max(read, default=len(text))
 
     return None if furthest >= len(text.rstrip()) else furthest
 
 
-def _read(tokenizer: PreTrainedTokenizerBase, text: str, limit: int) -> int:
+def _read(pipeline: DiffusionPipeline, tokenizer: PreTrainedTokenizerBase, text: str) -> int:
+    limit = _limit(pipeline, tokenizer)
     if limit > _NO_LIMIT or not getattr(tokenizer, "is_fast", False):
         return len(text)
 
-    tokens = tokenizer(text, truncation=True, max_length=limit, return_offsets_mapping=True)
+    def converted(part: str) -> str:
+        """With several tokens for a textual inversion that has several vectors."""
+        convert = getattr(pipeline, "maybe_convert_prompt", None)
 
-    return max((int(end) for _, end in tokens["offset_mapping"]), default=0)
+        return part if convert is None else str(convert(part, tokenizer))
+
+    whole = converted(text)
+    tokens = tokenizer(whole, truncation=True, max_length=limit, return_offsets_mapping=True)
+    read = max((int(end) for _, end in tokens["offset_mapping"]), default=0)
+    if whole == text:
+        return read
+
+    if read >= len(whole.rstrip()):
+        return len(text)
+
+    return bisect_right(range(len(text)), read, key=lambda end: len(converted(text[:end]))) - 1
 
 
 def _limit(pipeline: DiffusionPipeline, tokenizer: PreTrainedTokenizerBase) -> int:

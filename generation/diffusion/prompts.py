@@ -37,7 +37,7 @@ class OneEncoder:
     """Stable Diffusion 1.x and 2.x: the text encoder's last hidden state."""
 
     def __init__(self, pipeline: DiffusionPipeline, device: str) -> None:
-        self._tokenizer = pipeline.tokenizer
+        self._pipeline = pipeline
         self._encoder = pipeline.text_encoder
         self._device = device
         self._encoded = lru_cache(_REMEMBERED)(self._encode)
@@ -50,7 +50,7 @@ class OneEncoder:
 
     def _encode(self, text: str) -> torch.Tensor:
         """[1, tokens, width]."""
-        tokens = _tokens(self._tokenizer, text)
+        tokens = _tokens(self._pipeline, self._pipeline.tokenizer, text)
         mask = None
         if getattr(self._encoder.config, "use_attention_mask", False):
             mask = tokens.attention_mask.to(self._device)
@@ -69,6 +69,7 @@ class TwoEncoders:
     """
 
     def __init__(self, pipeline: DiffusionPipeline, device: str) -> None:
+        self._pipeline = pipeline
         self._tokenizers = (pipeline.tokenizer, pipeline.tokenizer_2)
         self._encoders = (pipeline.text_encoder, pipeline.text_encoder_2)
         self._zeros_if_empty = bool(pipeline.config.force_zeros_for_empty_prompt)
@@ -105,7 +106,7 @@ class TwoEncoders:
         """[1, tokens, width of both] and [1, pooled width]."""
         states: list[torch.Tensor] = []
         for tokenizer, encoder in zip(self._tokenizers, self._encoders, strict=True):
-            ids = _tokens(tokenizer, text).input_ids.to(self._device)
+            ids = _tokens(self._pipeline, tokenizer, text).input_ids.to(self._device)
             output = encoder(ids, output_hidden_states=True)
             states.append(output.hidden_states[-2])
 
@@ -114,9 +115,12 @@ class TwoEncoders:
         return torch.cat(states, dim=-1).to(encoder.dtype), pooled
 
 
-def _tokens(tokenizer: PreTrainedTokenizerBase, text: str) -> BatchEncoding:
+def _tokens(
+    pipeline: DiffusionPipeline, tokenizer: PreTrainedTokenizerBase, text: str
+) -> BatchEncoding:
+    """The text's tokens, several for a textual inversion that has several vectors."""
     return tokenizer(
-        text,
+        pipeline.maybe_convert_prompt(text, tokenizer),
         padding="max_length",
         max_length=tokenizer.model_max_length,
         truncation=True,

@@ -168,6 +168,22 @@ def _vae(**settings: Any) -> AutoencoderKL:
     )
 
 
+def with_textual_inversion(pipeline: Any, token: str, *, vectors: int) -> Any:
+    """The same pipeline, whose tokenizers and text encoders know the token by so many vectors."""
+    pairs = [("tokenizer", "text_encoder"), ("tokenizer_2", "text_encoder_2")]
+    for tokenizer, encoder in pairs:
+        if hasattr(pipeline, encoder):
+            width = getattr(pipeline, encoder).config.hidden_size
+            pipeline.load_textual_inversion(
+                torch.randn(vectors, width, generator=torch.Generator().manual_seed(1)),
+                token=token,
+                tokenizer=getattr(pipeline, tokenizer),
+                text_encoder=getattr(pipeline, encoder),
+            )
+
+    return pipeline
+
+
 def _text_config(**settings: Any) -> CLIPTextConfig:
     small = {
         "hidden_size": 8,
