@@ -5,7 +5,7 @@ import math
 import random
 import textwrap
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.metadata import version
 
@@ -55,7 +55,7 @@ class PlaceholderBackend:
     def unload(self) -> None:
         """It holds nothing."""
 
-    def between_requests(self) -> str:
+    def between_requests(self, report: Callable[[str], None]) -> str:
         return ""
 
     def generate(self, request: ImageRequest, watcher: Watcher) -> Made:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from PIL import Image, ImageChops
-from torch import cuda
+from torch import cuda, get_num_threads, set_num_threads
 
 from generation.diffusion.backend import DiffusersBackend
 from generation.diffusion.model_files import model_files
@@ -408,3 +408,23 @@ def test_auto_takes_the_best_device_there_is(model: Path) -> None:
     chosen = DiffusersBackend(spec, device="auto").load().device
 
     assert chosen == DiffusersBackend(spec, device=best).load().device
+
+
+def test_a_small_model_gets_one_thread_and_a_large_one_all_that_torch_chooses(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("generation.diffusion.backend._ALL_THREADS", 2)
+    before = get_num_threads()
+    try:
+        small = loaded(model)
+        monkeypatch.setattr("generation.diffusion.backend._SMALL", 0)
+        large = loaded(model)
+
+        made = [each.generate(a_small_request(), Onlooker()) for each in (small, large)]
+        used_last = get_num_threads()
+        make(small, a_small_request())
+
+        assert [each.provenance.versions["threads"] for each in made] == ["1", "2"]
+        assert (used_last, get_num_threads()) == (2, 1)
+    finally:
+        set_num_threads(before)

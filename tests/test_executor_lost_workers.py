@@ -90,6 +90,22 @@ async def test_a_worker_that_goes_silent_is_killed_and_its_request_tried_again(
         assert executor.status().workers[0].restarts == 2
 
 
+async def test_a_worker_that_reports_while_it_works_between_two_requests_is_not_silent(
+    tmp_path: Path,
+) -> None:
+    limits = ExecutorLimits(retry_s=0.01, grace_s=0, silence_s=1)
+    async with Executor.open(one_model(tmp_path), limits=limits) as executor:
+        await executor.submit(a_request(), owner=ALICE).result()
+        (tmp_path / "busy").write_text("2.5")
+        while executor.status().workers[0].serving != "busy":  # noqa: ASYNC110 - not announced
+            await asyncio.sleep(0.01)
+
+        await executor.submit(a_request(), owner=ALICE).result()
+
+        assert not (tmp_path / "busy").exists()
+        assert executor.status().workers[0].restarts == 0
+
+
 async def test_a_worker_without_work_may_be_silent(tmp_path: Path) -> None:
     limits = ExecutorLimits(retry_s=0.01, grace_s=0, silence_s=2)
     async with Executor.open(one_model(tmp_path), devices=("a",), limits=limits) as executor:

@@ -27,6 +27,7 @@ from tests.support.generation.warm_start import (
     largest_difference,
     make,
     opened,
+    serving,
     spec_of,
 )
 
@@ -70,14 +71,14 @@ class FirstStart:
     def __init__(self, model: Path, folder: Path) -> None:
         self.folder = folder
         self.backend = opened(model, folder)
-        self.said_at_first = self.backend.between_requests()
+        self.said_at_first = serving(self.backend)
         self.made_at_first = make(self.backend)
         began_s = time.monotonic()
-        while self.backend.between_requests() == self.said_at_first:
+        while serving(self.backend) == self.said_at_first:
             assert time.monotonic() - began_s < COMPILES_WITHIN_S
             time.sleep(0.5)
 
-        self.said_then = self.backend.between_requests()
+        self.said_then = serving(self.backend)
         self.made_then = make(self.backend)
 
 
@@ -85,7 +86,10 @@ class FirstStart:
 def first_start(model: Path, tmp_path_factory: pytest.TempPathFactory) -> FirstStart:
     with pytest.MonkeyPatch.context() as patch:
         # The suite has nothing better to do than to wait for the compiler.
-        patch.setattr(compiler, "PROCESS", f"import os; os.nice = abs; {compiler.PROCESS}")
+        # From torch 2.9 to 2.14 compiling ahead of time is off by default.
+        as_before = "import torch._dynamo.config as c; c.enable_aot_compile = False"
+        process = f"import os; os.nice = abs; {as_before}; {compiler.PROCESS}"
+        patch.setattr(compiler, "PROCESS", process)
         return FirstStart(model, tmp_path_factory.mktemp("data") / "compiled")
 
 
@@ -93,7 +97,7 @@ def first_start(model: Path, tmp_path_factory: pytest.TempPathFactory) -> FirstS
 def compiled_before(first_start: FirstStart, tmp_path: Path) -> Path:
     """A copy of what the first start left, to be spoilt."""
     copied = tmp_path / "compiled"
-    shutil.copytree(first_start.folder, copied, ignore=shutil.ignore_patterns("inductor", "triton"))
+    shutil.copytree(first_start.folder, copied, ignore=shutil.ignore_patterns("*.caches"))
 
     return copied
 
@@ -145,9 +149,22 @@ def test_a_second_start_compiles_nothing_and_makes_the_same_bytes(
 
     second = opened(model, first_start.folder)
 
-    assert "unet compiled" in second.between_requests()
+    assert "unet compiled" in serving(second)
     assert make(second) == first_start.made_then
     assert compiler.log_of(first_start.folder).stat().st_mtime_ns == compiled_at
+
+
+def test_what_tuning_chose_is_part_of_the_versions_name(
+    first_start: FirstStart, compiled_before: Path, model: Path
+) -> None:
+    (file,) = compiled_before.glob("unet-*.compiled")
+    chosen = file.with_suffix(".caches") / "inductor" / "ab" / "kernel.best_config"
+    chosen.parent.mkdir(parents=True)
+    chosen.write_text('{"XBLOCK": 64}')
+
+    versions = make(opened(model, compiled_before)).provenance.versions
+
+    assert versions["compiled"] != first_start.made_then.provenance.versions["compiled"]
 
 
 @pytest.mark.long
@@ -172,7 +189,7 @@ def test_a_file_that_cannot_be_loaded_leaves_the_model_serving_uncompiled(
 
     backend = opened(model, compiled_before)
 
-    assert backend.between_requests().startswith("uncompiled: compilation failed: ")
+    assert serving(backend).startswith("uncompiled: compilation failed: ")
     assert engine_of(make(backend)) == "oxherd"
 
 
@@ -184,7 +201,7 @@ def test_compiled_code_that_computes_something_else_is_not_used(
 
     backend = opened(model, compiled_before)
 
-    assert "output differs by 0.01 of its norm" in backend.between_requests()
+    assert "output differs by 0.01 of its norm" in serving(backend)
     assert engine_of(make(backend)) == "oxherd"
 
 
@@ -204,7 +221,7 @@ def test_compiled_code_that_is_slower_is_used_only_if_that_was_asked_for(
 
     assert engine_of(make(asked_for)) == "oxherd compiled"
     assert engine_of(make(if_it_pays)) == "oxherd"
-    assert "unet uncompiled" in if_it_pays.between_requests()
+    assert "unet uncompiled" in serving(if_it_pays)
 
 
 def replaced_by(change: Callable[[Any], Any]) -> Callable[[Path], Callable[..., Any]]:
@@ -228,7 +245,7 @@ def test_what_killed_a_worker_is_not_tried_again(compiled_before: Path, model: P
 
     backend = opened(model, compiled_before)
 
-    assert f"remove the folder {compiled_before}" in backend.between_requests()
+    assert f"remove the folder {compiled_before}" in serving(backend)
     assert engine_of(make(backend)) == "oxherd"
 
 
@@ -238,13 +255,13 @@ def test_a_compiler_that_fails_leaves_the_model_serving_uncompiled(
     monkeypatch.setattr(compiler, "PROCESS", "raise SystemExit('out of registers')")
 
     backend = opened(model, tmp_path / "compiled")
-    while (said := backend.between_requests()) == "uncompiled, compiling":
+    while (said := serving(backend)) == "uncompiled, compiling":
         time.sleep(0.05)
 
     assert "compilation failed with status 1, see " in said
     assert "out of registers" in compiler.log_of(tmp_path / "compiled").read_text()
     assert engine_of(make(backend)) == "oxherd"
-    assert backend.between_requests() == said
+    assert serving(backend) == said
 
 
 def test_where_there_is_no_room_to_compile_the_requests_keep_their_memory(
@@ -256,7 +273,7 @@ def test_where_there_is_no_room_to_compile_the_requests_keep_their_memory(
 
     backend = opened(model, tmp_path / "compiled")
 
-    assert "takes 6.4 GB, and 5.0 GB are free" in backend.between_requests()
+    assert "takes 6.4 GB, and 5.0 GB are free" in serving(backend)
     assert engine_of(make(backend)) == "oxherd"
 
 
@@ -267,7 +284,7 @@ def test_a_folder_that_cannot_be_written_leaves_the_model_serving_uncompiled(
 
     backend = opened(model, tmp_path / "file" / "compiled")
 
-    assert backend.between_requests().startswith("uncompiled: compilation failed: ")
+    assert serving(backend).startswith("uncompiled: compilation failed: ")
     assert engine_of(make(backend)) == "oxherd"
 
 
@@ -277,7 +294,7 @@ def test_where_it_is_off_or_does_not_pay_nothing_is_done(
 ) -> None:
     backend = opened(model, tmp_path / "compiled", compile=compile)
 
-    assert backend.between_requests() == ""
+    assert serving(backend) == ""
     assert "layout" not in make(backend).provenance.versions
     assert not (tmp_path / "compiled").exists()
 
@@ -288,7 +305,7 @@ def test_a_model_whose_parts_come_and_go_is_not_compiled(model: Path, tmp_path: 
 
     backend.load()
 
-    assert backend.between_requests() == ""
+    assert serving(backend) == ""
 
 
 def test_the_compiler_ends_with_the_worker_that_started_it(tmp_path: Path) -> None:

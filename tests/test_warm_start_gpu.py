@@ -15,6 +15,7 @@ from tests.support.generation.warm_start import (
     largest_difference,
     make,
     opened,
+    serving,
 )
 
 pytestmark = [
@@ -45,7 +46,7 @@ def test_a_model_is_compiled_in_float16_and_makes_the_same_images(tmp_path: Path
     eager = opened(model, tmp_path / "unused", compile="off", device="cuda")
     backend = opened(model, tmp_path / "compiled", device="cuda")
     began_s = time.monotonic()
-    while (said := backend.between_requests()) == "uncompiled, compiling":
+    while (said := serving(backend)) == "uncompiled, compiling":
         assert time.monotonic() - began_s < COMPILES_WITHIN_S
         time.sleep(0.5)
 

@@ -1,7 +1,7 @@
 """The diffusers backend: loads one model onto a device and makes images with it."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -12,7 +12,13 @@ from diffusers import DiffusionPipeline
 
 from generation.best_device import best_device
 from generation.diffusion.batching import Batching
-from generation.diffusion.checks import check_device, check_engine, check_model
+from generation.diffusion.checks import (
+    check_compiling,
+    check_device,
+    check_dtype,
+    check_engine,
+    check_model,
+)
 from generation.diffusion.compile.layout import PREPARED, pays, prepare
 from generation.diffusion.compile.warm_start import COMPILED, WarmStart
 from generation.diffusion.denoising import Denoiser
@@ -51,6 +57,14 @@ _WORKING_BYTES = 4 * 2**30
 does not fit nevertheless, the worker unloads the other models."""
 
 
+_SMALL = 50_000_000
+"""A model with fewer weights gets one thread of the CPU. Its products are so small that threads
+wait for each other longer than they work (docs/measurements.md, *A busy machine*)."""
+
+_ALL_THREADS = torch.get_num_threads()
+"""As many as torch chooses, before any model is loaded."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Loaded:
     """A model that is ready. `previews`, `warm_start`: None where there are none."""
@@ -59,6 +73,7 @@ class _Loaded:
     engine: Engine
     previews: LatentPreviews | None
     warm_start: WarmStart | None
+    threads: int
     provenance: Provenance
 
 
@@ -85,9 +100,14 @@ class DiffusersBackend:
         self._loaded: _Loaded | None = None
 
     def check(self) -> Sequence[Finding]:
-        findings = [check_device(self._device), check_model(self._spec)]
-        if findings[-1].ok:
+        device, model = check_device(self._device), check_model(self._spec)
+        findings = [device, model]
+        if model.ok:
             findings.append(check_engine(self._spec))
+
+        if device.ok:
+            findings += check_dtype(self._spec, device=self._device)
+            findings += check_compiling(self._spec, device=self._device)
 
         return findings
 
@@ -108,9 +128,6 @@ class DiffusersBackend:
             library.utils.logging.set_verbosity_error()  # warnings quote prompts that were cut
 
         torch.backends.cudnn.deterministic = True
-        if self._spec.threads is not None:
-            torch.set_num_threads(self._spec.threads)
-
         require_device(self._device)
         with (
             loading_errors(self._spec.model),
@@ -119,6 +136,7 @@ class DiffusersBackend:
         ):
             model = find_model(self._spec)
             revision = hashing.submit(self._revision, model)
+            torch.set_num_threads(self._threads_for(model))
             pipeline = load_pipeline(model.path, self._spec, device=self._device)
             self._loaded = self._opened(pipeline, model, revision.result())
 
@@ -138,6 +156,7 @@ class DiffusersBackend:
 
     def generate(self, request: ImageRequest, watcher: Watcher) -> Made:
         assert self._loaded is not None, "load comes first"
+        torch.set_num_threads(self._loaded.threads)  # a different model may have been loaded since
         previews, warm_start = self._loaded.previews, self._loaded.warm_start
         pacing = StepPacing(self._device)
         latest: Stage | None = None
@@ -181,11 +200,19 @@ class DiffusersBackend:
             images=images, provenance=replace(made_by, versions={**made_by.versions, **facts})
         )
 
-    def between_requests(self) -> str:
+    def between_requests(self, report: Callable[[str], None]) -> str:
         if self._loaded is None or self._loaded.warm_start is None:
             return ""
 
-        return self._loaded.warm_start.poll()
+        return self._loaded.warm_start.poll(report)
+
+    def _threads_for(self, model: ModelFolder) -> int:
+        if self._spec.threads is not None:
+            return self._spec.threads
+
+        small = count_weights(model.path, variant=self._spec.variant) < _SMALL
+
+        return 1 if small else _ALL_THREADS
 
     def _revision(self, model: ModelFolder) -> str:
         """The commit of a model on the hub, or a hash of a local folder's content."""
@@ -218,6 +245,7 @@ class DiffusersBackend:
             engine=engine,
             previews=previews,
             warm_start=warm_start,
+            threads=torch.get_num_threads(),
             provenance=provenance_of(
                 pipeline,
                 # A folder's path is private to this machine; its name and content are not.

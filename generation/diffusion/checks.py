@@ -1,8 +1,15 @@
 """What `doctor` reports about the device and the model, found without loading the model."""
 
-from generation.diffusion.device import device_name, require_device
+from collections.abc import Sequence
+
+import torch
+
+from generation.diffusion.compile.compiler import can_compile
+from generation.diffusion.compile.layout import pays
+from generation.diffusion.device import device_name, is_slow_on_cpu, require_device
 from generation.diffusion.engine import OWN, choose_engine
-from generation.diffusion.model_files import INDEX, read_index
+from generation.diffusion.loading import torch_dtype
+from generation.diffusion.model_files import INDEX, read_index, scheduler_problem
 from generation.errors import BackendUnavailable, root_cause
 from generation.model_folder import cached_file, check_hub, local_folder
 from generation.worker.backend import Finding
@@ -48,11 +55,43 @@ def check_engine(spec: DiffusersSpec) -> Finding:
         return Finding(subject="engine", ok=True, detail="known once the model is downloaded")
 
     try:
-        choice = choose_engine(read_index(folder))
+        choice, problem = choose_engine(read_index(folder)), scheduler_problem(folder)
     except (OSError, ValueError) as exc:
-        detail = f"{folder / INDEX} cannot be read, so the model is damaged: {root_cause(exc)}"
+        detail = f"{folder} cannot be read, so the model is damaged: {root_cause(exc)}"
         return Finding(subject="engine", ok=False, detail=detail)
+
+    if problem is not None:
+        return Finding(subject="engine", ok=False, detail=problem)
 
     engine = "oxherd's own denoising loop" if choice.name == OWN else "the model's own pipeline"
 
     return Finding(subject="engine", ok=True, detail=f"{engine}, because {choice.reason}")
+
+
+def check_dtype(spec: DiffusersSpec, *, device: str) -> Sequence[Finding]:
+    """Says so where the weights' dtype makes the device slow; else nothing."""
+    if device != "cpu" or not is_slow_on_cpu(torch_dtype(spec, device=device)):
+        return []
+
+    return [
+        Finding(
+            subject="dtype",
+            ok=False,
+            detail="This CPU has no instructions for bfloat16, so it would be about ten times "
+            "slower than float32: set OXHERD_DTYPE=float32.",
+        )
+    ]
+
+
+def check_compiling(spec: DiffusersSpec, *, device: str) -> Sequence[Finding]:
+    """Whether torch can make the compiled version that is wanted; nothing where none is."""
+    if spec.compile != "on" and not (spec.compile == "auto" and pays(device)):
+        return []
+
+    if not can_compile():
+        detail = f"torch {torch.__version__} cannot compile ahead of time. Install a newer one."
+        return [Finding(subject="compiling", ok=False, detail=detail)]
+
+    detail = f"torch {torch.__version__} can compile the model ahead of time"
+
+    return [Finding(subject="compiling", ok=True, detail=detail)]

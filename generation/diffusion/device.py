@@ -1,10 +1,14 @@
 """The device of a worker: whether torch can use it, its name, and keeping in step with it."""
 
+import os
 import platform
 
 import torch
 
 from generation.errors import BackendUnavailable, root_cause
+
+_BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
+"""Instructions for bfloat16, as torch names them."""
 
 
 def device_name(device: str) -> str:
@@ -20,9 +24,22 @@ def require_device(device: str) -> None:
     try:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as exc:
+        gpus = os.environ.get("CUDA_VISIBLE_DEVICES")
+        which = f" of CUDA_VISIBLE_DEVICES={gpus}" if gpus and device.startswith("cuda") else ""
         raise BackendUnavailable(
-            f"torch {torch.__version__} cannot use the device {device!r}: {root_cause(exc)}"
+            f"torch {torch.__version__} cannot use the device {device!r}{which}: {root_cause(exc)}"
         ) from exc
+
+
+def is_slow_on_cpu(dtype: torch.dtype) -> bool:
+    """Whether this CPU has no instructions for the dtype, as far as torch can tell."""
+    capabilities = getattr(torch.cpu, "get_capabilities", None)  # only in newer versions of torch
+    if dtype != torch.bfloat16 or capabilities is None:
+        return False
+
+    found = capabilities()
+
+    return not any(found.get(name) for name in _BFLOAT16)
 
 
 class StepPacing:

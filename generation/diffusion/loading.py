@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from diffusers import DiffusionPipeline
 
-from generation.diffusion.model_files import INDEX
+from generation.diffusion.model_files import INDEX, scheduler_problem
 from generation.errors import BackendUnavailable, OutOfMemory, root_cause
 from generation.model_folder import local_folder, not_found
 from generation.worker.specs import DiffusersSpec
@@ -45,9 +45,12 @@ def find_model(spec: DiffusersSpec) -> ModelFolder:
 def load_pipeline(folder: Path, spec: DiffusersSpec, *, device: str) -> DiffusionPipeline:
     """The model's pipeline, on the device or offloaded.
 
-    Raises BackendUnavailable for a pipeline that does not make images from text step by step, and
-    whatever diffusers raises.
+    Raises BackendUnavailable for a pipeline that does not make images from text step by step, or
+    whose scheduler cannot serve, and whatever diffusers raises.
     """
+    if problem := scheduler_problem(folder):
+        raise BackendUnavailable(f"The model {spec.model!r} cannot be used. {problem}")
+
     pipeline = DiffusionPipeline.from_pretrained(
         folder, dtype=torch_dtype(spec, device=device), variant=spec.variant
     )

@@ -1,13 +1,20 @@
-"""Reads the files of a model in diffusers' layout: its index, and the number of its weights."""
+"""Reads the files of a model in diffusers' layout: index, scheduler, number of weights."""
 
 import json
 import math
 import re
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 INDEX = "model_index.json"
+
+_NO_SEED = "DPMSolverSDEScheduler"
+"""Draws its noise from torch's global generator, so that a seed does not make its image again."""
+
+_NEEDS_SCIPY = "LMSDiscreteScheduler"
+"""Integrates with scipy, which oxherd does not install."""
 
 
 def read_index(folder: Path) -> Mapping[str, Any]:
@@ -39,6 +46,26 @@ def count_weights(folder: Path, *, variant: str | None) -> int:
     ValueError for a folder that holds no readable model.
     """
     return sum(_weights_of(component, variant) for component in _component_folders(folder))
+
+
+def scheduler_problem(folder: Path) -> str | None:
+    """Why the scheduler of the model in the folder cannot serve, and what to do; None if it can.
+
+    Raises OSError or ValueError for a folder that holds no readable model.
+    """
+    _, scheduler = read_index(folder).get("scheduler") or ("", "")
+    if scheduler == _NO_SEED:
+        return (
+            f"Its scheduler, {scheduler}, draws noise that the seeds do not determine, so no image "
+            "could be made again. Choose a different one in its folder scheduler, such as "
+            "DPMSolverMultistepScheduler with the algorithm_type sde-dpmsolver++."
+        )
+
+    beta_sigmas = _scheduler_settings(folder).get("use_beta_sigmas")
+    if (scheduler == _NEEDS_SCIPY or beta_sigmas) and find_spec("scipy") is None:
+        return f"Its scheduler, {scheduler}, needs scipy: pip install scipy"
+
+    return None
 
 
 def _component_folders(folder: Path) -> list[Path]:
@@ -76,3 +103,10 @@ def _weights_in(file: Path) -> int:
     return sum(
         math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__"
     )
+
+
+def _scheduler_settings(folder: Path) -> dict[str, Any]:
+    file = folder / "scheduler" / "scheduler_config.json"
+    settings: dict[str, Any] = json.loads(file.read_bytes()) if file.exists() else {}
+
+    return settings

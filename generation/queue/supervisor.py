@@ -169,8 +169,12 @@ class WorkerSupervisor:
                 log.warning("the worker on %s cannot load: %s", self._device, reason)
                 self._refusal = reason
             case Serving(how=how):
-                log.info("the worker on %s: serving %s", self._device, how or "unchanged")
+                if how != self._serving:
+                    log.info("the worker on %s: serving %s", self._device, how or "unchanged")
+
                 self._serving = how
+                if self.attempt is not None:  # its request waits until the worker is done
+                    process.expect_message(within_s=self._limits.silence_s)
             case _:
                 self._handle_job(self._attempt_at(message.job_id), message, process)
 

@@ -80,11 +80,12 @@ class Backend(Protocol):
         """
         ...
 
-    def between_requests(self) -> str:
+    def between_requests(self, report: Callable[[str], None]) -> str:
         """Do what must not be done during a request; called repeatedly while there is none.
 
         Returns how requests are served from now on, as a phrase for the operator; empty if there
-        is nothing to report.
+        is nothing to report. What takes long calls `report` again and again with such a phrase,
+        because a request may be waiting by now, and a worker that is silent then is replaced.
         """
         ...
 

@@ -1,7 +1,7 @@
 """The models that are loaded in one worker, by name: as many as fit together."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from generation.errors import OutOfMemory
@@ -49,18 +49,24 @@ class LoadedModels:
 
         return loaded.backend
 
-    def between_requests(self) -> str:
-        """Let the backends work while there is no request; how they serve, as a phrase."""
-        phrases = {
-            model: phrase
+    def between_requests(self, report: Callable[[str], None]) -> str:
+        """Let the backends work while there is no request; how they serve, as a phrase.
+
+        report: told a phrase again and again while a backend works for long.
+        """
+        phrases = [
+            self._phrase(model, phrase)
             for model, loaded in self._loaded.items()
-            if (phrase := loaded.backend.between_requests())
-        }
+            if (phrase := loaded.backend.between_requests(self._reporter(model, report)))
+        ]
 
-        if len(self._specs) == 1:
-            return "".join(phrases.values())
+        return "; ".join(phrases)
 
-        return "; ".join(f"{model} {phrase}" for model, phrase in phrases.items())
+    def _reporter(self, model: str, report: Callable[[str], None]) -> Callable[[str], None]:
+        return lambda phrase: report(self._phrase(model, phrase))
+
+    def _phrase(self, model: str, phrase: str) -> str:
+        return phrase if len(self._specs) == 1 else f"{model} {phrase}"
 
     def unload_others(self, model: str) -> bool:
         """Unload all models but this one; false if no other was loaded."""

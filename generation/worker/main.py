@@ -8,6 +8,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import TypeAlias, assert_never
 
+from generation.worker.environment import prepare
 from generation.worker.messages import Cancel, FromWorker, Generate, ToWorker
 from generation.worker.parent import die_with_parent
 from generation.worker.specs import BackendSpec
@@ -30,7 +31,7 @@ def serve(models: Mapping[str, BackendSpec], device: str, pipe: Pipe) -> None:
     if device in ("cpu", "auto"):
         os.nice(10)  # the bot answers at once, even if images on the CPU take longer for it
 
-    worker = Worker(models, device=device, send=pipe.send)
+    worker = Worker(models, device=prepare(os.environ, device=device), send=pipe.send)
     jobs: queue.SimpleQueue[Generate] = queue.SimpleQueue()
     threading.Thread(
         target=_read_forever, args=(pipe, jobs, worker), name="pipe-reader", daemon=True

@@ -38,7 +38,10 @@ class LoadFailed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Serving:
-    """How requests are served from now on, as a phrase for the operator."""
+    """How requests are served from now on, as a phrase for the operator.
+
+    Sent again and again while the worker does something that takes long between two requests.
+    """
 
     how: str
 

@@ -49,7 +49,7 @@ class DiffusersSpec(BackendSpec):
     variant: which of the model's files to load, such as "fp16"; None for those without a variant.
     dtype: of the weights; "auto" is float16 on CUDA and float32 elsewhere.
     offload: "model" keeps only the component at work on the device, for a model that does not fit.
-    threads: of the CPU; None lets torch decide.
+    threads: of the CPU; None for one if the model is small, and else as many as torch chooses.
     preview: whether unfinished images are shown; "auto" does not where the model's own safety
         checker may withhold them in the end. Only with our own denoising loop.
     preview_factors: the folder where what previews need to know of each model is kept; None for

@@ -77,9 +77,12 @@ class Worker:
 
     def between_requests(self) -> None:
         """Let the models work while the worker is idle, and report how they serve."""
-        if (how := self._models.between_requests()) != self._serving:
-            self._send(Serving(how=how))
-            self._serving = how
+        if (how := self._models.between_requests(self._report_serving)) != self._serving:
+            self._report_serving(how)
+
+    def _report_serving(self, how: str) -> None:
+        self._send(Serving(how=how))
+        self._serving = how
 
     def run(self, job: Generate) -> None:
         """Run the job and report how it ended."""

@@ -35,9 +35,16 @@ from generation.worker.parent import die_with_parent
 PROCESS = "from generation.diffusion.compile.compiler import main; main()"
 
 
+def can_compile() -> bool:
+    """Whether this torch can compile ahead of time, and load what it compiled."""
+    needed = ("load_compiled_function", "skip_all_guards_unsafe")
+
+    return all(hasattr(torch.compiler, name) for name in needed)
+
+
 def load(file: Path) -> Callable[..., Any]:
     """The compiled call; its first argument is the module. Raises whatever torch raises."""
-    _use_caches(file.parent)
+    _use_caches(file)
     with file.open("rb") as content:
         loaded: Callable[..., Any] = torch.compiler.load_compiled_function(content)
 
@@ -68,17 +75,30 @@ def log_of(folder: Path) -> Path:
     return folder / "compiling.log"
 
 
+def tuned_choices(file: Path) -> list[Path]:
+    """What the first calls of the compiled file's kernels chose, one file for each; ordered."""
+    return sorted(_caches_of(file).rglob("*.best_config"))
+
+
 def compile_to_file(part: Part, folder: Path) -> None:
-    """Compile one part, which takes minutes for a large one; writes the file atomically."""
-    _use_caches(folder)
+    """Compile one part, which takes minutes for a large one; writes the file atomically.
+
+    The compiled code is called first. The first call of a kernel tunes it, also for minutes, and
+    keeps what it chose; the second shows that the code can be called again.
+    """
+    file = folder / file_name(part)
+    _use_caches(file)
+    torch._dynamo.config.enable_aot_compile = True  # off by default from torch 2.9 to 2.14
     module = _rebuilt(part)
     args, kwargs = _emptied(part.arguments)
     options = tuning(part) | {"guard_filter_fn": torch.compiler.skip_all_guards_unsafe}
     with torch.no_grad():
         call: Any = torch.compile(CALLS[part.name], fullgraph=True, dynamic=False, options=options)
         compiled = call.aot_compile(((module, *args), kwargs))
+        for _ in range(2):
+            compiled(module, *args, **kwargs)
 
-    with atomic_write(folder / file_name(part)) as unfinished:
+    with atomic_write(file) as unfinished:
         compiled.save_compiled_function(unfinished)
 
 
@@ -119,10 +139,14 @@ def _emptied(value: Any) -> Any:
     return tuple(map(_emptied, value)) if isinstance(value, tuple) else value
 
 
-def _use_caches(folder: Path) -> None:
-    """Let torch keep its intermediate results in the folder."""
-    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(folder / "inductor")
-    os.environ["TRITON_CACHE_DIR"] = str(folder / "triton")
+def _use_caches(file: Path) -> None:
+    """Let torch keep its intermediate results, and what tuning chose, beside the compiled file."""
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(_caches_of(file) / "inductor")
+    os.environ["TRITON_CACHE_DIR"] = str(_caches_of(file) / "triton")
+
+
+def _caches_of(file: Path) -> Path:
+    return file.with_suffix(".caches")
 
 
 def main() -> None:
@@ -133,4 +157,5 @@ def main() -> None:
     parts, folder = pickle.loads(order.read_bytes())
     order.unlink()
     for part in parts:
-        compile_to_file(part, folder)
+        if not (folder / file_name(part)).exists():  # another device's worker may have made it
+            compile_to_file(part, folder)

@@ -19,8 +19,8 @@ class GraphedCall:
     def __init__(
         self, call: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> None:
-        placed_args, placed_kwargs = _mapped((args, dict(kwargs)), torch.clone)
-        self._placed = _tensors((placed_args, placed_kwargs))
+        placed_args, placed_kwargs = mapped((args, dict(kwargs)), torch.clone)
+        self._placed = tensors((placed_args, placed_kwargs))
         self._graph = torch.cuda.CUDAGraph()
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
@@ -33,37 +33,37 @@ class GraphedCall:
             self._output = call(*placed_args, **placed_kwargs)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        for place, tensor in zip(self._placed, _tensors((args, kwargs)), strict=True):
+        for place, tensor in zip(self._placed, tensors((args, kwargs)), strict=True):
             place.copy_(tensor)
 
         self._graph.replay()
 
-        return _mapped(self._output, torch.clone)
+        return mapped(self._output, torch.clone)
 
 
-def _tensors(value: Any) -> list[torch.Tensor]:
+def tensors(value: Any) -> list[torch.Tensor]:
     """Every tensor in the value, in an order that depends only on its structure."""
     if isinstance(value, torch.Tensor):
         return [value]
 
     if isinstance(value, Mapping):
-        return [tensor for key in sorted(value) for tensor in _tensors(value[key])]
+        return [tensor for key in sorted(value) for tensor in tensors(value[key])]
 
     if isinstance(value, tuple | list):
-        return [tensor for each in value for tensor in _tensors(each)]
+        return [tensor for each in value for tensor in tensors(each)]
 
     return []
 
 
-def _mapped(value: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
-    """The same structure with each tensor changed."""
+def mapped(value: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
+    """The same structure with each tensor changed, in the order of `tensors`."""
     if isinstance(value, torch.Tensor):
         return change(value)
 
     if isinstance(value, Mapping):
-        return {key: _mapped(each, change) for key, each in value.items()}
+        return {key: mapped(value[key], change) for key in sorted(value)}
 
     if isinstance(value, tuple | list):
-        return tuple(_mapped(each, change) for each in value)
+        return tuple(mapped(each, change) for each in value)
 
     return value

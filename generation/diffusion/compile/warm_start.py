@@ -8,11 +8,14 @@ nothing is retried in this process.
 
 import hashlib
 import logging
+import os
+import re
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from diffusers import DiffusionPipeline
@@ -27,7 +30,7 @@ from generation.diffusion.compile.variants import (
     fastest,
     load_variants,
     record_calls,
-    require_alike,
+    usable,
 )
 from generation.diffusion.denoising import Denoiser
 from generation.diffusion.memory import free_bytes
@@ -47,6 +50,11 @@ _IMAGES = 4
 _WORKING_BYTES = 6 * 2**30
 """Kept free while compiling, beside a second copy of the weights: for making four images, and for
 the kernels that the compiler tries. An estimate."""
+
+Report: TypeAlias = Callable[[str], None]
+"""Told, as a phrase, how requests are served."""
+
+_TRYING = f"{UNCOMPILED}, trying the compiled version"
 
 
 class WarmStart:
@@ -111,12 +119,12 @@ class WarmStart:
             self._give_up(exc)
         else:
             if not missing:
-                self._swap()
+                self._swap(_nobody)
 
-    def poll(self) -> str:
+    def poll(self, report: Report) -> str:
         """Swap if the compiler has finished; how requests are served from now on, as a phrase.
 
-        Call it between two requests only.
+        Call it between two requests only. While it swaps it reports a phrase again and again.
         """
         if self._compiler is not None:
             status = self._compiler.poll()
@@ -126,7 +134,7 @@ class WarmStart:
 
             if status is not None:
                 self._compiler = None
-                self._finish(status)
+                self._finish(status, report)
 
         return self._serving
 
@@ -138,17 +146,17 @@ class WarmStart:
 
         self._compiler = None
 
-    def _finish(self, status: int) -> None:
+    def _finish(self, status: int, report: Report) -> None:
         if status == 0:
-            self._swap()
+            self._swap(report)
         else:
             log_file = compiler.log_of(self._folder)
             self._give_up(Unusable(f"compilation failed with status {status}, see {log_file}"))
 
-    def _swap(self) -> None:
+    def _swap(self, report: Report) -> None:
         # Left behind only by a process that died in here, and would die again at every start.
         # Each device has its own worker, which may be trying at this moment.
-        trying = self._folder / f"being-tried-on-{self._engine.device.replace(':', '-')}"
+        trying = self._folder / f"being-tried-on-{_device_name(self._engine.device)}"
         if trying.exists():
             self._give_up(
                 Unusable(
@@ -161,14 +169,17 @@ class WarmStart:
         try:
             trying.touch()
             with torch.no_grad():
-                self._use_fastest()
+                self._use_fastest(partial(report, _TRYING))
         except Exception as exc:  # noqa: BLE001 - the model serves uncompiled
             self._give_up(exc)
         finally:
             trying.unlink(missing_ok=True)
 
-    def _use_fastest(self) -> None:
-        """Compare and time all variants, then replace what the engine calls."""
+    def _use_fastest(self, report: Callable[[], None]) -> None:
+        """Compare and time all variants, then replace what the engine calls.
+
+        `report` is called before each call of the model.
+        """
         uncompiled: dict[str, Callable[..., Any]] = {
             "unet": self._engine.unet,
             "decoder": self._engine.decode,
@@ -177,6 +188,7 @@ class WarmStart:
         phrases = []
         on_gpu = torch.device(self._engine.device).type == "cuda"
         for name, call in self._calls.items():
+            report()
             # The decoder gets no graph: that would keep its memory, for one call a request.
             variants = load_variants(
                 self._files[name],
@@ -184,11 +196,11 @@ class WarmStart:
                 call,
                 graphed=on_gpu and name == "unet",
             )
-            require_alike(uncompiled[name], variants, call)
+            variants = usable(uncompiled[name], variants, call, report=report)
             if self._must_be_faster:
                 variants[UNCOMPILED] = uncompiled[name]
 
-            best, seconds = fastest(variants, call)
+            best, seconds = fastest(variants, call, report=report)
             phrases.append(f"{name} {best} ({1000 * seconds:.1f} ms)")
             if best != UNCOMPILED:
                 chosen[name] = FixedShape(uncompiled[name], variants[best], call)
@@ -208,6 +220,10 @@ class WarmStart:
         self._serving = f"{UNCOMPILED}: {reason}"
 
 
+def _nobody(phrase: str) -> None:
+    """While loading nobody waits for reports: the limit there is on all of it."""
+
+
 def _require_memory(parts: Sequence[Part], device: str) -> None:
     """Raises Unusable where compiling would take memory that requests need."""
     needed = sum(map(bytes_of, parts)) + _WORKING_BYTES
@@ -219,10 +235,19 @@ def _require_memory(parts: Sequence[Part], device: str) -> None:
         )
 
 
+def _device_name(device: str) -> str:
+    """The device as a part of a file's name. Each worker calls the only GPU that it sees cuda:0."""
+    gpu = os.environ.get("CUDA_VISIBLE_DEVICES", "") if device.startswith("cuda") else ""
+
+    return re.sub(r"[^\w-]+", "-", f"{device}-{gpu}").strip("-")
+
+
 def _digest(files: Iterable[Path]) -> str:
-    """A short hash of the files' content."""
+    """A short hash of the files' content, and of the choices made when they were tuned."""
     whole = hashlib.sha256()
     for file in files:
         whole.update(file.read_bytes())
+        for choice in compiler.tuned_choices(file):
+            whole.update(choice.read_bytes())
 
     return whole.hexdigest()[:16]

@@ -5,11 +5,12 @@ It runs in real worker processes. Where a test must say "now", it does so by mak
 
 import ctypes
 import hashlib
+import json
 import os
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +30,8 @@ _LOADED: list[str] = []
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScriptedSpec(BackendSpec):
-    """load: "at once", "refuse", "die", "hang", "after FILE" in `folder`, "when FILE" is there.
+    """load: "at once", "refuse", "die", "hang", "after FILE" in `folder`, "when FILE" is there,
+        "tell", which writes its environment to a file.
     room: how many models there is memory for. claim: how many it says there is memory for.
     """
 
@@ -109,6 +111,8 @@ class ScriptedBackend:
             case ["after", name]:
                 if not (self._folder / name).exists():
                     raise BackendUnavailable(f"The file {name} is not there.")
+            case ["tell"]:
+                (self._folder / "environment").write_text(json.dumps(dict(os.environ)))
             case ["when", name]:
                 while not (self._folder / name).exists():
                     time.sleep(_LOOK_S)
@@ -128,7 +132,17 @@ class ScriptedBackend:
             versions={"script": "1"},
         )
 
-    def between_requests(self) -> str:
+    def between_requests(self, report: Callable[[str], None]) -> str:
+        """Works, if there is a file `busy`, for as many seconds as it says, and reports it."""
+        busy = self._folder / "busy"
+        if busy.exists():
+            ends_at_s = time.monotonic() + float(busy.read_text())
+            while time.monotonic() < ends_at_s:
+                report("busy")
+                time.sleep(_LOOK_S)
+
+            busy.unlink()
+
         return ""
 
     def generate(self, request: ImageRequest, watcher: Watcher) -> Made:

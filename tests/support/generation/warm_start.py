@@ -32,6 +32,11 @@ def opened(
     return backend
 
 
+def serving(backend: DiffusersBackend) -> str:
+    """How the backend says that it serves, after what it does between two requests."""
+    return backend.between_requests(lambda phrase: None)
+
+
 def make(backend: DiffusersBackend, *, seeds: tuple[int, ...] = (1, 2, 3, 4)) -> Made:
     request = a_request("a fox", seeds=seeds, steps=4, side_px=SIDE_PX)
 
