@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.chat import responses
+from bot.chat import responses, texts
 from bot.cli.doctor import examine
 from bot.prompts.blocked_words import BlockedWords
 from bot.prompts.confusables import foldings
@@ -222,7 +222,7 @@ async def test_a_blocked_prompt_is_refused_privately_and_given_back(
         said = text_of(seen(result).message)
         assert seen(result).ephemeral
         assert said.startswith("This server does not allow “banana” in prompts, so nothing was")
-        assert "a \\*b@nana\\* <@1>\nwithout: ˋapplesˋ" in said
+        assert texts.quoted("a *b@nana* <@1>") + "\nwithout: \\`apples\\`" in said
         assert seen(result).message.mentions == []
         assert w.channel.last_message is None
         assert w.parts.executor.status().running == 0

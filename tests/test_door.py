@@ -34,7 +34,7 @@ def admitted(**options: Any) -> ImageRequest:
         "prompt": "a fox",
         "steps": 50,
         "guidance_scale": 7.5,
-        "size": Size(512, 512),
+        "size": "512x512",
         "model": "red",
     }
 
@@ -46,6 +46,15 @@ def admitted(**options: Any) -> ImageRequest:
     [
         pytest.param({"prompt": ""}, EmptyPrompt, "The prompt is empty", id="empty"),
         pytest.param({"prompt": " \n "}, EmptyPrompt, "The prompt is empty", id="blank"),
+        pytest.param(
+            {"prompt": "\u200b\u3164 \u2800\ufe0f\U000e0041\xad\u034f"},
+            EmptyPrompt,
+            "The prompt is empty",
+            id="nothing to be seen",
+        ),
+        pytest.param(
+            {"prompt": "\u0301" * 500}, EmptyPrompt, "The prompt is empty", id="accents alone"
+        ),
         pytest.param(
             {"prompt": "<|endoftext|>"}, EmptyPrompt, "The prompt is empty", id="a command"
         ),
@@ -95,10 +104,22 @@ def admitted(**options: Any) -> ImageRequest:
             id="much guidance",
         ),
         pytest.param(
-            {"size": Size(513, 513)},
+            {"size": "513x513"},
             NotOffered,
             "The size “513x513” is not offered here; choose one of 512x512, 768x512.",
             id="size",
+        ),
+        pytest.param(
+            {"size": "large"},
+            NotOffered,
+            "The size “large” is not offered here; choose one of 512x512, 768x512.",
+            id="a size that is none",
+        ),
+        pytest.param(
+            {"size": "9" * 2_000_000},
+            NotOffered,
+            "99” is not offered here",
+            id="a very long size",
         ),
         pytest.param(
             {"model": "blue"},
@@ -126,11 +147,28 @@ def test_what_lies_on_the_limits_is_admitted_as_it_is() -> None:
         "negative_prompt": "y" * 500,
         "steps": 100,
         "guidance_scale": 20.0,
-        "size": Size(768, 512),
         "model": "green",
     }
 
-    assert admitted(**options, seed=5) == ImageRequest(**options, seeds=(5, 6, 7, 8))
+    assert admitted(**options, size="768x512", seed=5) == ImageRequest(
+        **options, size=Size(768, 512), seeds=(5, 6, 7, 8)
+    )
+
+
+@pytest.mark.parametrize("seen", ["🦊", "1️⃣", "漢", "़क", "?", "\U0001fae8", "\u200bfox"])
+def test_one_visible_character_is_a_prompt(seen: str) -> None:
+    assert admitted(prompt=seen).prompt
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("option", ["prompt", "negative_prompt", "model", "size"])
+def test_two_megabytes_are_refused_before_anything_reads_them(option: str) -> None:
+    """Only a forged command has them; cleaning or searching them took most of a minute."""
+    with pytest.raises(Refused) as refused:
+        admitted(**{option: "\ufb2c r.e.d" * 250_000})
+
+    assert len(str(refused.value)) < 1_000
+    assert len(texts.refused(refused.value)) < 1_000
 
 
 def test_seeds_follow_the_one_that_was_named_and_start_again_at_zero() -> None:

@@ -18,6 +18,7 @@ from generation.queue.status import WorkerState
 from storage.folder import DataFolder
 from storage.vote import Rating
 from tests.support.discord.world import (
+    World,
     buttons,
     image_ids,
     seen,
@@ -140,6 +141,27 @@ async def test_an_empty_prompt_gets_a_sentence(tmp_path: Path) -> None:
 
         assert seen(result).ephemeral
         assert "The prompt is empty" in text_of(seen(result).message)
+
+
+async def test_a_size_that_a_stale_command_offers_is_refused_with_those_of_today(
+    tmp_path: Path,
+) -> None:
+    async with world(tmp_path) as w:
+        offer_sizes(w, "999x999", "large")
+        for size in ("999x999", "large"):
+            result = await w.ask(w.alice, "a fox", size=size)
+
+            said = text_of(seen(result).message)
+            assert seen(result).ephemeral
+            assert f"The size “{size}” is not offered here" in said
+            assert "64x64, 128x64" in said
+
+
+def offer_sizes(w: World, *sizes: str) -> None:
+    """Have Discord offer these, as if an older bot had registered the command."""
+    command = w.env.backend.commands[None]["imagine", 1]
+    [option] = [option for option in command["options"] if option["name"] == "size"]
+    option["choices"] = [{"name": size, "value": size} for size in sizes]
 
 
 async def test_a_full_line_says_so_with_numbers(tmp_path: Path) -> None:

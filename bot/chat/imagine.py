@@ -9,7 +9,7 @@ from discord import app_commands
 from bot.chat.context import Interaction
 from bot.chat.responses import answered
 from bot.settings import Settings
-from generation.request import MAX_SEED, Size
+from generation.request import MAX_SEED
 
 
 def imagine_command(settings: Settings) -> app_commands.Command[Any, ..., None]:
@@ -58,7 +58,7 @@ def imagine_command(settings: Settings) -> app_commands.Command[Any, ..., None]:
                 seed=seed,
                 steps=settings.default_steps if steps is None else steps,
                 guidance_scale=settings.default_guidance if guidance is None else guidance,
-                size=settings.sizes[0] if size is None else Size.parse(size),
+                size=str(settings.sizes[0]) if size is None else size,
                 model=asked_model or default,
             )
             await context.imagine(interaction, request)

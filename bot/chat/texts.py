@@ -1,10 +1,9 @@
 """Every sentence a member can read. Pure: no clock, no Discord call."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import assert_never
-
-from discord.utils import escape_markdown
 
 from bot.plurals import count
 from bot.prompts.refusals import (
@@ -62,6 +61,9 @@ CANNOT_POST = (
 _LAST_WORDS = 20
 """Characters shown of where the model stopped reading."""
 
+# What begins or separates anything in Discord's markdown: styles, code, quotes, headings, lists,
+# spoilers, links and addresses, mentions, custom emoji, commands and times.
+_MARKDOWN = re.compile(r"[\\`*_~|<>\[\]():@#+.-]")
 
 ALL_WITHHELD = "All images of this request were withheld, so there is nothing to show."
 
@@ -376,8 +378,11 @@ def unexpected(reference: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """A member's text with its markdown disarmed; mentions are off in every message anyway."""
-    return escape_markdown(text.replace("`", "ˋ"))
+    """A member's text, which Discord shows as it was typed: without styles, links and mentions.
+
+    Not discord.py's `escape_markdown`: it leaves addresses and masked links as they are.
+    """
+    return _MARKDOWN.sub(r"\\\g<0>", text)
 
 
 def _cut(disarmed: str, *, most: int = 500) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from functools import cache
 
 # Invisible, though they count as letters or marks.
-_FILLERS = frozenset("\u115f\u1160\u3164\uffa0\u034f")
+_FILLERS = frozenset("\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0\u034f")
 _VARIATIONS = ((0xFE00, 0xFE0F), (0xE0100, 0xE01EF), (0x180B, 0x180F))
 
 # Accents for any alphabet. Marks of one alphabet can be its vowels, and are kept on its letters.
@@ -35,6 +35,15 @@ def foldings(text: str) -> tuple[str, str]:
     of it as it stands: a Cyrillic capital Ve is a small one in the first and a b in the second.
     """
     return _folded(text, by_looks_first=False), _folded(text, by_looks_first=True)
+
+
+def is_visible(char: str) -> bool:
+    """Whether the character shows something by itself: no space, control, filler or mark."""
+    category = unicodedata.category(char)
+    # Python's Unicode may be older than an emoji, which is then unassigned.
+    hidden = category[0] in "ZM" or category in ("Cc", "Cf", "Cs")
+
+    return not hidden and not _is_invisible(char)
 
 
 def is_mark(char: str) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from bot.prompts.blocked_words import BlockedWords
+from bot.prompts.confusables import is_visible
 from bot.prompts.refusals import (
     BlockedPrompt,
     EmptyPrompt,
@@ -50,12 +51,18 @@ class Door:
         seed: int | None = None,
         steps: int,
         guidance_scale: float,
-        size: Size,
+        size: str,
         model: str,
     ) -> ImageRequest:
-        """The request for what a member typed; new seeds unless one is given. Raises Refused."""
+        """The request for what a member typed and chose. Raises Refused.
+
+        size: as it is offered, "512x768"; a forged command may have anything there.
+        seed: of the first image; new seeds without one.
+        """
         # First, so that nothing else reads text of unlimited length.
-        self._check_lengths(prompt, negative_prompt)
+        for problem in _too_long(prompt, negative_prompt, self._limits):
+            raise problem
+
         if seed is not None and not 0 <= seed <= MAX_SEED:
             raise OutOfRange("seed", seed, lowest=0, highest=MAX_SEED)
 
@@ -66,7 +73,7 @@ class Door:
                 seeds=_new_seeds() if seed is None else _seeds(seed),
                 steps=steps,
                 guidance_scale=guidance_scale,
-                size=size,
+                size=self._offered(size),
                 model=model,
             )
         )
@@ -75,16 +82,16 @@ class Door:
         """The same request with new seeds. Raises Refused if the limits no longer allow it."""
         return self.check(replace(request, seeds=_new_seeds()))
 
-    def _check_lengths(self, prompt: str, negative_prompt: str) -> None:
-        most = self._limits.max_prompt_chars
-        for name, text in (("prompt", prompt), ("negative prompt", negative_prompt)):
-            if len(text) > most:
-                raise PromptTooLong(name, chars=len(text), most=most)
+    def _offered(self, size: str) -> Size:
+        for offered in self._limits.sizes:
+            if str(offered) == size:
+                return offered
+
+        raise NotOffered("size", size, offered=tuple(map(str, self._limits.sizes)))
 
     def check(self, request: ImageRequest) -> ImageRequest:
         """The request, if it is within the limits. Raises Refused."""
-        self._check_lengths(request.prompt, request.negative_prompt)
-        for problem in _problems(request, self._limits):
+        for problem in problems(request, self._limits):
             raise problem
 
         if (word := self._blocked.first_in(request.prompt)) is not None:
@@ -93,8 +100,10 @@ class Door:
         return request
 
 
-def _problems(request: ImageRequest, limits: Limits) -> Iterator[Refused]:
-    if not request.prompt:
+def problems(request: ImageRequest, limits: Limits) -> Iterator[Refused]:
+    """What in the request is outside the limits."""
+    yield from _too_long(request.prompt, request.negative_prompt, limits)
+    if not any(map(is_visible, request.prompt)):
         yield EmptyPrompt()
 
     if not 1 <= request.steps <= limits.max_steps:
@@ -108,6 +117,13 @@ def _problems(request: ImageRequest, limits: Limits) -> Iterator[Refused]:
 
     if request.model not in limits.models:
         yield NotOffered("model", request.model, offered=limits.models)
+
+
+def _too_long(prompt: str, negative_prompt: str, limits: Limits) -> Iterator[Refused]:
+    most = limits.max_prompt_chars
+    for name, text in (("prompt", prompt), ("negative prompt", negative_prompt)):
+        if len(text) > most:
+            yield PromptTooLong(name, chars=len(text), most=most)
 
 
 def _new_seeds() -> tuple[int, ...]:

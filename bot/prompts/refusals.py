@@ -3,7 +3,7 @@
 ::
 
     Refused
-    ├── EmptyPrompt     nothing is left of the prompt once it is clean
+    ├── EmptyPrompt     nothing of the prompt can be seen once it is clean
     ├── PromptTooLong   the prompt or the negative prompt
     ├── BlockedPrompt   the prompt contains a word on the operator's list
     ├── OutOfRange      a number is outside its range
@@ -56,7 +56,7 @@ class OutOfRange(Refused):
 
 class NotOffered(Refused):
     def __init__(self, option: str, value: str, *, offered: Sequence[str]) -> None:
-        super().__init__(f"the {option} {value!r} is not offered; {', '.join(offered)} are")
+        super().__init__(f"the {option} {value[:100]!r} is not offered; {', '.join(offered)} are")
         self.option = option
         self.value = value
         self.offered = offered
