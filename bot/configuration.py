@@ -41,6 +41,7 @@ def _spec(settings: Settings, offered: OfferedModel) -> BackendSpec:
         safety=safety,
         model=offered.model,
         revision=offered.revision,
+        allow_pickles=settings.allow_pickles,
         dtype=settings.dtype,
         offload="model" if settings.offload else "none",
         preview=preview,
@@ -74,15 +75,20 @@ def blocked_words(settings: Settings) -> BlockedWords:
 
 def door(settings: Settings) -> Door:
     """The door for requests. Raises SettingsError if the file of words cannot be read."""
-    limits = Limits(
+    models = tuple(offered.name for offered in settings.offered_models)
+
+    return Door(limits(settings, models=models), blocked_words(settings))
+
+
+def limits(settings: Settings, *, models: tuple[str, ...]) -> Limits:
+    """What a request may ask for."""
+    return Limits(
         max_prompt_chars=settings.max_prompt_chars,
         max_steps=settings.max_steps,
         max_guidance=settings.max_guidance,
         sizes=settings.sizes,
-        models=tuple(offered.name for offered in settings.offered_models),
+        models=models,
     )
-
-    return Door(limits, blocked_words(settings))
 
 
 def repository_settings(settings: Settings) -> RepositorySettings:

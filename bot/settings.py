@@ -28,8 +28,10 @@ from storage.remote.settings import RemoteSettings
 
 PREFIX = "OXHERD_"
 
+TOKENS = ("OXHERD_TOKEN", "OXHERD_REMOTE_TOKEN")
+
 # What stands in these is not repeated in an error: a URL may have a password in it.
-_NOT_SHOWN = ("OXHERD_TOKEN", "OXHERD_REMOTE_TOKEN", "OXHERD_REMOTE")
+_NOT_SHOWN = (*TOKENS, "OXHERD_REMOTE")
 
 _DEVICE = re.compile(r"auto|(cpu|cuda|mps|xpu)(:[0-9]+)?")
 
@@ -120,6 +122,10 @@ class Settings(BaseModel):
         description="more models for members to choose from: names or folders, each with "
         "`@revision` if it should not be the newest",
     )
+    allow_pickles: bool = Field(
+        False,
+        description="load weights that are pickles, which can run code: only for models you trust",
+    )
     devices: Annotated[Names, AfterValidator(_known_devices)] = Field(
         ("auto",),
         description="devices, with one worker each: `auto`, `cpu`, `cuda:0,cuda:1`, `mps`",
@@ -205,8 +211,8 @@ class Settings(BaseModel):
         description="repository on an Oxen server that votes are pushed to: "
         "`https://host/namespace/name`",
     )
-    remote_branch: str = Field(
-        "main", pattern=r"[\w.-]+", description="the branch on the server that belongs to the bot"
+    remote_branch: Annotated[str, AfterValidator(RemoteSettings.branch_named)] = Field(
+        "main", description="the branch on the server that belongs to the bot"
     )
     remote_token: SecretStr | None = Field(None, description="the Oxen server's access token")
     remote_create: bool = Field(
@@ -250,6 +256,17 @@ class Settings(BaseModel):
                 f"OXHERD_DEFAULT_GUIDANCE is {self.default_guidance:g}, above "
                 f"OXHERD_MAX_GUIDANCE, {self.max_guidance:g}"
             )
+
+        return self
+
+    @model_validator(mode="after")
+    def _token_only_where_it_is_encrypted(self) -> Self:
+        if self.remote is not None and self.remote_token is not None:
+            token = self.remote_token.get_secret_value()
+            try:
+                RemoteSettings.at(self.remote, branch="main", token=token, create=False)
+            except ValueError as exc:
+                raise ValueError(f"OXHERD_REMOTE: {exc}") from exc
 
         return self
 

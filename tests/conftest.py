@@ -16,6 +16,9 @@ import pytest_asyncio
 # threads of torch wait for each other most of the time.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Compiled code that others can write is refused; some systems let the group write by default.
+os.umask(os.umask(0o022) | 0o022)
+
 LONGEST_STALL_S = 0.050
 TICK_S = 0.005
 

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from PIL import Image, ImageChops
+from safetensors.torch import load_file
 from torch import cuda, get_num_threads, set_num_threads
 
 from generation.diffusion.backend import DiffusersBackend
@@ -373,6 +375,26 @@ def test_a_damaged_model_is_refused_with_its_cause(copied: Path) -> None:
 
     with pytest.raises(BackendUnavailable, match=r"was found, but could not be loaded: ."):
         loaded(copied)
+
+
+def test_weights_that_are_pickles_are_loaded_only_if_the_operator_says_so(copied: Path) -> None:
+    weights = copied / "unet" / "diffusion_pytorch_model.safetensors"
+    torch.save(load_file(weights), weights.with_suffix(".bin"))
+    weights.unlink()
+    refused, allowed = (
+        DiffusersBackend(spec_of(copied, allow_pickles=allow), device="cpu")
+        for allow in (False, True)
+    )
+
+    with pytest.raises(BackendUnavailable, match=r"are pickles \(unet\).*OXHERD_ALLOW_PICKLES"):
+        refused.load()
+
+    assert "are pickles (unet), which can run code" in refused.check()[-1].detail
+    assert not refused.check()[-1].ok
+    allowed.load()
+    assert make(allowed, a_small_request())
+    assert all(finding.ok for finding in allowed.check())
+    assert "these are pickles, which can run code: unet" in allowed.check()[1].detail
 
 
 def test_what_serves_a_model_is_read_off_its_index(copied: Path) -> None:

@@ -86,6 +86,13 @@ def test_an_unknown_setting_in_the_file_is_named_too(tmp_path: Path) -> None:
         ("OXHERD_KEEP_UNVOTED_DAYS", "inf", "OXHERD_KEEP_UNVOTED_DAYS"),
         ("OXHERD_KEEP_UNVOTED_DAYS", "1e12", "OXHERD_KEEP_UNVOTED_DAYS"),
         ("OXHERD_DEADLINE_S", "inf", "OXHERD_DEADLINE_S"),
+        ("OXHERD_REMOTE_BRANCH", "..", "OXHERD_REMOTE_BRANCH: a branch's name has letters"),
+        ("OXHERD_REMOTE_BRANCH", "a/../b", "OXHERD_REMOTE_BRANCH: a branch's name has letters"),
+        ("OXHERD_REMOTE_BRANCH", "main..other", "OXHERD_REMOTE_BRANCH: a branch's name has"),
+        ("OXHERD_REMOTE_BRANCH", "--all", "OXHERD_REMOTE_BRANCH: a branch's name has letters"),
+        ("OXHERD_REMOTE", "https://example.org/../votes", "OXHERD_REMOTE: it must look like"),
+        ("OXHERD_REMOTE", "https://example.org/ox/..", "OXHERD_REMOTE: it must look like"),
+        ("OXHERD_REMOTE", "https://example.org?a/ox/votes", "OXHERD_REMOTE: it must look like"),
         ("OXHERD_SAFETY_THRESHOLD", "50", "less than or equal to 1"),
         ("OXHERD_SAFETY_THRESHOLD", "0.8", "OXHERD_SAFETY_MODEL is not: nothing would look at"),
         ("OXHERD_SAFETY_LABELS", "nsfw", "OXHERD_SAFETY_MODEL is not: nothing would look at"),
@@ -95,6 +102,28 @@ def test_a_bad_value_is_refused_with_the_variables_name(
     name: str, value: str, expected: str
 ) -> None:
     assert expected in refused({name: value})
+
+
+def test_the_servers_token_is_not_sent_over_a_network_unencrypted() -> None:
+    token = {"OXHERD_REMOTE_TOKEN": "a secret"}
+
+    said = refused({**token, "OXHERD_REMOTE": "http://example.org/ox/votes"})
+
+    assert said.startswith("OXHERD_REMOTE: the token would be sent unencrypted: use https://")
+    for host in (
+        "https://example.org",
+        "http://127.0.0.1:3000",
+        "http://localhost",
+        "http://[::1]",
+    ):
+        assert load({**token, "OXHERD_REMOTE": f"{host}/ox/votes"}, NO_FILE).remote is not None
+
+    assert load({"OXHERD_REMOTE": "http://example.org/ox/votes"}, NO_FILE).remote is not None
+
+
+@pytest.mark.parametrize("branch", ["main", "main-2026-11-01", "v1.5_a", "0"])
+def test_the_usual_names_of_branches_are_taken(branch: str) -> None:
+    assert load({"OXHERD_REMOTE_BRANCH": branch}, NO_FILE).remote_branch == branch
 
 
 def test_the_token_is_never_shown() -> None:

@@ -277,6 +277,37 @@ def test_where_there_is_no_room_to_compile_the_requests_keep_their_memory(
     assert engine_of(make(backend)) == "oxherd"
 
 
+@pytest.mark.parametrize("name", [".", "unet-0.compiled", "inductor/kernel.so"])
+def test_code_that_others_could_have_written_is_not_executed(
+    model: Path, tmp_path: Path, name: str
+) -> None:
+    folder = tmp_path / "compiled"
+    (folder / "inductor").mkdir(parents=True, mode=0o700)
+    path = folder / name
+    path.mkdir(exist_ok=True) if name == "." else path.touch()
+    path.chmod(0o770)
+
+    backend = opened(model, folder)
+
+    assert f"uncompiled: {path} belongs to a different user, or others can" in (serving(backend))
+    assert engine_of(make(backend)) == "oxherd"
+
+
+def test_a_link_to_code_that_others_could_have_written_is_not_followed(
+    model: Path, tmp_path: Path
+) -> None:
+    folder, elsewhere = tmp_path / "compiled", tmp_path / "elsewhere"
+    folder.mkdir(mode=0o700)
+    elsewhere.mkdir()
+    elsewhere.chmod(0o777)
+    (elsewhere / "code").touch(mode=0o600)
+    (folder / "unet-0.compiled").symlink_to(elsewhere / "code")
+
+    backend = opened(model, folder)
+
+    assert f"uncompiled: {elsewhere} belongs to" in serving(backend)
+
+
 def test_a_folder_that_cannot_be_written_leaves_the_model_serving_uncompiled(
     model: Path, tmp_path: Path
 ) -> None:

@@ -1,6 +1,7 @@
 """What `doctor` reports about the device and the model, found without loading the model."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 
@@ -8,8 +9,13 @@ from generation.diffusion.compile.compiler import can_compile
 from generation.diffusion.compile.layout import pays
 from generation.diffusion.device import device_name, is_slow_on_cpu, require_device
 from generation.diffusion.engine import OWN, choose_engine
-from generation.diffusion.loading import torch_dtype
-from generation.diffusion.model_files import INDEX, read_index, scheduler_problem
+from generation.diffusion.loading import require_no_pickles, torch_dtype
+from generation.diffusion.model_files import (
+    INDEX,
+    pickled_components,
+    read_index,
+    scheduler_problem,
+)
 from generation.errors import BackendUnavailable, root_cause
 from generation.model_folder import cached_file, check_hub, local_folder
 from generation.worker.backend import Finding
@@ -29,10 +35,10 @@ def check_device(device: str) -> Finding:
 def check_model(spec: DiffusersSpec) -> Finding:
     """Whether the model is on this machine or can be downloaded; asks the hub only if it must."""
     try:
-        if local_folder(spec.model, index=INDEX):
-            detail = f"folder {spec.model}"
-        elif cached_file(spec.model, INDEX, revision=spec.revision):
-            detail = f"{spec.model} in the hub's local cache"
+        if folder := local_folder(spec.model, index=INDEX):
+            detail = f"folder {spec.model}{_pickles(folder, spec)}"
+        elif index := cached_file(spec.model, INDEX, revision=spec.revision):
+            detail = f"{spec.model} in the hub's local cache{_pickles(index.parent, spec)}"
         else:
             check_hub(spec.model, revision=spec.revision, what="model")
             detail = f"{spec.model} on the hub; loading will download it"
@@ -40,6 +46,17 @@ def check_model(spec: DiffusersSpec) -> Finding:
         return Finding(subject="model", ok=False, detail=exc.reason)
 
     return Finding(subject="model", ok=True, detail=detail)
+
+
+def _pickles(folder: Path, spec: DiffusersSpec) -> str:
+    """A phrase about weights that are pickles; empty without any. Raises BackendUnavailable."""
+    try:
+        require_no_pickles(folder, spec)
+        pickled = pickled_components(folder)
+    except (OSError, ValueError):
+        return ""  # a damaged model, which `check_engine` reports
+
+    return f"; these are pickles, which can run code: {', '.join(pickled)}" if pickled else ""
 
 
 def check_engine(spec: DiffusersSpec) -> Finding:

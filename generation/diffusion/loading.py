@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from diffusers import DiffusionPipeline
 
-from generation.diffusion.model_files import INDEX, scheduler_problem
+from generation.diffusion.model_files import INDEX, pickled_components, scheduler_problem
 from generation.errors import BackendUnavailable, OutOfMemory, root_cause
 from generation.model_folder import local_folder, not_found
 from generation.worker.specs import DiffusersSpec
@@ -35,7 +35,12 @@ def find_model(spec: DiffusersSpec) -> ModelFolder:
         return ModelFolder(path=folder, on_hub=False)
 
     try:
-        copy = DiffusionPipeline.download(spec.model, revision=spec.revision, variant=spec.variant)
+        copy = DiffusionPipeline.download(
+            spec.model,
+            revision=spec.revision,
+            variant=spec.variant,
+            use_safetensors=None if spec.allow_pickles else True,
+        )
     except Exception as exc:
         raise BackendUnavailable(not_found(spec.model, exc, what="model")) from exc
 
@@ -45,14 +50,19 @@ def find_model(spec: DiffusersSpec) -> ModelFolder:
 def load_pipeline(folder: Path, spec: DiffusersSpec, *, device: str) -> DiffusionPipeline:
     """The model's pipeline, on the device or offloaded.
 
-    Raises BackendUnavailable for a pipeline that does not make images from text step by step, or
-    whose scheduler cannot serve, and whatever diffusers raises.
+    Raises BackendUnavailable for a pipeline that does not make images from text step by step, whose
+    scheduler cannot serve, or whose weights are pickles that are not allowed; and whatever
+    diffusers raises.
     """
     if problem := scheduler_problem(folder):
         raise BackendUnavailable(f"The model {spec.model!r} cannot be used. {problem}")
 
+    require_no_pickles(folder, spec)
     pipeline = DiffusionPipeline.from_pretrained(
-        folder, dtype=torch_dtype(spec, device=device), variant=spec.variant
+        folder,
+        dtype=torch_dtype(spec, device=device),
+        variant=spec.variant,
+        use_safetensors=None if spec.allow_pickles else True,
     )
     missing = _PARAMETERS - set(inspect.signature(pipeline.__call__).parameters)
     if missing:
@@ -70,6 +80,17 @@ def load_pipeline(folder: Path, spec: DiffusersSpec, *, device: str) -> Diffusio
     pipeline.set_progress_bar_config(disable=True)
 
     return pipeline
+
+
+def require_no_pickles(folder: Path, spec: DiffusersSpec) -> None:
+    """Raises BackendUnavailable if components have no weights but pickles, unless allowed."""
+    pickled = ", ".join(pickled_components(folder))
+    if pickled and not spec.allow_pickles:
+        raise BackendUnavailable(
+            f"The weights of {spec.model!r} are pickles ({pickled}), which can run code when they "
+            "are loaded. Choose a model with safetensors, or set OXHERD_ALLOW_PICKLES=true if you "
+            "trust this one."
+        )
 
 
 def torch_dtype(spec: DiffusersSpec, *, device: str) -> torch.dtype:

@@ -17,6 +17,9 @@ _NEEDS_SCIPY = "LMSDiscreteScheduler"
 """Integrates with scipy, which oxherd does not install."""
 
 
+_PICKLES = (".bin", ".ckpt", ".pkl", ".pt", ".pth")
+
+
 def read_index(folder: Path) -> Mapping[str, Any]:
     """The model's index: each component's library and class, and the pipeline's settings.
 
@@ -66,6 +69,22 @@ def scheduler_problem(folder: Path) -> str | None:
         return f"Its scheduler, {scheduler}, needs scipy: pip install scipy"
 
     return None
+
+
+def pickled_components(folder: Path) -> list[str]:
+    """The components whose weights are not in safetensors but in pickles.
+
+    Raises OSError or ValueError for a folder that holds no readable model.
+    """
+    return [
+        component.name
+        for component in _component_folders(folder)
+        if not _has(component, ".safetensors") and _has(component, *_PICKLES)
+    ]
+
+
+def _has(component: Path, *suffixes: str) -> bool:
+    return any(file.suffix in suffixes for file in component.iterdir())
 
 
 def _component_folders(folder: Path) -> list[Path]:

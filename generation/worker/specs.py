@@ -46,6 +46,7 @@ class DiffusersSpec(BackendSpec):
 
     model: a name on the Hugging Face hub, or a folder.
     revision: a branch, tag or commit of a model on the hub; None is its default branch.
+    allow_pickles: whether weights may be pickles, which can run code when they are loaded.
     variant: which of the model's files to load, such as "fp16"; None for those without a variant.
     dtype: of the weights; "auto" is float16 on CUDA and float32 elsewhere.
     offload: "model" keeps only the component at work on the device, for a model that does not fit.
@@ -65,6 +66,7 @@ class DiffusersSpec(BackendSpec):
     backend = "generation.diffusion.backend:DiffusersBackend"
     model: str = DEFAULT_MODEL
     revision: str | None = None
+    allow_pickles: bool = False
     variant: str | None = None
     dtype: Dtype = "auto"
     offload: Offload = "none"

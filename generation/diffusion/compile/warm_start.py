@@ -21,6 +21,7 @@ import torch
 from diffusers import DiffusionPipeline
 
 from generation.diffusion.compile import compiler
+from generation.diffusion.compile.ownership import require_own
 from generation.diffusion.compile.part import Part, bytes_of, file_name, part_of
 from generation.diffusion.compile.variants import (
     UNCOMPILED,
@@ -103,6 +104,7 @@ class WarmStart:
     def begin(self) -> None:
         """Swap now if an earlier start compiled, or else start the compiler."""
         try:
+            require_own(self._folder)
             self._calls = record_calls(self._engine, self._request)
             parts = [
                 part_of(name, self._modules[name], call.args, call.kwargs)
