@@ -8,7 +8,7 @@ StorageError
 ├── RepositoryError            the dataset; votes are safe in the journal
 │   ├── RepositoryForeign        not made by oxherd, or not from this journal
 │   └── RepositoryInUse          a different process has it open
-├── RecordError                the dataset's row of one image: absent, or unusable
+├── RecordError                a row of the dataset: absent, unusable, or not written by oxherd
 ├── BackupError                the data folder was not copied
 └── RemoteError                the Oxen server; commits are safe in the local dataset
     ├── RemoteUnavailable        down, slow or busy: trying again may help
@@ -138,7 +138,7 @@ class RepositoryInUse(RepositoryError):
 
 
 class RecordError(StorageError):
-    """An image cannot be made again from what the dataset says about it."""
+    """A row of the dataset that cannot be used."""
 
     @classmethod
     def absent(cls, dataset: Path, image_id: str, *, nearest: Sequence[str]) -> Self:
@@ -152,6 +152,13 @@ class RecordError(StorageError):
     @classmethod
     def unusable(cls, image_id: str, *, reason: str) -> Self:
         return cls(f"The row of image {image_id!r} does not say how to make it again: {reason}.")
+
+    @classmethod
+    def not_ours(cls, place: str, *, reason: str) -> Self:
+        return cls(
+            f"The dataset cannot be continued, because oxherd did not write it so: {place}: "
+            f"{reason}. Nothing was taken over."
+        )
 
 
 class BackupError(StorageError):

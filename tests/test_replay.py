@@ -8,6 +8,7 @@ import asyncio
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -100,11 +101,14 @@ def of(model: Path) -> dict[str, str]:
     return {"backend": "diffusers", "model": str(model), "sizes": f"{SIDE_PX}x{SIDE_PX}"}
 
 
-async def again(made: Made, *, slot: int = 1, dataset: Path | None = None) -> Replayed:
+async def again(
+    made: Made, *, slot: int = 1, dataset: Path | None = None, model: str | None = None
+) -> Replayed:
     return await replay(
         made.settings,
         made.images[slot - 1],
         dataset=dataset,
+        model=model,
         device="cpu",
         tell=lambda progress: None,
     )
@@ -226,10 +230,9 @@ async def test_the_recorded_number_of_threads_is_taken(made: Made) -> None:
     assert differing(replayed) == []
 
 
-@pytest.mark.usefixtures("on_a_thread")
-async def test_a_model_of_the_hub_is_loaded_at_its_recorded_commit(
-    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def made_of_hub(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Made:
+    """The same images, as made of a model that is in the hub's cache and not in the settings."""
     hub = tmp_path / "hub" / "models--somebody--tiny"
     shutil.copytree(made.settings.model, hub / "snapshots" / COMMIT)
     (hub / "refs").mkdir()
@@ -238,10 +241,78 @@ async def test_a_model_of_the_hub_is_loaded_at_its_recorded_commit(
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     rewrite(made, lambda row: row.update(model="somebody/tiny", revision=COMMIT))
 
-    replayed = await again(Made(quick_settings(made.settings.data), made.images))
+    settings = quick_settings(made.settings.data, sizes=f"{SIDE_PX}x{SIDE_PX}")
+
+    return Made(settings, made.images)
+
+
+async def test_a_model_of_the_hub_is_loaded_at_its_recorded_commit(made_of_hub: Made) -> None:
+    replayed = await again(made_of_hub)
 
     assert replayed.same_bytes
     assert replayed.differences == []
+
+
+async def test_a_strangers_row_gets_a_model_that_is_not_offered_only_if_it_is_confirmed(
+    made_of_hub: Made,
+) -> None:
+    dataset = made_of_hub.settings.data / "dataset"
+
+    for confirmed in (None, "somebody/else"):
+        with pytest.raises(CannotReplay, match=r"'somebody/tiny', which the .* with --model\."):
+            await again(made_of_hub, dataset=dataset, model=confirmed)
+
+    replayed = await again(made_of_hub, dataset=dataset, model="somebody/tiny")
+
+    assert replayed.same_bytes
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"steps": "101"}, "the number of steps is 101; 1 to 100 is allowed"),
+        ({"guidance_scale": "20.5"}, "the guidance is 20.5; 0 to 20.0 is allowed"),
+        ({"width_px": "8192"}, f"the size '8192x{SIDE_PX}' is not offered"),
+        ({"prompt": "x" * 501}, "the prompt is 501 characters long; 500 is the most"),
+    ],
+)
+async def test_a_strangers_row_gets_no_more_than_the_settings_offer(
+    made: Made, changes: dict[str, str], problem: str
+) -> None:
+    rewrite(made, lambda row: row.update(changes))
+
+    with pytest.raises(CannotReplay, match=re.escape(f"than the settings allow: {problem}")):
+        await again(made, dataset=made.settings.data / "dataset")
+
+
+@pytest.mark.parametrize("place", ["generations", "generations/000/00000.csv"])
+async def test_a_link_in_a_strangers_dataset_is_not_followed(
+    made: Made, tmp_path: Path, place: str
+) -> None:
+    link = made.settings.data / "dataset" / place
+    link.rename(tmp_path / "elsewhere")
+    link.symlink_to(tmp_path / "elsewhere")
+
+    with pytest.raises(CannotReplay, match=f"{place} is a link, which is not followed"):
+        await again(made, dataset=made.settings.data / "dataset")
+
+
+@pytest.mark.usefixtures("on_a_thread")
+async def test_a_link_to_a_strangers_image_is_not_followed(drawn: Made) -> None:
+    image = drawn.settings.data / "dataset" / "images/000/00000" / f"{drawn.images[0]}.png"
+    image.parent.mkdir(parents=True)
+    image.symlink_to("/etc/passwd")
+
+    with pytest.raises(CannotReplay, match="is a link, which is not followed"):
+        await again(drawn, dataset=drawn.settings.data / "dataset")
+
+
+async def test_a_pipe_that_could_be_read_for_ever_is_no_table(drawn: Made) -> None:
+    dataset = drawn.settings.data / "dataset"
+    os.mkfifo(dataset / "generations" / "000" / "00001.csv")
+
+    with pytest.raises(CannotReplay, match="is not a plain file of at most"):
+        await again(Made(drawn.settings, ["in no table"]), dataset=dataset)
 
 
 @pytest.mark.usefixtures("on_a_thread")

@@ -5,6 +5,7 @@ journal nor the repository. The model runs in a worker process.
 """
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,7 +13,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import cast
 
+from PIL import Image
+
 from bot.cli.comparison import Difference, PixelDifference, differences, pixel_difference
+from bot.cli.strangers_row import require_offered
 from bot.errors import CannotReplay
 from bot.prompts.door import IMAGES_PER_REQUEST
 from bot.settings import Settings
@@ -61,13 +65,15 @@ async def replay(
     image_id: str,
     *,
     dataset: Path | None,
+    model: str | None = None,
     device: str,
     tell: Callable[[JobProgress], None],
 ) -> Replayed:
     """Make the image again on the device.
 
-    dataset: a copy of a dataset; None for the bot's own. tell: called with each progress. Raises
-    CannotReplay if the image is not recorded, or if its model or the device is not available.
+    dataset: a copy of somebody's dataset, whose rows may ask only for what the settings offer and
+    for the model; None for the bot's own. tell: called with each progress. Raises CannotReplay if
+    the image is not recorded, or if its model or the device is not available.
     """
     folder = DataFolder(settings.data)
     source = dataset or folder.dataset
@@ -77,6 +83,9 @@ async def replay(
         raise CannotReplay(str(exc)) from exc
 
     request, index = request_of(recorded)
+    if dataset is not None:
+        require_offered(recorded, request, settings, model=model)
+
     with _compiled_versions(folder.compiled) as compiled:
         spec = spec_of(recorded, settings, compiled=compiled)
         made = await _made(spec, request, device=device, tell=tell)
@@ -89,7 +98,10 @@ async def replay(
         )
 
     png = image.png
-    original = recorded_bytes(recorded, source, spool=folder.spool if dataset is None else None)
+    try:
+        original = recorded_bytes(recorded, source, spool=folder.spool if dataset is None else None)
+    except RecordError as exc:
+        raise CannotReplay(str(exc)) from exc
 
     return Replayed(
         recorded=recorded,
@@ -214,14 +226,17 @@ async def _made(
 
 def _threads(text: str) -> int | None:
     """None where no plausible number was recorded."""
-    return int(text) if text.isascii() and text.isdigit() and 0 < int(text) < 1000 else None
+    return int(text) if re.fullmatch("[1-9][0-9]{0,2}", text) else None
 
 
 def _pixels(recorded: RecordedImage, original: bytes | None, png: bytes) -> PixelDifference | None:
     if original is None or original == png or _sha256(original) != recorded.sha256:
         return None
 
-    return pixel_difference(original, png)
+    try:
+        return pixel_difference(original, png)
+    except (OSError, Image.DecompressionBombError) as exc:
+        raise CannotReplay(f"The recorded image is not a usable PNG file: {exc}") from exc
 
 
 def _sha256(png: bytes) -> str:

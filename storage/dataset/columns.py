@@ -119,10 +119,24 @@ def request_of(rows: Sequence[Mapping[str, str]]) -> dict[str, Any]:
 
 
 def made_by(row: Mapping[str, str]) -> dict[str, str]:
-    """The provenance of a `generations` row, as in the journal."""
+    """The provenance of a `generations` row, as in the journal. Raises ValueError."""
     own = {name: unguarded(row[name]) for name in MADE_BY_COLUMNS}
 
-    return {**own, **json.loads(row["versions"])}
+    return {**own, **versions_of(row["versions"]), **own}  # in this order, and with these values
+
+
+def versions_of(cell: str) -> dict[str, str]:
+    """The column `versions`. Raises ValueError for anything but a JSON object of texts."""
+    try:
+        versions = json.loads(cell)
+    except RecursionError as exc:
+        raise ValueError("its versions are nested too deeply") from exc
+
+    match versions:
+        case dict() if all(isinstance(value, str) for value in versions.values()):
+            return versions
+        case _:
+            raise ValueError("its versions are not an object of texts")
 
 
 def unsafe_score(row: Mapping[str, str]) -> float | None:

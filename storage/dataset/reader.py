@@ -8,6 +8,7 @@ import csv
 import difflib
 import io
 import re
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,11 @@ from storage.journal.spool import Spool
 
 _IMAGE_ID = re.compile(r"[\w-]+")
 _SLOT = re.compile(r"[1-9][0-9]{0,3}")
+_SHARD = re.compile(r"[0-9]{5}|[1-9][0-9]{5,8}", re.ASCII)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+
+_FILE_BYTES = 64 * 2**20
+"""More than any table or image that oxherd writes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,20 +88,43 @@ def recorded_image(row: Mapping[str, str | None]) -> RecordedImage:
 
 
 def recorded_bytes(image: RecordedImage, dataset: Path, *, spool: Path | None) -> bytes | None:
-    """The image's bytes, if they are in the spool or in the dataset."""
+    """The image's bytes, if they are in the spool or in the dataset. Raises RecordError."""
     waiting = None if spool is None else Spool(spool).read(image.image_id)
     if waiting is not None:
         return waiting
 
     for path in dataset.glob(f"images/*/*/{image.image_id}.png"):
-        return path.read_bytes()
+        try:
+            return _read(path, within=dataset)
+        except (OSError, ValueError) as exc:
+            raise RecordError.unusable(image.image_id, reason=str(exc)) from exc
 
     return None
 
 
 def dataset_rows(folder: Path) -> Iterator[tuple[int, int, dict[str, str]]]:
-    """Every row in the files of `train` or `generations`, after its shard and its place there."""
+    """Every row in the files of `train` or `generations`, after its shard and its place there.
+
+    Raises OSError, ValueError or csv.Error for what is not a plain file with a table.
+    """
     for file in sorted(folder.rglob("*.csv")):
-        text = io.StringIO(file.read_text(encoding="utf-8"), newline="")
+        text = io.StringIO(_read(file, within=folder.parent).decode(), newline="")
+        if not _SHARD.fullmatch(file.stem):
+            raise ValueError(f"{file} is not numbered as oxherd's files are")
+
         for place, row in enumerate(csv.DictReader(text)):
             yield int(file.stem), place, row
+
+
+def _read(file: Path, *, within: Path) -> bytes:
+    """The content of a plain file. Raises ValueError for a link, which could lead anywhere."""
+    inside = file.relative_to(within)
+    for place in (file, *(within / parent for parent in inside.parents if parent != Path())):
+        if place.is_symlink():
+            raise ValueError(f"{place} is a link, which is not followed")
+
+    found = file.stat()
+    if not stat.S_ISREG(found.st_mode) or found.st_size > _FILE_BYTES:
+        raise ValueError(f"{file} is not a plain file of at most {_FILE_BYTES:,} bytes")
+
+    return file.read_bytes()

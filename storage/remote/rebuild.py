@@ -14,9 +14,9 @@ from pathlib import Path
 
 from storage.clock import timestamp
 from storage.dataset.columns import made_by, request_of, unsafe_score, withheld
-from storage.dataset.reader import dataset_rows
 from storage.journal.queries import Journal
 from storage.remote.repository import Fetched
+from storage.remote.tables import TableRow, read_tables
 from storage.vote import SetState
 
 
@@ -43,17 +43,17 @@ def adopt(
 
     Images with a vote that are not there become `remote_only` (only the remote has the bytes).
     Images without a vote that are not `spooled` are removed. Runs inside a transaction of the
-    caller's.
+    caller's. Raises RecordError for tables that oxherd did not write.
     """
     connection, shard_sizes = journal.connection, journal.shard_sizes
-    shown = list(dataset_rows(dataset / "generations"))
-    votes = list(dataset_rows(dataset / "train"))
-    paths = {row["image_id"]: row["path"] for _, _, row in votes}
+    tables = read_tables(dataset, shard_sizes)
+    paths = {vote.cells["image_id"]: vote.cells["path"] for vote in tables.votes}
 
-    _add_sets(connection, [row for _, _, row in shown])
+    _add_sets(connection, [shown.cells for shown in tables.shown])
     removed_at = timestamp(now)
     seq = 0
-    for shard, place, row in shown:
+    for shown in tables.shown:
+        row = shown.cells
         seq += 1
         path = paths.get(row["image_id"])
         withheld_by = withheld(row)
@@ -69,8 +69,8 @@ def adopt(
                 row["sha256"],
                 row["shown_at"],
                 None if path is None else _image_shard(path),
-                shard * shard_sizes.shown_rows + place,
-                shard,
+                shown.shard * shard_sizes.shown_rows + shown.place,
+                shown.shard,
                 seq,
                 None if path or withheld_by or row["image_id"] in spooled else removed_at,
                 path is not None and not (dataset / path).exists(),
@@ -80,7 +80,8 @@ def adopt(
         )
 
     connection.execute("UPDATE images SET unvoted_since = made_at WHERE image_shard IS NULL")
-    for shard, place, row in votes:
+    for vote in tables.votes:
+        row = vote.cells
         seq += 1
         connection.execute(
             "INSERT INTO votes VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -89,8 +90,8 @@ def adopt(
                 int(row["voter_id"]),
                 row["rating"],
                 row["voted_at"],
-                shard * shard_sizes.train_rows + place,
-                shard,
+                vote.shard * shard_sizes.train_rows + vote.place,
+                vote.shard,
                 seq,
             ),
         )
@@ -102,8 +103,8 @@ def adopt(
     _set_counters(
         connection,
         seq=seq,
-        train_row=1 + max((s * shard_sizes.train_rows + p for s, p, _ in votes), default=-1),
-        shown_row=1 + max((s * shard_sizes.shown_rows + p for s, p, _ in shown), default=-1),
+        train_row=_next_row(tables.votes, shard_sizes.train_rows),
+        shown_row=_next_row(tables.shown, shard_sizes.shown_rows),
         image=image_shards * shard_sizes.images,
     )
     journal.follow(journal_id)
@@ -115,10 +116,10 @@ def adopt(
     _mark_taken_over(journal, fetched, now=now)
 
     return Adopted(
-        votes=len(votes),
+        votes=len(tables.votes),
         images=len(paths),
-        shown=len(shown),
-        newest_vote_at=max((row["voted_at"] for _, _, row in votes), default=None),
+        shown=len(tables.shown),
+        newest_vote_at=max((vote.cells["voted_at"] for vote in tables.votes), default=None),
     )
 
 
@@ -126,10 +127,12 @@ def recover(journal: Journal, dataset: Path, *, fetched: Fetched, now: datetime)
     """Make a journal whose dataset is gone continue the fetched one, which it wrote earlier.
 
     Images in the fetched dataset become `remote_only`. All changes are committed again from the
-    first one. Runs inside a transaction of the caller's.
+    first one. Runs inside a transaction of the caller's. Raises RecordError for tables that oxherd
+    did not write.
     """
     connection = journal.connection
-    there = {row["image_id"] for _, _, row in dataset_rows(dataset / "train")}
+    tables = read_tables(dataset, journal.shard_sizes)
+    there = {vote.cells["image_id"] for vote in tables.votes}
     connection.execute(
         "UPDATE images SET remote_only = 1 WHERE image_id IN (SELECT value FROM json_each(?))",
         (json.dumps(sorted(there)),),
@@ -173,6 +176,10 @@ def _add_sets(connection: sqlite3.Connection, shown: Sequence[Mapping[str, str]]
 def _set_counters(connection: sqlite3.Connection, **values: int) -> None:
     for name, value in values.items():
         connection.execute("UPDATE counters SET value = ? WHERE name = ?", (value, name))
+
+
+def _next_row(rows: Sequence[TableRow], shard_rows: int) -> int:
+    return 1 + max((row.shard * shard_rows + row.place for row in rows), default=-1)
 
 
 def _image_shard(path: str) -> int:

@@ -90,7 +90,8 @@ async def take_over(
 ) -> TakenOver:
     """Fetch the remote's dataset and continue it on this host, which has no votes.
 
-    Raises a RemoteError if this host has votes, or the remote has no dataset of oxherd.
+    Raises a RemoteError if this host has votes, or the remote has no dataset of oxherd, and a
+    RecordError for tables that oxherd did not write.
     """
     if not await journal.run(lambda opened: opened.is_empty()):
         raise RemoteError.host_has_data(str(folder.root))

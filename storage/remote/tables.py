@@ -1,0 +1,241 @@
+"""Reads the tables of a dataset that others could have changed, and checks every value.
+
+What a journal is made from goes to members and into later commits.
+"""
+
+import csv
+import re
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from storage.clock import moment, timestamp
+from storage.dataset.columns import (
+    SHOWN_COLUMNS,
+    TRAIN_COLUMNS,
+    made_by,
+    request_of,
+    versions_of,
+    withheld,
+)
+from storage.dataset.layout import image_path, unguarded
+from storage.dataset.reader import dataset_rows
+from storage.errors import RecordError
+from storage.journal.shards import ShardSizes
+from storage.vote import Rating
+
+Check = Callable[[str], object]
+"""Returns something false, or raises ValueError, for a text that oxherd does not write."""
+
+_PROMPT_CHARS = 2_000
+_NAME_CHARS = 300
+_JSON_CHARS = 20_000
+_LARGEST = 2**63 - 1
+"""The largest integer of SQLite; also above every id of Discord's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableRow:
+    """A row, and its place: the number of its file, and of the row in it from 0."""
+
+    shard: int
+    place: int
+    cells: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tables:
+    """All rows of a dataset: of `generations`, and of `train`."""
+
+    shown: list[TableRow]
+    votes: list[TableRow]
+
+
+def read_tables(dataset: Path, sizes: ShardSizes) -> Tables:
+    """The tables below the folder.
+
+    Raises RecordError, naming the file and the row, for a value that oxherd would not have written
+    or that contradicts a different row.
+    """
+    shown = list(_rows(dataset / "generations", SHOWN_COLUMNS, _SHOWN, most=sizes.shown_rows))
+    votes = list(_rows(dataset / "train", TRAIN_COLUMNS, _TRAIN, most=sizes.train_rows))
+    _check_together(dataset, shown, votes)
+
+    return Tables(shown=shown, votes=votes)
+
+
+def _rows(
+    folder: Path, columns: tuple[str, ...], checks: Mapping[str, Check], *, most: int
+) -> Iterator[TableRow]:
+    with _one_sentence(str(folder)):
+        rows = list(dataset_rows(folder))
+
+    seen: set[tuple[int, int]] = set()
+    for shard, place, cells in rows:
+        row = TableRow(shard=shard, place=place, cells=cells)
+        with _at(folder, row):
+            if (shard, place) in seen:
+                raise ValueError("two files have this number")
+
+            seen.add((shard, place))
+            if place >= most:
+                raise ValueError(f"a file has {most} rows at most")
+
+            if set(cells) != set(columns) or None in cells.values():
+                raise ValueError("its columns are not those of the table")
+
+            for column, check in checks.items():
+                with _one_sentence_for(column, cells[column]):
+                    if not check(cells[column]):
+                        raise ValueError
+
+        yield row
+
+
+def _check_together(dataset: Path, shown: list[TableRow], votes: list[TableRow]) -> None:
+    images: dict[str, Mapping[str, str]] = {}
+    sets: dict[str, object] = {}
+    places: set[tuple[str, str]] = set()
+    for row in shown:
+        cells = row.cells
+        with _at(dataset / "generations", row):
+            if cells["image_id"] in images or (cells["set_id"], cells["slot"]) in places:
+                raise ValueError("its image has a row already")
+
+            request = {**request_of([cells]), "seeds": None, "made_by": made_by(cells)}
+            if sets.setdefault(cells["set_id"], request) != request:
+                raise ValueError("it contradicts a row of the same set")
+
+            images[cells["image_id"]] = cells
+            places.add((cells["set_id"], cells["slot"]))
+
+    paths: dict[str, str] = {}
+    voters: set[tuple[str, str]] = set()
+    for row in votes:
+        cells = row.cells
+        with _at(dataset / "train", row):
+            image = images.get(cells["image_id"])
+            if image is None or withheld(image) is not None:
+                raise ValueError("no image with its image_id was shown")
+
+            for column in ("prompt", "set_id", "slot", "seed", "model", "revision"):
+                if unguarded(cells[column]) != unguarded(image[column]):
+                    raise ValueError(f"its {column} contradicts the row in generations")
+
+            shard = int(Path(cells["path"]).parent.name)
+            expected = image_path(cells["image_id"], shard=shard)
+            if expected != paths.setdefault(cells["image_id"], cells["path"]):
+                raise ValueError(f"its path is {_short(cells['path'])}")
+
+            if (voter := (cells["image_id"], cells["voter_id"])) in voters:
+                raise ValueError("its voter has a row for the image already")
+
+            voters.add(voter)
+
+
+@contextmanager
+def _at(folder: Path, row: TableRow) -> Iterator[None]:
+    with _one_sentence(f"{folder.name}/{row.shard:05d}.csv, row {row.place + 1}"):
+        yield
+
+
+@contextmanager
+def _one_sentence(place: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, TypeError, RecursionError, csv.Error) as exc:
+        raise RecordError.not_ours(place, reason=str(exc)) from exc
+
+
+@contextmanager
+def _one_sentence_for(column: str, text: str) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, TypeError, RecursionError) as exc:
+        raise ValueError(f"its {column} is {_short(text)}") from exc
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 40 else text[:40] + "…")
+
+
+def _shaped(pattern: str) -> Check:
+    return re.compile(pattern, re.ASCII).fullmatch
+
+
+def _integer(lowest: int, highest: int) -> Check:
+    shape = re.compile("0|[1-9][0-9]{0,18}", re.ASCII)
+
+    return lambda text: shape.fullmatch(text) and lowest <= int(text) <= highest
+
+
+def _number(lowest: float, highest: float) -> Check:
+    shape = re.compile(r"[0-9]{1,9}(\.[0-9]{1,20})?(e-[0-9]{1,2})?", re.ASCII)
+
+    return lambda text: shape.fullmatch(text) and lowest <= float(text) <= highest
+
+
+def _line(most: int) -> Check:
+    """Text without line breaks and control characters."""
+
+    def check(text: str) -> bool:
+        return len(text) <= most and not any(
+            unicodedata.category(char) in ("Cc", "Zl", "Zp") for char in text
+        )
+
+    return check
+
+
+def _is_timestamp(text: str) -> bool:
+    found = moment(text)
+
+    return found is not None and found.tzinfo is not None and timestamp(found) == text
+
+
+def _is_versions(text: str) -> bool:
+    return len(text) <= _JSON_CHARS and all(map(_NAME, versions_of(text).values()))
+
+
+_ID = _shaped(r"[\w-]{1,64}")
+_NAME = _line(_NAME_CHARS)
+_PROMPT = _line(_PROMPT_CHARS)
+
+_SHOWN: Mapping[str, Check] = {
+    "image_id": _ID,
+    "set_id": _ID,
+    "slot": _integer(1, 99),
+    "shown_at": _is_timestamp,
+    "prompt": _PROMPT,
+    "negative_prompt": _PROMPT,
+    "seed": _integer(0, 2**32 - 1),
+    "steps": _integer(1, 1_000),
+    "guidance_scale": _number(0, 100),
+    "width_px": _integer(1, 8_192),
+    "height_px": _integer(1, 8_192),
+    "model": _NAME,
+    "revision": _NAME,
+    "scheduler": _NAME,
+    "backend": _NAME,
+    "device": _NAME,
+    "dtype": _NAME,
+    "versions": _is_versions,
+    "sha256": _shaped("[0-9a-f]{64}"),
+    "unsafe_score": lambda text: text == "" or _number(0, 1)(text),
+    "withheld": _shaped("no|classifier|checker"),
+}
+
+_TRAIN: Mapping[str, Check] = {
+    "prompt": _PROMPT,
+    "path": _shaped(r"images/[0-9]{3,7}/[0-9]{5,9}/[\w-]{1,64}\.png"),
+    "rating": lambda text: text in list(Rating),
+    "voter_id": _integer(1, _LARGEST),
+    "image_id": _ID,
+    "set_id": _ID,
+    "slot": _integer(1, 99),
+    "voted_at": _is_timestamp,
+    "seed": _integer(0, 2**32 - 1),
+    "model": _NAME,
+    "revision": _NAME,
+}
