@@ -4,6 +4,7 @@ A row stays in the shard that it was given first, so a commit rewrites only the 
 changed, and no file or folder grows without limit.
 """
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 
 # Oxen reads the list of every folder that a commit changes a file in, and the list of all folders.
@@ -17,6 +18,9 @@ SNAPSHOT = "train.csv"
 
 # What a spreadsheet may run as a formula, and the guard itself so that it can be removed again.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "'")
+
+# Letters and symbols that show nothing.
+_FILLERS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 
 # What pandas reads as a missing value or a boolean by default.
 _WORDS_THAT_ARE_NOT_TEXT = frozenset(
@@ -50,10 +54,11 @@ def _folder(shard: int) -> str:
 def guarded(text: str) -> str:
     """`text` so that a spreadsheet shows it and a CSV reader reads it as text.
 
-    One `'` is put before a formula, before anything that reads as a number, a boolean or a missing
-    value, before an empty text, and before a `'`. `unguarded` removes it.
+    One `'` is put before a formula, also if its sign is full-width or behind invisible characters,
+    before anything that reads as a number, a boolean or a missing value, before an empty text, and
+    before a `'`. `unguarded` removes it.
     """
-    return f"'{text}" if text.startswith(_FORMULA_STARTS) or _reads_as_no_text(text) else text
+    return f"'{text}" if _may_be_a_formula(text) or _reads_as_no_text(text) else text
 
 
 def unguarded(cell: str) -> str:
@@ -89,6 +94,18 @@ def _quoted(cell: str) -> str:
         return f'"{escaped}"'
 
     return cell
+
+
+def _may_be_a_formula(text: str) -> bool:
+    first = next((char for char in text if _is_visible(char)), "")
+
+    return text.startswith(_FORMULA_STARTS) or (
+        unicodedata.normalize("NFKC", first).startswith(_FORMULA_STARTS)
+    )
+
+
+def _is_visible(char: str) -> bool:
+    return unicodedata.category(char)[0] not in "CMZ" and char not in _FILLERS
 
 
 def _reads_as_no_text(text: str) -> bool:
