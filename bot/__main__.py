@@ -4,6 +4,7 @@ A command imports Discord, aiohttp and storage itself, so that `--help` answers 
 """
 
 import asyncio
+import os
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +15,7 @@ from rich.console import Console
 
 from bot import log
 from bot.cli import render
-from bot.cli.env_file import DEFAULT_ENV_FILE, EnvFile, settings_from
+from bot.cli.env_file import DEFAULT_ENV_FILE, EnvFile, hide_tokens, settings_from
 from bot.cli.exit_status import Commands, Exit
 from bot.errors import CannotReplay
 
@@ -74,6 +75,7 @@ def demo(
     ships with oxherd makes the images. Press r and Enter in the terminal to restart the bot while
     the page stays open; press Ctrl-C to stop.
     """
+    hide_tokens()
     log.configure("warning")
     from bot.demo.run import run_demo
 
@@ -228,6 +230,10 @@ def replay(
     dataset: Annotated[
         Path | None, typer.Option(help="A copy of somebody's dataset, instead of the bot's own.")
     ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="A model that the row may name, though the settings do not offer it."),
+    ] = None,
     device: Annotated[
         str | None,
         typer.Option(help="Device that makes it, instead of the first of OXHERD_DEVICES."),
@@ -252,6 +258,7 @@ def replay(
                     settings,
                     image_id,
                     dataset=dataset,
+                    model=model,
                     device=device or settings.devices[0],
                     tell=tell,
                 )
@@ -278,6 +285,7 @@ def _version(
 
 def main() -> None:
     """The console script `oxherd`, and `python -m bot`."""
+    os.umask(0o077)  # prompts and voters' ids are for the bot's user alone
     app()
 
 

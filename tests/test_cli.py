@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from bot.__main__ import app
+from bot.cli.env_file import DEFAULT_ENV_FILE, settings_from
 
 OXHERD = [sys.executable, "-m", "bot"]
 ROOT = Path(__file__).parents[1]
@@ -133,8 +134,19 @@ def test_doctor_says_ok_or_what_to_do(tmp_path: Path) -> None:
     assert "OXHERD_TOKEN is not set" in " ".join(done.stdout.split())
 
 
+def test_doctor_says_that_others_can_open_the_data_folder(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir(mode=0o755)
+
+    done = oxherd("doctor", OXHERD_DATA=str(tmp_path / "data"), OXHERD_BACKEND="placeholder")
+
+    assert done.exit_code == 1
+    said = " ".join(done.stdout.split())
+    assert "has mode 755, so other users of this host can read prompts" in said
+
+
 def test_doctor_is_content_when_all_is_there(tmp_path: Path) -> None:
-    (tmp_path / "data").mkdir()
+    (tmp_path / "data").mkdir(mode=0o700)
+
     done = oxherd(
         "doctor",
         OXHERD_DATA=str(tmp_path / "data"),
@@ -148,6 +160,30 @@ def test_doctor_is_content_when_all_is_there(tmp_path: Path) -> None:
     for subject in ("disk", "journal", "repository"):
         assert subject in done.stdout
     assert not [line for line in done.stdout.splitlines()[1:] if " to do " in line]
+
+
+def test_no_process_that_is_started_later_inherits_the_tokens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OXHERD_TOKEN", "a secret")
+    monkeypatch.setenv("OXHERD_REMOTE_TOKEN", "a secret")
+
+    settings = settings_from(DEFAULT_ENV_FILE)
+
+    assert settings.token is not None
+    assert settings.remote_token is not None
+    assert b"a secret" not in subprocess.run(["env"], stdout=subprocess.PIPE, check=True).stdout
+
+
+def test_the_readme_writes_the_token_where_only_its_user_can_read_it(tmp_path: Path) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    commands = [line for line in readme.splitlines() if " .env " in line]
+    (tmp_path / ".env").touch(mode=0o644)
+
+    subprocess.run(["sh", "-ec", "\n".join(commands)], input=b"OXHERD_TOKEN=x\n", check=True)
+
+    assert (tmp_path / ".env").read_text(encoding="utf-8") == "OXHERD_TOKEN=x\n"
+    assert (tmp_path / ".env").stat().st_mode & 0o777 == 0o600
 
 
 def test_the_demo_stops_on_sigterm_with_status_zero(tmp_path: Path) -> None:

@@ -132,10 +132,21 @@ async def test_without_a_folder_no_bot_is_running_on_it(tmp_path: Path) -> None:
         http(b"[]"),
         http(b"garbage"),
         http(b"", status="404 Not Found"),
+        http(b"[" * 100_000),
+        http(b'{"discord":' * 100_000),
         http(b"", length=control.ANSWER_BYTES + 1),
         b"HTTP/1.1 200 OK\r\n\r\n[]",
     ],
-    ids=["no HTTP", "no status", "no JSON", "unknown request", "too long", "without a length"],
+    ids=[
+        "no HTTP",
+        "no status",
+        "no JSON",
+        "unknown request",
+        "nested",
+        "nested too",
+        "too long",
+        "without a length",
+    ],
 )
 async def test_a_stranger_who_answers_for_the_bot_is_a_sentence(
     tmp_path: Path, answer: bytes

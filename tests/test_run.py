@@ -126,6 +126,8 @@ async def test_the_status_can_be_read_from_another_shell(tmp_path: Path) -> None
         snapshot = await oxherd("snapshot", data=data)
 
         assert healthy == (0, "", "")
+        assert others_can_read(data) == []
+        assert inherited_tokens(program) == []
         for word in ("connected", "queue", "worker cpu", "idle", "votes waiting", "last commit"):
             assert word in table[1]
         assert state["votes"]["waiting"] == 0
@@ -134,6 +136,19 @@ async def test_the_status_can_be_read_from_another_shell(tmp_path: Path) -> None
         assert "a fox" not in log[1]
         assert "train.csv" in snapshot[1]
         assert (data / "dataset" / "train.csv").read_text().count("\n") == 2
+
+
+def others_can_read(data: Path) -> list[Path]:
+    """Files and folders of the data folder that are open to other users of the host."""
+    return [path for path in (data, *data.rglob("*")) if path.lstat().st_mode & 0o077]
+
+
+def inherited_tokens(program: WholeProgram) -> list[str]:
+    """Processes beside the bot that have its token in their environment."""
+    children = [p for p in family(program.data) if p.pid != program.process.pid]
+    assert len(children) >= 3, "a worker, a writer, and multiprocessing's resource tracker"
+
+    return [role(process) for process in children if "OXHERD_TOKEN" in process.environ()]
 
 
 async def test_health_fails_while_the_gateway_is_gone(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ async def served(
     application = web.Application(middlewares=[_failures_told])
     application.router.add_get("/status", get_status)
     application.router.add_post("/snapshot", post_snapshot)
-    application.router.add_get(r"/log/{limit:\d+}", get_log)
+    application.router.add_get(r"/log/{limit:[0-9]{1,9}}", get_log)
     application.router.add_post("/backup", post_backup)
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=LAST_ANSWERS_S)
     await runner.setup()

@@ -2,6 +2,7 @@
 
 import asyncio
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 
@@ -25,7 +26,7 @@ def examine(settings: Settings) -> list[Finding]:
     folder = _folder(settings)
     findings.append(folder)
     if folder.ok and settings.data.is_dir():
-        findings += [_disk(settings), *_storage(settings)]
+        findings += [_privacy(settings), _disk(settings), *_storage(settings)]
         findings += _missing_images(settings)
 
     if settings.blocked_words is not None:
@@ -87,6 +88,20 @@ def _folder(settings: Settings) -> Finding:
     made = "" if nearest == settings.data else " (made when the bot starts)"
 
     return Finding(subject="data folder", ok=True, detail=f"{settings.data.resolve()}{made}")
+
+
+def _privacy(settings: Settings) -> Finding:
+    folder = settings.data.resolve()
+    mode = stat.S_IMODE(folder.stat().st_mode)
+    if mode & 0o077:
+        return Finding(
+            subject="privacy",
+            ok=False,
+            detail=f"{folder} has mode {mode:o}, so other users of this host can read prompts and "
+            f"voters' ids: chmod 700 {folder}",
+        )
+
+    return Finding(subject="privacy", ok=True, detail="only this user can open the data folder")
 
 
 def _disk(settings: Settings) -> Finding:

@@ -1,4 +1,4 @@
-"""The option --env-file, and the settings that it leads to."""
+"""The option --env-file, the settings that it leads to, and the environment without tokens."""
 
 import os
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from bot.settings import Settings, SettingsError, load
+from bot.settings import TOKENS, Settings, SettingsError, load
 
 EnvFile = Annotated[
     Path, typer.Option(help="File of settings; the environment wins over it.", show_default=True)
@@ -15,8 +15,20 @@ DEFAULT_ENV_FILE = Path(".env")
 
 
 def settings_from(env_file: Path) -> Settings:
-    """The settings. Raises SettingsError, also for a file that was named and does not exist."""
+    """The settings; the tokens are then hidden.
+
+    Raises SettingsError, also for a file that was named and does not exist.
+    """
     if env_file != DEFAULT_ENV_FILE and not env_file.exists():
         raise SettingsError(f"{env_file} does not exist.")
 
-    return load(os.environ, env_file)
+    settings = load(os.environ, env_file)
+    hide_tokens()
+
+    return settings
+
+
+def hide_tokens() -> None:
+    """Remove the tokens from the environment, which every process started later inherits."""
+    for name in TOKENS:
+        os.environ.pop(name, None)

@@ -135,7 +135,7 @@ def _ownership(path: Path) -> Iterator[None]:
     lock_path = path.with_name(f"{path.name}.lock")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = os.open(lock_path, os.O_RDWR | os.O_CREAT, 0o644)
+        lock = os.open(lock_path, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as exc:
         raise JournalError.failed(lock_path, reason=str(exc)) from exc
 

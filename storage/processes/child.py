@@ -257,7 +257,7 @@ def _leave_stopping_to_the_parent(parent_pid: int) -> None:
 def _send_output_to(path: Path) -> None:
     """Oxen prints from Rust, past sys.stdout: redirect the descriptors themselves."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     for output in (1, 2):
         os.dup2(descriptor, output)
 
