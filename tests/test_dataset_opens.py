@@ -131,7 +131,10 @@ def test_generations_hold_every_image_shown(dataset_folder: Path) -> None:
     assert len(rows) == 4 * len(HOSTILE_PROMPTS)
     assert not rows.drop(columns="unsafe_score").isna().any().any()
     assert set(rows["guidance_scale"]) == {7.5}
-    assert rows["withheld"].value_counts().to_dict() == {"no": 61, "classifier": 3}
+    assert rows["withheld"].value_counts().to_dict() == {
+        "no": 4 * len(HOSTILE_PROMPTS) - 3,
+        "classifier": 3,
+    }
     looked_at = rows[rows["set_id"].isin({"set-03", "set-04"})]
     assert rows["unsafe_score"].count() == looked_at["unsafe_score"].count() == 8
     assert list(looked_at["unsafe_score"])[:4] == [0.123, 0.246, 0.369, 0.492]
