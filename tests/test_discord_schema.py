@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
-from bot.chat import messages, requests
+from bot.chat import following, messages
 from generation.worker import preview_budget
 from storage.vote import Rating
 from tests.support.discord.world import image_ids, seen, set_button, undo_id, world
@@ -87,7 +87,7 @@ async def test_every_request_matches_discords_description(
 ) -> None:
     description = Description()
 
-    monkeypatch.setattr(requests, "PROGRESS_EVERY_S", 0.2)
+    monkeypatch.setattr(following, "PROGRESS_EVERY_S", 0.2)
     monkeypatch.setattr(preview_budget, "EVERY_S", 0.2)
 
     async with world(tmp_path, placeholder_step_seconds=0.1, default_steps=6) as w:

@@ -96,7 +96,7 @@ async def test_a_model_of_a_command_that_is_out_of_date_is_refused_with_the_offe
         asked = await bot.ask(model="gone-model")
 
         said = asked.answered.result().content
-        assert "model “gone-model” is not offered here" in said
+        assert "model “gone\\-model” is not offered here" in said
         assert bot.messages() == []
 
 

@@ -88,8 +88,8 @@ async def test_the_default_has_its_name_whether_or_not_it_is_chosen(tmp_path: Pa
         chosen = await w.imagine(w.alice, "a fox", model="red")
         default = await w.imagine(w.alice, "a fox")
 
-        assert text_of(chosen).endswith("guidance 7.5 · red")
-        assert text_of(default).endswith("guidance 7.5 · red")
+        assert "guidance 7.5 · red · for" in text_of(chosen)
+        assert "guidance 7.5 · red · for" in text_of(default)
         assert loaded(w) == 1
 
 

@@ -177,7 +177,6 @@ async def test_different_weights_are_named_and_the_images_compared(made: Made) -
     assert 0 < replayed.pixels.mean < replayed.pixels.largest
 
 
-@pytest.mark.usefixtures("on_a_thread")
 async def test_a_different_scheduler_is_named(made: Made) -> None:
     config = Path(made.settings.model) / "scheduler" / "scheduler_config.json"
     index = Path(made.settings.model) / "model_index.json"

@@ -1,5 +1,6 @@
 """Whatever people press and wherever the writer is stopped, the dataset becomes what they voted."""
 
+import re
 import tempfile
 from contextlib import ExitStack
 from datetime import timedelta
@@ -98,7 +99,7 @@ class VotesLife(RuleBasedStateMachine):
         self.desk.writer().snapshot()
 
         files = self.committed_files()
-        shards = sorted(path for path in files if path.startswith("train/"))
+        shards = sorted(path for path in files if re.fullmatch(r"train/.*\.csv", path))
         assert files.get("train.csv", b"") == concatenated(files[path] for path in shards)
 
     @rule(limit=LIMITS)

@@ -154,6 +154,7 @@ def test_a_second_start_compiles_nothing_and_makes_the_same_bytes(
     assert compiler.log_of(first_start.folder).stat().st_mtime_ns == compiled_at
 
 
+@pytest.mark.long
 def test_what_tuning_chose_is_part_of_the_versions_name(
     first_start: FirstStart, compiled_before: Path, model: Path
 ) -> None:

@@ -44,7 +44,7 @@ async def snapshot(data: Path) -> str | None:
 
 async def backup(data: Path, target: Path) -> None:
     """Have the data folder copied to `target`, an absolute path, however long it takes."""
-    await _ask(data, "POST", "/backup", NOTHING, body=str(target), within_s=None)
+    await _ask(data, "POST", "/backup", NOTHING, body=str(target), may_take_long=True)
 
 
 async def log(data: Path, *, limit: int) -> Sequence[CommitInfo]:
@@ -70,8 +70,9 @@ async def _ask(
     answer: TypeAdapter[T],
     *,
     body: str | None = None,
-    within_s: float | None = ANSWER_WITHIN_S,
+    may_take_long: bool = False,
 ) -> T:
+    within_s = None if may_take_long else ANSWER_WITHIN_S
     try:
         with socket_path(data) as socket:
             async with (

@@ -4,6 +4,7 @@ The only module of `storage` that knows the fields of a request.
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
@@ -101,16 +102,22 @@ def shown_cells(row: ShownRow) -> tuple[str, ...]:
 def request_of(rows: Sequence[Mapping[str, str]]) -> dict[str, Any]:
     """The request that these rows of `generations` show, with a seed for each row.
 
-    Raises ValueError for a cell that should be a number and is not.
+    Raises ValueError for a cell that is no number, or a number that nobody can ask for.
     """
     first = rows[0]
+    steps, guidance_scale = int(first["steps"]), float(first["guidance_scale"])
+    if steps < 1:
+        raise ValueError(f"its steps is {steps}")
+
+    if not 0 <= guidance_scale < math.inf:  # refuses NaN too
+        raise ValueError(f"its guidance_scale is {guidance_scale}")
 
     return {
         "prompt": unguarded(first["prompt"]),
         "negative_prompt": unguarded(first["negative_prompt"]),
         "seeds": [int(row["seed"]) for row in rows],
-        "steps": int(first["steps"]),
-        "guidance_scale": float(first["guidance_scale"]),
+        "steps": steps,
+        "guidance_scale": guidance_scale,
         "width_px": int(first["width_px"]),
         "height_px": int(first["height_px"]),
         # Members choose a model by the last part of its name.
