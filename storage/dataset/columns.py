@@ -26,15 +26,16 @@ TRAIN_COLUMNS = (
     "revision",
 )
 
-REQUEST_COLUMNS = (
-    "prompt",
-    "negative_prompt",
-    "seed",
-    "steps",
-    "guidance_scale",
-    "width_px",
-    "height_px",
-)
+REQUEST_RANGES: Mapping[str, tuple[int, int] | tuple[float, float]] = {
+    "seed": (0, 2**32 - 1),
+    "steps": (1, 1_000),
+    "guidance_scale": (0.0, 100.0),
+    "width_px": (1, 8_192),
+    "height_px": (1, 8_192),
+}
+"""The least and the most that a request's numbers may be in somebody else's dataset."""
+
+REQUEST_COLUMNS = ("prompt", "negative_prompt", *REQUEST_RANGES)
 
 MADE_BY_COLUMNS = ("model", "revision", "scheduler", "backend", "device", "dtype")
 """The part of an image's provenance that has columns; the rest is JSON in `versions`."""

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from storage.clock import moment, timestamp
 from storage.dataset.columns import (
+    REQUEST_RANGES,
     SHOWN_COLUMNS,
     TRAIN_COLUMNS,
     made_by,
@@ -177,6 +178,13 @@ def _number(lowest: float, highest: float) -> Check:
     return lambda text: shape.fullmatch(text) and lowest <= float(text) <= highest
 
 
+def _within(lowest: float, highest: float) -> Check:
+    if isinstance(lowest, int) and isinstance(highest, int):
+        return _integer(lowest, highest)
+
+    return _number(lowest, highest)
+
+
 def _line(most: int) -> Check:
     """Text without line breaks and control characters."""
 
@@ -209,11 +217,7 @@ _SHOWN: Mapping[str, Check] = {
     "shown_at": _is_timestamp,
     "prompt": _PROMPT,
     "negative_prompt": _PROMPT,
-    "seed": _integer(0, 2**32 - 1),
-    "steps": _integer(1, 1_000),
-    "guidance_scale": _number(0, 100),
-    "width_px": _integer(1, 8_192),
-    "height_px": _integer(1, 8_192),
+    **{column: _within(*limits) for column, limits in REQUEST_RANGES.items()},
     "model": _NAME,
     "revision": _NAME,
     "scheduler": _NAME,
@@ -235,7 +239,7 @@ _TRAIN: Mapping[str, Check] = {
     "set_id": _ID,
     "slot": _integer(1, 99),
     "voted_at": _is_timestamp,
-    "seed": _integer(0, 2**32 - 1),
+    "seed": _within(*REQUEST_RANGES["seed"]),
     "model": _NAME,
     "revision": _NAME,
 }
