@@ -187,7 +187,7 @@ def rebuild_journal(env_file: EnvFile = DEFAULT_ENV_FILE) -> None:
     """
     settings = settings_from(env_file)
     from bot.cli import dataset
-    from bot.plurals import count
+    from storage.plurals import count
 
     found = dataset.rebuild_journal(settings)
     Console().print(

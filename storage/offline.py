@@ -24,6 +24,7 @@ from storage.journal.queries import Journal
 from storage.journal.spool import Spool
 from storage.journal.thread import JournalThread
 from storage.journal.watermark import Progress
+from storage.plurals import count
 from storage.processes.child import ChildProcess
 from storage.remote.pusher import Remote
 from storage.remote.rebuild import Adopted, adopt
@@ -96,9 +97,9 @@ def check_journal(data_dir: Path) -> str:
     with JournalFile.open(folder.journal) as file, file.transaction():
         waiting = Progress(file.connection).backlog().votes
 
-    votes = "1 vote waits" if waiting == 1 else f"{waiting} votes wait"
+    wait = "waits" if waiting == 1 else "wait"
 
-    return f"{folder.journal} opens, {votes} to be committed"
+    return f"{folder.journal} opens, {count(waiting, 'vote')} {wait} to be committed"
 
 
 def check_images(data_dir: Path) -> Missing:
@@ -112,9 +113,7 @@ def check_repository(data_dir: Path, settings: RepositorySettings) -> str:
     with _writer(data_dir, settings) as writer:
         commits = len(writer.call(Writer.log, 1_000_000))
 
-    made = "1 commit" if commits == 1 else f"{commits} commits"
-
-    return f"{DataFolder(data_dir).dataset} opens, {made}"
+    return f"{DataFolder(data_dir).dataset} opens, {count(commits, 'commit')}"
 
 
 def check_remote(remote: Remote) -> str:

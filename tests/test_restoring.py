@@ -22,8 +22,9 @@ from storage.journal.file import JournalFile
 from storage.journal.queries import Journal
 from storage.store import VoteStore
 from storage.vote import Rating, VoteKind
+from tests.support.remote.bench import show
 from tests.support.storage import kept_dataset
-from tests.support.storage.data import PROVENANCE, Clock, a_set, dataset, files_below, four_images
+from tests.support.storage.data import Clock, dataset, files_below
 
 pytestmark = pytest.mark.stalls("the test itself copies, deletes and reads folders")
 
@@ -45,15 +46,6 @@ async def opened(
         monotonic=clock.monotonic,
     ) as store:
         yield store
-
-
-async def show(store: VoteStore, set_id: str) -> list[str]:
-    images = four_images(set_id)
-    await store.add_request(a_set(set_id))
-    await store.add_images(set_id, images, provenance=PROVENANCE)
-    await store.mark_posted(set_id, 99)
-
-    return [image.image_id for image in images]
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ from bot.chat.context import Context, ContextClient, Interaction
 from bot.chat.imagine import imagine_command
 from bot.chat.requests import Requests
 from bot.chat.responses import say_privately
-from bot.plurals import count
 from bot.settings import Settings
+from storage.plurals import count
 from storage.store import VoteStore
 
 log = logging.getLogger(__name__)

@@ -5,7 +5,6 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import assert_never
 
-from bot.plurals import count
 from bot.prompts.refusals import (
     BlockedPrompt,
     EmptyPrompt,
@@ -27,6 +26,7 @@ from generation.errors import (
 from generation.queue.job import JobProgress
 from generation.request import NEGATIVE_PROMPT_READ, PROMPT_READ, ImageRequest, Preview, Withheld
 from storage.errors import JournalFull, StorageError, StoreClosing
+from storage.plurals import count
 from storage.status import RemoteStatus
 from storage.vote import (
     NewImage,

@@ -10,12 +10,12 @@ import aiohttp
 import discord
 
 from bot.configuration import blocked_words, model_specs, remote, repository_settings
-from bot.plurals import count
 from bot.settings import Settings, SettingsError
 from generation.worker.backend import Finding
 from generation.worker.doctor import check_backend
 from storage import offline
 from storage.errors import JournalInUse, StorageError
+from storage.plurals import count
 
 REMOTE_ANSWERS_WITHIN_S = 20.0
 

@@ -8,10 +8,10 @@ from rich.table import Table
 from rich.text import Text
 
 from bot.cli.status import Discord, LastCommit, Queue, Remote, Status, Votes
-from bot.plurals import count
 from generation.queue.status import WorkerStatus
 from generation.worker.backend import Finding
 from storage.dataset.repository import CommitInfo
+from storage.plurals import count
 from storage.remote.takeover import TakenOver
 
 

@@ -10,6 +10,7 @@ from storage.dataset.changes import Pending
 from storage.dataset.columns import SHOWN_COLUMNS, TRAIN_COLUMNS, shown_cells, train_cells
 from storage.dataset.layout import csv_file, image_path, shown_path, train_path
 from storage.dataset.repository import Changes
+from storage.plurals import count
 from storage.vote import Rating
 
 _IDS_IN_A_MESSAGE = 32
@@ -97,18 +98,18 @@ def _message(pending: Pending) -> str:
     facts = []
     if votes:
         facts.append(
-            f"{_count(len(votes), 'vote')}: {ratings[Rating.GOOD]} good, {ratings[Rating.BAD]} bad,"
-            f" on {_count(len(image_ids), 'image')}"
+            f"{count(len(votes), 'vote')}: {ratings[Rating.GOOD]} good, {ratings[Rating.BAD]} bad,"
+            f" on {count(len(image_ids), 'image')}"
         )
 
     if pending.undone:
-        facts.append(f"{_count(pending.undone, 'vote')} undone")
+        facts.append(f"{count(pending.undone, 'vote')} undone")
 
     if shown:
-        facts.append(f"{_count(shown, 'image')} shown")
+        facts.append(f"{count(shown, 'image')} shown")
 
     if withheld:
-        facts.append(f"{_count(withheld, 'image')} withheld")
+        facts.append(f"{count(withheld, 'image')} withheld")
 
     subject = "; ".join(facts) or "nothing new"
     lines = [f"changes up to {pending.upto_seq}"]
@@ -118,7 +119,3 @@ def _message(pending: Pending) -> str:
         lines.insert(0, f"images: {listed}" + (f" and {rest} more" if rest > 0 else ""))
 
     return "\n".join([subject, "", *lines])
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

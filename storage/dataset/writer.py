@@ -16,6 +16,7 @@ from storage.dataset.repository import Changes, CommitInfo, DataRepository
 from storage.errors import RepositoryForeign
 from storage.journal.spool import Spool
 from storage.journal.watermark import Watermark
+from storage.plurals import count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,9 +110,7 @@ class Writer:
             )
         )
 
-        files = "1 file" if len(found) == 1 else f"{len(found)} files"
-
-        return self._repository.commit(f"snapshot: train.csv from {files}")
+        return self._repository.commit(f"snapshot: train.csv from {count(len(found), 'file')}")
 
     def mend(self) -> Sequence[str]:
         """Put back the tables that somebody else changed or deleted; their paths."""
