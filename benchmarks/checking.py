@@ -33,7 +33,7 @@ ViTImageProcessorPil().save_pretrained(sys.argv[1])
 
 
 class _Nobody:
-    """Follows the pictures being drawn, and wants nothing."""
+    """Follows the images being drawn, and wants nothing."""
 
     cancelled = False
     wants_preview = False

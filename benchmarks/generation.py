@@ -1,4 +1,4 @@
-"""How fast pictures are made: the tutorial's code and ours, interleaved, in one run.
+"""How fast images are made: the tutorial's code and ours, interleaved, in one run.
 
     python -m benchmarks.generation --folder /var/tmp/oxherd-bench
     python -m benchmarks.generation --toy
@@ -33,7 +33,7 @@ from benchmarks.support.device_work import (
     peak_memory_mb,
 )
 from benchmarks.support.facts import run
-from benchmarks.support.picture_makers import FULL, IMAGES, MODEL, OURS, Setting, makers_of, opened
+from benchmarks.support.makers import FULL, IMAGES, MODEL, OURS, Setting, makers_of, opened
 from benchmarks.support.random_model import SIDE_PX, TOY_SIDE_PX, saved_model
 from generation.queue.executor import Executor
 from generation.queue.limits import ExecutorLimits

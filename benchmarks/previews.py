@@ -88,8 +88,8 @@ async def measure(_folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     learnt, others = options.prompts[::2], options.prompts[1::2]
     for prompt in learnt:
         looking = Looking(LatentColours())
-        pictures = engine.make(_request(options, prompt), looking)
-        LatentPreviews(colours, device=options.device).learn(looking.latest, pictures)
+        images = engine.make(_request(options, prompt), looking)
+        LatentPreviews(colours, device=options.device).learn(looking.latest, images)
 
     ms: list[float] = []
     rows: list[list[Image.Image]] = []
@@ -185,7 +185,7 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--prompts", nargs="+", default=["a red apple", "a fox", "a blue car", "a tree"]
     )
-    parser.add_argument("--sheet", default="", help="where to put the picture, if anywhere")
+    parser.add_argument("--sheet", default="", help="where to put the image, if anywhere")
 
     return parser.parse_args(arguments)
 

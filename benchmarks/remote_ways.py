@@ -23,7 +23,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from aiohttp import web
 
 from benchmarks.support.facts import run
-from benchmarks.support.pictures import noise_png
+from benchmarks.support.noise import noise_png
 from storage.dataset.columns import TRAIN_COLUMNS
 from storage.dataset.layout import csv_file, image_path, train_path
 from storage.dataset.repository import Changes

@@ -291,7 +291,7 @@ class Settings(BaseModel):
             if name in self.model_fields_set and self.safety_model is None:
                 raise ValueError(
                     f"{PREFIX}{name.upper()} is set, and OXHERD_SAFETY_MODEL is not: nothing would "
-                    "look at the pictures"
+                    "look at the images"
                 )
 
         return self

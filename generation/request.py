@@ -89,7 +89,7 @@ class ImageRequest:
 
 
 class Withheld(StrEnum):
-    """Who kept a picture back."""
+    """Who kept an image back."""
 
     CLASSIFIER = "classifier"
     """The operator's image classifier found it too unsafe."""
@@ -99,7 +99,7 @@ class Withheld(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GeneratedImage:
-    """A finished picture, as it will be posted, byte for byte.
+    """A finished image, as it will be posted, byte for byte.
 
     One that is withheld leaves the worker without its bytes: `png` is empty, and `sha256` is of
     what they were. `unsafe_score` is the image classifier's, 0 to 1; None where none looked.
@@ -145,12 +145,12 @@ class Result:
     images: tuple[GeneratedImage, ...]
     provenance: Provenance
     seconds: float
-    """From the start of the run that succeeded until its pictures arrived."""
+    """From the start of the run that succeeded until its images arrived."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
-    """One small picture of how far a request's images are, after that step. Never kept."""
+    """One small image of how far a request's images are, after that step. Never kept."""
 
     step: int
     steps: int

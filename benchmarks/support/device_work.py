@@ -9,7 +9,7 @@ import diffusers
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.support.picture_makers import IMAGES, Setting, opened
+from benchmarks.support.makers import IMAGES, Setting, opened
 
 MATMUL_SIDE = 8192
 TOY_MATMUL_SIDE = 512

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import shortuuid
 
-from benchmarks.support.pictures import noise_png
+from benchmarks.support.noise import noise_png
 from generation.request import ImageRequest
 from storage.dataset.writer_process import RepositorySettings
 from storage.store import VoteStore

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.support.facts import disk_bytes
-from benchmarks.support.pictures import write_noise
+from benchmarks.support.noise import write_noise
 
 COLUMNS = ("prompt", "path", "rating", "voter_id")
 

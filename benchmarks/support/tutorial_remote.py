@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from benchmarks.support.pictures import noise_png, write_noise
+from benchmarks.support.noise import noise_png, write_noise
 from benchmarks.support.tutorial import COLUMNS
 
 NAME = "ox/tutorial"

@@ -1,4 +1,4 @@
-"""The tutorial's code and ours, behind one call: four pictures, and a word after each step."""
+"""The tutorial's code and ours, behind one call: four images, and a word after each step."""
 
 import time
 from collections.abc import Callable
@@ -64,7 +64,7 @@ class Setting:
 
 
 class Maker(Protocol):
-    """Makes four pictures at a time."""
+    """Makes four images at a time."""
 
     def make(self, seed: int, after_step: Callable[[], None]) -> None: ...
 

@@ -12,9 +12,9 @@ KILOBYTE = 1000
 def noise_png(*, kilobytes: int, randomness: random.Random) -> bytes:
     """A PNG of about that size, no two alike."""
     side = max(8, round((kilobytes * KILOBYTE / 3) ** 0.5))
-    picture = Image.frombytes("RGB", (side, side), randomness.randbytes(3 * side * side))
+    image = Image.frombytes("RGB", (side, side), randomness.randbytes(3 * side * side))
     buffer = BytesIO()
-    picture.save(buffer, "PNG", compress_level=0)
+    image.save(buffer, "PNG", compress_level=0)
 
     return buffer.getvalue()
 
