@@ -102,7 +102,8 @@ def fill_journal(data: DataFolder, *, votes: int) -> None:
             _images(votes, at=at),
         )
         connection.executemany(
-            "INSERT INTO votes VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO votes (image_id, voter_id, rating, voted_at, train_row, train_shard, seq,"
+            " shown_in) VALUES (?, ?, ?, ?, ?, ?, ?, 'post')",
             (
                 (image_id(n), VOTER, Rating.GOOD, at, n, n // SHARD_SIZES.train_rows, 2 * n + 2)
                 for n in range(votes)

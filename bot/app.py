@@ -27,6 +27,7 @@ from generation.queue.executor import Executor
 from generation.queue.limits import ExecutorLimits
 from storage.dataset.memory import MemoryRepository
 from storage.store import VoteStore
+from storage.vote import VoterIds
 
 log = logging.getLogger(__name__)
 
@@ -107,6 +108,7 @@ async def opened(
             settings.data,
             repository=repository or repository_settings(settings),
             keep_unvoted=timedelta(days=settings.keep_unvoted_days),
+            voter_ids=VoterIds(settings.voter_ids),
             remote=remote(settings),
             commit_timeout_s=settings.commit_timeout_s,
             flush_timeout_s=settings.flush_s,

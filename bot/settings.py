@@ -206,6 +206,11 @@ class Settings(BaseModel):
     commit_timeout_s: float = Field(
         60, gt=0, description="a commit that takes longer is ended and tried again, seconds"
     )
+    voter_ids: Literal["discord", "pseudonym"] = Field(
+        "discord",
+        description="what the dataset says of who voted: Discord's id, or a random number that "
+        "only the journal can lead back to it",
+    )
     remote: Annotated[str, AfterValidator(_remote)] | None = Field(
         None,
         description="repository on an Oxen server that votes are pushed to: "

@@ -38,8 +38,10 @@ from storage.vote import (
     NewSet,
     Rating,
     SetState,
+    ShownIn,
     StoredSet,
     VoteOutcome,
+    VoterIds,
 )
 
 log = logging.getLogger(__name__)
@@ -83,6 +85,7 @@ class VoteStore:
         *,
         repository: RepositorySettings | MemoryRepository,
         keep_unvoted: timedelta,
+        voter_ids: VoterIds = VoterIds.DISCORD,
         remote: Remote | None = None,
         commit_timeout_s: float = 60.0,
         flush_timeout_s: float = 20.0,
@@ -101,6 +104,7 @@ class VoteStore:
             spool_thread = await stack.enter_async_context(OneThread.open("oxherd-spool"))
             journal = await stack.enter_async_context(JournalThread.open(folder.journal))
             await _note_remote(remote, journal=journal, now=clock)
+            await _note_voter_ids(voter_ids, journal=journal)
             if remote is not None:
                 await continue_remote(remote, folder=folder, journal=journal, now=clock)
 
@@ -211,13 +215,24 @@ class VoteStore:
 
     # Votes
 
-    async def vote(self, image_id: str, voter_id: int, rating: Rating | None) -> VoteOutcome:
+    async def vote(
+        self,
+        image_id: str,
+        voter_id: int,
+        rating: Rating | None,
+        *,
+        shown_in: ShownIn = ShownIn.POST,
+        seconds: float | None = None,
+    ) -> VoteOutcome:
         """Make `rating` this voter's vote on the image; None takes the vote back.
 
-        The same vote again changes nothing.
+        The same vote again changes nothing. seconds: from being shown to the press; None where
+        nobody can know.
         """
         outcome = await self._record(
-            lambda journal: journal.vote(image_id, voter_id, rating, now=self._clock())
+            lambda journal: journal.vote(
+                image_id, voter_id, rating, shown_in=shown_in, seconds=seconds, now=self._clock()
+            )
         )
         if outcome.kind.changed_something:
             self._committer.wake()
@@ -353,6 +368,14 @@ async def _note_remote(
     else:
         url, branch = remote.settings.url, remote.settings.branch
         await journal.run(lambda opened: opened.remote.set(url, branch=branch, now=now()))
+
+
+async def _note_voter_ids(voter_ids: VoterIds, *, journal: JournalThread) -> None:
+    def note(opened: Journal) -> None:
+        if opened.people.set_voter_ids(voter_ids):
+            opened.progress.restart()  # every row of `train` names a voter
+
+    await journal.run(note)
 
 
 def _started_writer(

@@ -13,6 +13,21 @@ class Rating(StrEnum):
     BAD = "bad"
 
 
+class ShownIn(StrEnum):
+    """Where the voter saw the image."""
+
+    POST = "post"
+    RATE = "rate"
+
+
+class VoterIds(StrEnum):
+    """What the dataset says of who voted: Discord's id, or a random number that only the journal
+    can lead back to it."""
+
+    DISCORD = "discord"
+    PSEUDONYM = "pseudonym"
+
+
 class VoteKind(StrEnum):
     """What one press of a button did."""
 

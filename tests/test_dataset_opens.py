@@ -73,7 +73,8 @@ def dataset_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
                     now=NOON,
                 )
             )
-            desk.vote(images[0].image_id, 10**17 + number, Rating.GOOD)
+            seconds = number / 7 if number % 2 else None
+            desk.vote(images[0].image_id, 10**17 + number, Rating.GOOD, seconds=seconds)
 
         desk.settle()
         desk.writer().snapshot()
@@ -103,6 +104,7 @@ def test_datasets_loads_every_shard_with_the_same_columns(
         "voter_id": "int64",
         "slot": "int64",
         "seed": "int64",
+        "seconds": "float64",
     }
 
 

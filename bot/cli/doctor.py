@@ -33,7 +33,7 @@ def examine(settings: Settings) -> list[Finding]:
         findings.append(_blocked_words(settings))
 
     findings += _generation(settings)
-    findings.append(_remote(settings))
+    findings += [_remote(settings), _voter_ids(settings)]
 
     return findings
 
@@ -160,6 +160,21 @@ def _remote(settings: Settings) -> Finding:
         return Finding(subject="remote", ok=False, detail=str(exc))
 
     return Finding(subject="remote", ok=True, detail=f"{where.settings.url} {found}")
+
+
+def _voter_ids(settings: Settings) -> Finding:
+    if settings.voter_ids == "pseudonym":
+        detail = "the dataset has a random number for each voter; only the journal knows who it is"
+    elif settings.remote is None:
+        detail = "the dataset has the voters' Discord ids; OXHERD_VOTER_IDS=pseudonym hides them"
+    else:
+        detail = (
+            f"the voters' Discord ids go to {settings.remote} with every vote, and its history "
+            "keeps them. OXHERD_VOTER_IDS=pseudonym sends random numbers instead: set it before "
+            "the first push"
+        )
+
+    return Finding(subject="voters", ok=True, detail=detail)
 
 
 def _blocked_words(settings: Settings) -> Finding:

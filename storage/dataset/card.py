@@ -75,10 +75,15 @@ Each press is a row; a changed mind replaces the row, Undo removes it. The histo
 | `prompt` | what was asked for |
 | `path` | the image, relative to the dataset's folder |
 | `rating` | `good` or `bad` |
-| `voter_id` | the voter's Discord id |
+| `voter_id` | the voter's Discord id; a number below 2**53 is a random one in its place |
 | `image_id`, `set_id`, `slot` | the image, the request it was made for, its number there (1 to 4) |
 | `voted_at` | when this voter last changed their mind, UTC |
 | `seed`, `model`, `revision` | what made the image; `generations` has the rest |
+| `server` | a random name of the Discord server; `unknown` if the host was lost in between |
+| `own_request` | whether the voter asked for the image: `yes`, `no` or `unknown` |
+| `shown_in` | where they saw it: `post` in the channel, `rate` one image after the other |
+| `seconds` | from being shown to the press; empty where nobody can know |
+| `consent` | `version N` of the server's text that the voter agreed to; `not asked` without one |
 
 `generations/*/*.csv` adds `shown_at`, `negative_prompt`, `steps`, `guidance_scale`, `width_px`,
 `height_px`, `scheduler`, `backend`, `device`, `dtype`, `versions` (JSON), `sha256` of the PNG,

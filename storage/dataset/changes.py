@@ -16,7 +16,8 @@ BATCH_CHANGES = 512
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainRow:
-    """A vote, with everything in its row of `train`."""
+    """A vote, with everything in its row of `train`. voter_id: what the dataset says of who voted,
+    by the setting. None: not known, or of consent, not asked."""
 
     seq: int
     image_id: str
@@ -29,6 +30,11 @@ class TrainRow:
     voter_id: int
     voted_at: str
     provenance: Mapping[str, str]
+    server: str | None
+    own_request: int | None
+    shown_in: str
+    seconds: float | None
+    consent: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,9 +165,13 @@ def _numbers(connection: sqlite3.Connection, sql: str, values: Mapping[str, Any]
 def _train_rows(connection: sqlite3.Connection, shard: int) -> list[TrainRow]:
     rows = connection.execute(
         """
-        SELECT votes.seq, image_id, image_shard, set_id, slot, seed, request, rating, voter_id,
-            voted_at, coalesce(provenance, '{}') AS provenance
+        SELECT votes.seq, image_id, image_shard, set_id, slot, seed, request, rating,
+            CASE (SELECT voter_ids FROM privacy)
+                WHEN 'pseudonym' THEN coalesce(pseudonym, voter_id) ELSE voter_id END AS voter_id,
+            voted_at, coalesce(provenance, '{}') AS provenance, server, own_request, shown_in,
+            seconds, consent
         FROM votes JOIN images USING (image_id) JOIN sets USING (set_id)
+            LEFT JOIN people ON user_id = voter_id
         WHERE train_shard = ? AND rating IS NOT NULL AND missing_since IS NULL ORDER BY train_row
         """,
         (shard,),

@@ -24,6 +24,11 @@ TRAIN_COLUMNS = (
     "seed",
     "model",
     "revision",
+    "server",
+    "own_request",
+    "shown_in",
+    "seconds",
+    "consent",
 )
 
 REQUEST_RANGES: Mapping[str, tuple[int, int] | tuple[float, float]] = {
@@ -53,7 +58,11 @@ SHOWN_COLUMNS = (
     "withheld",
 )
 
+# Words and no empty cells: a column of text that is empty in a whole file would be read as numbers.
 _NOT_WITHHELD = "no"
+_NOT_KNOWN = "unknown"
+_NOT_ASKED = "not asked"
+_OWN_REQUEST = {None: _NOT_KNOWN, 0: "no", 1: "yes"}
 
 
 def train_cells(row: TrainRow) -> tuple[str, ...]:
@@ -70,6 +79,11 @@ def train_cells(row: TrainRow) -> tuple[str, ...]:
         str(row.seed),
         guarded(row.provenance.get("model", "")),
         guarded(row.provenance.get("revision", "")),
+        row.server or _NOT_KNOWN,
+        _OWN_REQUEST[row.own_request],
+        row.shown_in,
+        "" if row.seconds is None else f"{row.seconds:.3f}",
+        _NOT_ASKED if row.consent is None else f"version {row.consent}",
     )
 
 
@@ -145,6 +159,26 @@ def versions_of(cell: str) -> dict[str, str]:
             return versions
         case _:
             raise ValueError("its versions are not an object of texts")
+
+
+def server(row: Mapping[str, str]) -> str | None:
+    """The server's pseudonym; None where it is not known."""
+    return None if row["server"] == _NOT_KNOWN else row["server"]
+
+
+def own_request(row: Mapping[str, str]) -> int | None:
+    """Whether the voter asked for the image, as in the journal; None where it is not known."""
+    return next(value for value, cell in _OWN_REQUEST.items() if cell == row["own_request"])
+
+
+def seconds(row: Mapping[str, str]) -> float | None:
+    """From being shown to the press; None where nobody could know."""
+    return float(row["seconds"]) if row["seconds"] else None
+
+
+def consent(row: Mapping[str, str]) -> int | None:
+    """The version of the text that the voter agreed to; None where none was set."""
+    return None if row["consent"] == _NOT_ASKED else int(row["consent"].removeprefix("version "))
 
 
 def unsafe_score(row: Mapping[str, str]) -> float | None:

@@ -11,6 +11,7 @@ from datetime import datetime
 
 from storage.clock import timestamp
 from storage.journal.missing import MissingImages
+from storage.journal.people import People
 from storage.journal.remote_watermark import RemoteProgress
 from storage.journal.rows import stored_set
 from storage.journal.shards import ShardSizes
@@ -20,6 +21,7 @@ from storage.vote import (
     NewSet,
     Rating,
     SetState,
+    ShownIn,
     StoredSet,
     VoteKind,
     VoteOutcome,
@@ -38,6 +40,7 @@ class Journal:
         self.shard_sizes = shard_sizes
         self.progress = Progress(connection)
         self.missing = MissingImages(connection)
+        self.people = People(connection)
         self.remote = RemoteProgress(connection)
 
     # Which journal this is
@@ -62,7 +65,7 @@ class Journal:
         """Record a request, in the state `waiting`."""
         self.connection.execute(
             "INSERT INTO sets (set_id, state, requester_id, guild_id, channel_id, interaction_id,"
-            " request, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            " request, created_at, server) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 new.set_id,
                 SetState.WAITING,
@@ -72,6 +75,7 @@ class Journal:
                 new.interaction_id,
                 json.dumps(dict(new.request)),
                 timestamp(now),
+                self.people.server(new.guild_id),
             ),
         )
 
@@ -143,12 +147,22 @@ class Journal:
     # Votes
 
     def vote(
-        self, image_id: str, voter_id: int, rating: Rating | None, *, now: datetime
+        self,
+        image_id: str,
+        voter_id: int,
+        rating: Rating | None,
+        *,
+        shown_in: ShownIn = ShownIn.POST,
+        seconds: float | None = None,
+        now: datetime,
     ) -> VoteOutcome:
-        """Make `rating` the voter's vote on the image; None undoes the vote."""
+        """Make `rating` the voter's vote on the image; None undoes the vote.
+
+        seconds: from being shown to the press; None where nobody can know.
+        """
         image = self.connection.execute(
-            "SELECT set_id, slot, image_shard, seq, removed_at, remote_only, withheld FROM images"
-            " WHERE image_id = ?",
+            "SELECT set_id, slot, image_shard, seq, removed_at, remote_only, withheld, requester_id"
+            " FROM images JOIN sets USING (set_id) WHERE image_id = ?",
             (image_id,),
         ).fetchone()
         if image is None:
@@ -189,8 +203,11 @@ class Journal:
 
         if known is None:
             row = self._next("train_row") - 1
+            asked_by = image["requester_id"]  # 0: a dataset that was taken over does not say
+            self.people.add(voter_id)
             self.connection.execute(
-                "INSERT INTO votes VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO votes (image_id, voter_id, rating, voted_at, train_row, train_shard,"
+                " seq, own_request, shown_in, seconds) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     image_id,
                     voter_id,
@@ -199,13 +216,24 @@ class Journal:
                     row,
                     row // self.shard_sizes.train_rows,
                     self._next("seq"),
+                    asked_by == voter_id if asked_by else None,
+                    shown_in,
+                    seconds,
                 ),
             )
         else:
             self.connection.execute(
-                "UPDATE votes SET rating = ?, voted_at = ?, seq = ?"
+                "UPDATE votes SET rating = ?, voted_at = ?, seq = ?, shown_in = ?, seconds = ?"
                 " WHERE image_id = ? AND voter_id = ?",
-                (rating, timestamp(now), self._next("seq"), image_id, voter_id),
+                (
+                    rating,
+                    timestamp(now),
+                    self._next("seq"),
+                    shown_in,
+                    seconds,
+                    image_id,
+                    voter_id,
+                ),
             )
 
         if rating is None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from storage.errors import JournalError
-from storage.vote import Rating, SetState
+from storage.vote import Rating, SetState, ShownIn, VoterIds
 
 APPLICATION_ID = 0x6F786864  # "oxhd"
 VERSION = 1
@@ -31,7 +31,8 @@ CREATE TABLE sets (
     request TEXT NOT NULL,        -- JSON: the prompt, the seeds and so on
     provenance TEXT,
     created_at TEXT NOT NULL,
-    posted_at TEXT
+    posted_at TEXT,
+    server TEXT                   -- the pseudonym of the server. NULL: not known
 ) STRICT;
 CREATE INDEX sets_by_state ON sets (state) WHERE state = 'waiting';
 
@@ -68,10 +69,27 @@ CREATE TABLE votes (
     train_row INTEGER NOT NULL,   -- given at the first vote, never changed
     train_shard INTEGER NOT NULL, -- the same
     seq INTEGER NOT NULL,
+    own_request INTEGER,          -- whether the voter asked for the image. NULL: not known
+    shown_in TEXT NOT NULL CHECK (shown_in IN ({_one_of(ShownIn)})),
+    seconds REAL,                 -- from being shown to the press. NULL: nobody can know
+    consent INTEGER,              -- version of the text agreed to. NULL: none was set
     PRIMARY KEY (image_id, voter_id)
 ) STRICT;
 CREATE INDEX votes_by_seq ON votes (seq);
 CREATE INDEX votes_by_shard ON votes (train_shard, train_row);
+
+CREATE TABLE people (
+    user_id INTEGER PRIMARY KEY,  -- Discord's; for somebody who is not known, the pseudonym itself
+    pseudonym INTEGER NOT NULL UNIQUE
+) STRICT;
+
+CREATE TABLE servers (guild_id INTEGER PRIMARY KEY, pseudonym TEXT NOT NULL UNIQUE) STRICT;
+
+CREATE TABLE privacy (
+    only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+    voter_ids TEXT NOT NULL CHECK (voter_ids IN ({_one_of(VoterIds)})) -- in the dataset
+) STRICT;
+INSERT INTO privacy VALUES (1, '{VoterIds.DISCORD}');
 
 CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
 INSERT INTO counters VALUES ('seq', 0), ('train_row', 0), ('shown_row', 0), ('image', 0);

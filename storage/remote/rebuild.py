@@ -13,7 +13,16 @@ from datetime import datetime
 from pathlib import Path
 
 from storage.clock import timestamp
-from storage.dataset.columns import made_by, request_of, unsafe_score, withheld
+from storage.dataset.columns import (
+    consent,
+    made_by,
+    own_request,
+    request_of,
+    seconds,
+    server,
+    unsafe_score,
+    withheld,
+)
 from storage.journal.queries import Journal
 from storage.remote.repository import Fetched
 from storage.remote.tables import TableRow, read_tables
@@ -84,7 +93,8 @@ def adopt(
         row = vote.cells
         seq += 1
         connection.execute(
-            "INSERT INTO votes VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO votes (image_id, voter_id, rating, voted_at, train_row, train_shard, seq,"
+            " own_request, shown_in, seconds, consent) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 row["image_id"],
                 int(row["voter_id"]),
@@ -93,7 +103,15 @@ def adopt(
                 vote.shard * shard_sizes.train_rows + vote.place,
                 vote.shard,
                 seq,
+                own_request(row),
+                row["shown_in"],
+                seconds(row),
+                consent(row),
             ),
+        )
+        journal.people.add(int(row["voter_id"]))
+        connection.execute(
+            "UPDATE sets SET server = ? WHERE set_id = ?", (server(row), row["set_id"])
         )
 
     # No number of a change is given twice: commits name them.

@@ -25,7 +25,7 @@ from storage.dataset.layout import image_path, unguarded
 from storage.dataset.reader import dataset_rows
 from storage.errors import RecordError
 from storage.journal.shards import ShardSizes
-from storage.vote import Rating
+from storage.vote import Rating, ShownIn
 
 Check = Callable[[str], object]
 """Returns something false, or raises ValueError, for a text that oxherd does not write."""
@@ -113,6 +113,7 @@ def _check_together(dataset: Path, shown: list[TableRow], votes: list[TableRow])
             places.add((cells["set_id"], cells["slot"]))
 
     paths: dict[str, str] = {}
+    servers: dict[str, str] = {}
     voters: set[tuple[str, str]] = set()
     for row in votes:
         cells = row.cells
@@ -129,6 +130,9 @@ def _check_together(dataset: Path, shown: list[TableRow], votes: list[TableRow])
             expected = image_path(cells["image_id"], shard=shard)
             if expected != paths.setdefault(cells["image_id"], cells["path"]):
                 raise ValueError(f"its path is {_short(cells['path'])}")
+
+            if cells["server"] != servers.setdefault(cells["set_id"], cells["server"]):
+                raise ValueError("its server contradicts a row of the same set")
 
             if (voter := (cells["image_id"], cells["voter_id"])) in voters:
                 raise ValueError("its voter has a row for the image already")
@@ -242,4 +246,9 @@ _TRAIN: Mapping[str, Check] = {
     "seed": _within(*REQUEST_RANGES["seed"]),
     "model": _NAME,
     "revision": _NAME,
+    "server": _shaped("unknown|[a-z]{12}"),
+    "own_request": _shaped("unknown|no|yes"),
+    "shown_in": lambda text: text in list(ShownIn),
+    "seconds": lambda text: text == "" or _number(0, 1e9)(text),
+    "consent": _shaped("not asked|version [1-9][0-9]{0,8}"),
 }

@@ -149,9 +149,18 @@ class Desk:
 
         return [image.image_id for image in images]
 
-    def vote(self, image_id: str, voter_id: int, rating: Rating | None) -> VoteOutcome:
+    def vote(
+        self,
+        image_id: str,
+        voter_id: int,
+        rating: Rating | None,
+        *,
+        seconds: float | None = None,
+    ) -> VoteOutcome:
         """Press a button."""
-        return self.note(lambda journal: journal.vote(image_id, voter_id, rating, now=NOON))
+        return self.note(
+            lambda journal: journal.vote(image_id, voter_id, rating, seconds=seconds, now=NOON)
+        )
 
     def commit(self, *, limit: int = 512) -> Committed | None:
         """One batch, and the watermark."""

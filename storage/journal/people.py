@@ -1,0 +1,63 @@
+"""Who voted, as the journal stores it: the only place that leads from a pseudonym to a person."""
+
+import secrets
+import sqlite3
+
+from storage.vote import VoterIds
+
+# Discord's ids have been above 2**53 since before anybody could join, so no number is both. Numbers
+# of this size are exact also where a reader takes them for floating point.
+_PSEUDONYMS = range(2**52, 2**53)
+
+# No digits, so that no reader takes one for a number.
+_LETTERS = "abcdefghijkmnpqrstuvwxyz"
+_SERVER_LETTERS = 12
+
+
+class People:
+    """The people of one open journal. Methods run inside a transaction of the caller's."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def add(self, user_id: int) -> None:
+        """Give the person a pseudonym, unless they have one.
+
+        A number that is a pseudonym already, of somebody in a dataset that was taken over, stands
+        for itself: nobody here knows who that is.
+        """
+        own = user_id if user_id in _PSEUDONYMS else secrets.choice(_PSEUDONYMS)
+        self._connection.execute(
+            "INSERT INTO people VALUES (?, ?) ON CONFLICT (user_id) DO NOTHING", (user_id, own)
+        )
+
+    def server(self, guild_id: int | None) -> str | None:
+        """The server's pseudonym, made if absent; None for None."""
+        if guild_id is None:
+            return None
+
+        made = "".join(secrets.choice(_LETTERS) for _ in range(_SERVER_LETTERS))
+        self._connection.execute(
+            "INSERT INTO servers VALUES (?, ?) ON CONFLICT (guild_id) DO NOTHING", (guild_id, made)
+        )
+        (pseudonym,) = self._connection.execute(
+            "SELECT pseudonym FROM servers WHERE guild_id = ?", (guild_id,)
+        ).fetchone()
+
+        return str(pseudonym)
+
+    def voter_ids(self) -> VoterIds:
+        """What the dataset says of who voted."""
+        (found,) = self._connection.execute("SELECT voter_ids FROM privacy").fetchone()
+
+        return VoterIds(found)
+
+    def set_voter_ids(self, voter_ids: VoterIds) -> bool:
+        """Set what the dataset says of who voted; whether that is a change, after which every vote
+        is to be committed again."""
+        if voter_ids is self.voter_ids():
+            return False
+
+        self._connection.execute("UPDATE privacy SET voter_ids = ?", (voter_ids,))
+
+        return True
