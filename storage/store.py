@@ -177,6 +177,10 @@ class VoteStore:
             )
         )
 
+    async def count_try(self, set_id: str, *, by: int) -> None:
+        """Record that a worker began the request (1), or that this try does not count (-1)."""
+        await self._record(lambda journal: journal.count_try(set_id, by=by))
+
     async def add_images(
         self, set_id: str, images: Sequence[NewImage], *, provenance: Mapping[str, str]
     ) -> None:

@@ -113,9 +113,13 @@ class StoredImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredSet(NewSet):
-    """A request in the journal, with its message and the images made for it so far."""
+    """A request in the journal, with its message and the images made for it so far.
+
+    tries: how often a worker began it; the bot was killed each time if it still waits.
+    """
 
     state: SetState
     message_id: int | None
     provenance: Mapping[str, str] | None
+    tries: int
     images: Sequence[StoredImage]

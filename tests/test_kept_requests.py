@@ -7,11 +7,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import discord
 import pytest
 
 from bot.app import wind_down
 from bot.chat import following, messages, texts
 from bot.chat.following import Follower
+from bot.chat.requests import MOST_TRIES
 from storage.folder import DataFolder
 from storage.vote import SetState
 from tests.support.discord.world import World, buttons, seen, set_button, text_of, world
@@ -37,6 +39,17 @@ def requests(data: Path) -> list[tuple[str, int]]:
             "SELECT state, (SELECT count(*) FROM images WHERE images.set_id = sets.set_id)"
             " FROM sets ORDER BY rowid"
         ).fetchall()
+
+
+def tries(data: Path) -> list[int]:
+    """How often each request was begun and cut off, oldest first."""
+    with closing(sqlite3.connect(DataFolder(data).journal)) as journal:
+        return [number for (number,) in journal.execute("SELECT tries FROM sets ORDER BY rowid")]
+
+
+async def begun(w: World, *, times: int) -> None:
+    """Wait until a worker has begun the oldest request so many times."""
+    await w.until(lambda: tries(w.settings.data)[0] == times)
 
 
 async def test_running_and_waiting_requests_are_made_after_a_restart_in_order(
@@ -105,17 +118,41 @@ async def test_a_kept_request_that_the_settings_no_longer_allow_is_explained(
         assert requests(tmp_path) == [(SetState.FAILED, 0)]
 
 
-async def test_what_was_accepted_before_its_message_was_known_is_made_in_a_new_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def killed_before_its_message_was_noted(w: World, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Somebody asks for a fox; the bot ends once Discord shows that, and knows nothing of it."""
+
     async def never(*_: object) -> None:
         await asyncio.Event().wait()
 
+    with monkeypatch.context() as patched:
+        patched.setattr(Follower, "make", never)
+        asked = await w.ask(w.alice, "a fox")
+        await w.end()
+
+    return seen(asked)
+
+
+async def test_a_message_that_a_kill_kept_from_being_noted_is_found_and_gets_the_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with world(tmp_path) as w:
-        with monkeypatch.context() as patched:
-            patched.setattr(Follower, "make", never)
-            asked = await w.ask(w.alice, "a fox")
-            await w.end()
+        shown = await killed_before_its_message_was_noted(w, monkeypatch)
+        await w.bob.send(w.channel, "who is next?")
+
+        await w.begin()
+        await w.posted()
+
+        assert len(shown.message.attachments) == 4
+        assert requests(tmp_path) == [(SetState.POSTED, 4)]
+
+
+async def test_where_the_bot_may_not_read_the_history_the_images_come_in_a_new_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world(tmp_path) as w:
+        hidden = discord.PermissionOverwrite(read_message_history=False)
+        w.channel = w.guild.create_text_channel("quiet", overwrites={w.guild.default_role: hidden})
+        old = await killed_before_its_message_was_noted(w, monkeypatch)
 
         await w.begin()
         await w.posted()
@@ -123,10 +160,36 @@ async def test_what_was_accepted_before_its_message_was_known_is_made_in_a_new_o
         assert f"<@{w.alice.id}>" in text_of(w.last_message())
         assert requests(tmp_path) == [(SetState.POSTED, 4)]
 
-        old = seen(asked)
         await w.bob.click(old, custom_id=set_button(old.message, "cancel"))
         assert texts.ELSEWHERE in text_of(old.message)
         assert buttons(old.message) == []
+
+
+async def test_a_request_that_was_being_made_when_the_bot_was_killed_three_times_is_given_up(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with world(tmp_path, **SLOW) as w:
+        deadly = await w.ask(w.alice, "one")
+        harmless = await w.ask(w.bob, "two")
+        for number in range(1, MOST_TRIES + 1):
+            await begun(w, times=number)
+            await w.restart()
+
+        await w.until(lambda: texts.GIVEN_UP in text_of(seen(deadly).message))
+        await w.until(lambda: "step" in text_of(seen(harmless).message))
+        assert set_button(seen(deadly).message, "again")
+        assert requests(tmp_path) == [(SetState.FAILED, 0), (SetState.WAITING, 0)]
+        assert "given up: the bot was killed 3 times while it was made" in caplog.text
+
+
+async def test_a_stop_as_asked_is_no_try(tmp_path: Path) -> None:
+    async with world(tmp_path, **SLOW) as w:
+        await w.ask(w.alice, "one")
+        await begun(w, times=1)
+
+        await wind_down(w.parts, w.settings)
+
+        assert tries(tmp_path) == [0]
 
 
 async def test_images_come_in_a_new_message_when_the_restart_took_long(

@@ -12,6 +12,7 @@ from bot.chat import custom_ids, texts
 from bot.chat.buttons import SetButton, UndoButton, VoteButton
 from bot.chat.context import Context, ContextClient, Interaction
 from bot.chat.imagine import imagine_command
+from bot.chat.messages import buttons_on
 from bot.chat.requests import Requests
 from bot.chat.responses import say_privately
 from bot.settings import Settings
@@ -109,7 +110,7 @@ class OxherdClient(ContextClient):
         if not custom_ids.is_known(custom_id):
             log.warning("interaction %d: unknown button %.100r", interaction.id, custom_id)
             await say_privately(interaction, texts.NOT_OURS)
-        elif not _is_on(interaction.message, custom_id):
+        elif interaction.message is None or custom_id not in buttons_on(interaction.message):
             await say_privately(interaction, texts.BUTTON_GONE)
 
     async def on_error(self, event_method: str, /, *args: Any, **kwargs: Any) -> None:
@@ -138,16 +139,3 @@ def _guarded(event: str, read: Callable[[Any], Any]) -> Callable[[Any], Any]:
             log.exception("an event %s could not be read and is ignored", event)
 
     return guarded
-
-
-def _is_on(message: discord.Message | None, custom_id: str) -> bool:
-    """Whether the pressed button is still on the message; discord.py ignores the press if not."""
-    waiting: list[Any] = [] if message is None else list(message.components)
-    while waiting:
-        component = waiting.pop()
-        if getattr(component, "custom_id", None) == custom_id:
-            return True
-
-        waiting += getattr(component, "children", ())
-
-    return False

@@ -47,7 +47,7 @@ class Follower:
 
     async def make(self, job: Job) -> None:
         """Show the job's progress, then post its images."""
-        async with self._explained():
+        async with self._explained(), self._counted(job):
             await self._note_message(job)
             result = await self._shown_result(job)
             images = _new_images(result)
@@ -93,6 +93,31 @@ class Follower:
         except Exception:
             log.exception("set %s failed", self._set_id)
             await self._end(SetState.FAILED, texts.unexpected(reference))
+
+    @asynccontextmanager
+    async def _counted(self, job: Job) -> AsyncIterator[None]:
+        """Count the try when a worker begins it. One that a stop as asked ends does not count."""
+
+        async def begin() -> None:
+            await job.begun()
+            await self._count_try(1)
+
+        begun = asyncio.create_task(begin())
+        try:
+            yield
+        except Closing:
+            if begun.done():
+                await self._count_try(-1)
+
+            raise
+        finally:
+            begun.cancel()
+
+    async def _count_try(self, by: int) -> None:
+        try:
+            await self._store.count_try(self._set_id, by=by)
+        except StorageError as exc:
+            log.error("set %s: its tries are not counted: %s", self._set_id, exc)
 
     async def _end(self, state: SetState, sentence: str) -> None:
         """Record the end, so that it is not made after a restart, and then say it."""

@@ -3,14 +3,15 @@
 import asyncio
 import itertools
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import discord
 from discord import ui
 
 from bot.chat.context import Interaction
+from bot.chat.custom_ids import SetId
 from bot.chat.responses import NO_MENTIONS, NOT_TAKEN
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,10 @@ PAUSES_S: Sequence[float] = (1, 2, 5, 10, 30, 60)
 # Another try changes nothing: wrong content, no permission, no such message or channel, too large.
 _FINAL = frozenset({400, 403, 404, 405, 413})
 _UNKNOWN_WEBHOOK = 10015  # also what a token gets that answered nothing
+
+
+# The answer to an interaction comes within 3 s; others may write meanwhile. Discord's limit.
+_ANSWERED_AMONG = 100
 
 
 class MessageDeleted(Exception):
@@ -78,6 +83,9 @@ class Place:
     async def show(self, view: ui.LayoutView, files: Sequence[discord.File] = ()) -> None:
         """Replace what the message shows and what is attached. Tries once."""
         try:
+            if self.interaction is None and self.message_id is None:
+                self.message_id = await self._find_lost()
+
             # What was attached and is not named again is deleted: a preview does not stay.
             if self.interaction is not None:
                 message = await self.interaction.edit_original_response(
@@ -127,6 +135,23 @@ class Place:
 
         return posted
 
+    async def _find_lost(self) -> int | None:
+        """The id of the message if Discord made it and a kill kept that from being recorded.
+
+        It is among the first after the interaction. None if it is not, or if the bot may not read
+        the channel's history: then Discord shows no messages.
+        """
+        asked = discord.Object(self.interaction_id)
+        cancel = str(SetId("cancel", self._set_id))
+        try:
+            async for message in self._channel.history(after=asked, limit=_ANSWERED_AMONG):
+                if cancel in buttons_on(message):
+                    return message.id
+        except discord.Forbidden as exc:
+            log.info("set %s: its message cannot be looked for: %s", self._set_id, exc)
+
+        return None
+
     async def _send(self, view: ui.LayoutView, files: Sequence[discord.File], *, nonce: str) -> int:
         """A new message. For some minutes, Discord makes only one with the same nonce."""
         sent = await self._channel.send(
@@ -159,3 +184,14 @@ class Place:
                 await asyncio.sleep(pause_s)
 
         raise AssertionError("the pauses never end")
+
+
+def buttons_on(message: discord.Message) -> Iterator[str]:
+    """The custom ids of everything that can be pressed on the message."""
+    waiting: list[Any] = list(message.components)
+    while waiting:
+        component = waiting.pop()
+        if custom_id := getattr(component, "custom_id", None):
+            yield custom_id
+
+        waiting += getattr(component, "children", ())

@@ -25,6 +25,10 @@ from storage.vote import NewSet, SetState, StoredSet
 
 log = logging.getLogger(__name__)
 
+# A request that was being made each time when so many runs of the bot were killed may be what kills
+# them.
+MOST_TRIES = 3
+
 
 class Requests:
     """All requests, from the click to the posted images.
@@ -161,26 +165,31 @@ class Requests:
         )
         accepted = AcceptedRequest.of(stored)
         follower = Follower(accepted, place, self._store)
+        job = None
         if stored.images:
-            self._begin(stored.set_id)
-            self._follow(stored.set_id, follower.post_made(stored))
-            return
-
-        try:
-            self.door.check(accepted.request)
-            job = self._executor.submit(
-                accepted.request, owner=accepted.requester_id, accepted_before=True
+            following = follower.post_made(stored)
+        elif stored.tries >= MOST_TRIES:
+            log.warning(
+                "set %s is given up: the bot was killed %d times while it was made",
+                stored.set_id,
+                stored.tries,
             )
-        except Refused as exc:
-            self._begin(stored.set_id)
-            self._follow(stored.set_id, follower.refuse(texts.refused(exc)))
-        except GenerationError as exc:
-            self._begin(stored.set_id)
-            sentence = texts.refusal(exc, reference=str(stored.interaction_id))
-            self._follow(stored.set_id, follower.refuse(sentence))
+            following = follower.refuse(texts.GIVEN_UP)
         else:
-            self._begin(stored.set_id, job)
-            self._follow(stored.set_id, follower.make(job))
+            try:
+                self.door.check(accepted.request)
+                job = self._executor.submit(
+                    accepted.request, owner=accepted.requester_id, accepted_before=True
+                )
+                following = follower.make(job)
+            except Refused as exc:
+                following = follower.refuse(texts.refused(exc))
+            except GenerationError as exc:
+                reference = str(stored.interaction_id)
+                following = follower.refuse(texts.refusal(exc, reference=reference))
+
+        self._begin(stored.set_id, job)
+        self._follow(stored.set_id, following)
 
     def _begin(self, set_id: str, job: Job | None = None) -> None:
         if job is not None:

@@ -50,6 +50,10 @@ NOT_RUNNING = "This request is no longer waiting or running, so there is nothing
 CANCELLED = "Cancelled. No images were made."
 KEPT = "⏳ I am restarting. This request is kept: it is made afterwards."
 NOT_MADE = "These images were not made. Press **Again** to ask anew."
+GIVEN_UP = (
+    "I was cut off each time I began to make these images, so I gave up. A moderator finds when in "
+    "my log. Press **Again** to have it tried again."
+)
 IMAGES_LOST = "These images were made, but I no longer have them. Press **Again** to ask anew."
 ELSEWHERE = "This took long, so the images are in a new message below."
 FORGOTTEN = "I no longer know what was asked for here. Please ask again with `/imagine`."

@@ -62,7 +62,10 @@ async def _login(token: str) -> str:
         link = discord.utils.oauth_url(
             client.application_id,
             permissions=discord.Permissions(
-                view_channel=True, send_messages=True, attach_files=True
+                view_channel=True,
+                send_messages=True,
+                attach_files=True,
+                read_message_history=True,
             ),
             scopes=("bot", "applications.commands"),
         )

@@ -67,6 +67,7 @@ class Job:
         self._progress_of = progress_of
         self._cancel = cancel
         self._changed = asyncio.Event()
+        self._begun = asyncio.Event()
         self._result: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
 
     @property
@@ -89,6 +90,10 @@ class Job:
 
         return self.progress
 
+    async def begun(self) -> None:
+        """Wait until a worker has the job, for the first time."""
+        await self._begun.wait()
+
     async def result(self) -> Result:
         """Wait for the images.
 
@@ -108,6 +113,9 @@ class Job:
     def enter(self, state: JobState) -> None:
         """For the executor: the state changes."""
         self.state = state
+        if state is JobState.RUNNING:
+            self._begun.set()
+
         self.notify()
 
     def finish(self, result: Result) -> None:

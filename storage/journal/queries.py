@@ -90,6 +90,10 @@ class Journal:
             (channel_id, message_id, set_id),
         )
 
+    def count_try(self, set_id: str, *, by: int) -> None:
+        """Record that a worker began the request (1), or that this try does not count (-1)."""
+        self.connection.execute("UPDATE sets SET tries = tries + ? WHERE set_id = ?", (by, set_id))
+
     def add_images(
         self,
         set_id: str,

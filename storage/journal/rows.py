@@ -28,5 +28,6 @@ def stored_set(row: sqlite3.Row, images: Sequence[sqlite3.Row]) -> StoredSet:
         state=SetState(row["state"]),
         message_id=row["message_id"],
         provenance=None if row["provenance"] is None else json.loads(row["provenance"]),
+        tries=row["tries"],
         images=tuple(map(stored_image, images)),
     )

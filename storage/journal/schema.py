@@ -30,6 +30,7 @@ CREATE TABLE sets (
     interaction_id INTEGER NOT NULL,
     request TEXT NOT NULL,        -- JSON: the prompt, the seeds and so on
     provenance TEXT,
+    tries INTEGER NOT NULL DEFAULT 0, -- begun by a worker, and not ended
     created_at TEXT NOT NULL,
     posted_at TEXT,
     server TEXT                   -- the pseudonym of the server. NULL: not known

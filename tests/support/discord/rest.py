@@ -95,6 +95,7 @@ class DiscordRest:
             web.patch(f"{BASE}/webhooks/{{app}}/{{token}}/messages/{{id}}", self._edit),
             web.post(f"{BASE}/webhooks/{{app}}/{{token}}", self._follow_up),
             web.post(f"{BASE}/channels/{{channel}}/messages", self._post),
+            web.get(f"{BASE}/channels/{{channel}}/messages", self._history),
             web.patch(f"{BASE}/channels/{{channel}}/messages/{{id}}", self._edit_posted),
             web.route("*", "/{path:.*}", self._unknown),
         ]
@@ -234,6 +235,13 @@ class DiscordRest:
             self._by_nonce[nonce] = self._world.new_message(body, files)
 
         return _answer(self._by_nonce[nonce].payload())
+
+    async def _history(self, request: web.Request) -> web.Response:
+        after, limit = int(request.query["after"]), int(request.query["limit"])
+        messages = self._world.messages
+        found = sorted(message_id for message_id in messages if message_id > after)[:limit]
+
+        return _answer([messages[message_id].payload() for message_id in reversed(found)])
 
     async def _edit_posted(self, request: web.Request) -> web.Response:
         body, files = await _read(request)
