@@ -18,6 +18,7 @@ import discord
 
 from bot.chat import moderators
 from bot.chat.client import OxherdClient
+from bot.chat.gate import Gate
 from bot.chat.requests import Requests
 from bot.cli import control_server
 from bot.configuration import door, model_specs, remote, repository_settings
@@ -126,7 +127,7 @@ async def opened(
             ),
         ) as executor,
     ):
-        requests = Requests(store=store, executor=executor, door=entrance)
+        requests = Requests(store=store, executor=executor, door=entrance, gate=Gate(store))
         yield Parts(store=store, executor=executor, requests=requests)
 
 

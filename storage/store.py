@@ -27,6 +27,7 @@ from storage.folder import DataFolder
 from storage.journal.queries import Journal
 from storage.journal.spool import Spool
 from storage.journal.thread import JournalThread
+from storage.moderation import ModerationStore
 from storage.processes.inline import InlineProcess
 from storage.processes.thread import OneThread
 from storage.remote.pusher import Pusher, Remote
@@ -76,6 +77,7 @@ class VoteStore:
         self._pusher = pusher
         self._clock = clock
         self._closing = False
+        self.moderation = ModerationStore(journal, committer, clock=clock)
 
     @classmethod
     @asynccontextmanager
@@ -225,17 +227,25 @@ class VoteStore:
         voter_id: int,
         rating: Rating | None,
         *,
+        guild_id: int | None = None,
         shown_in: ShownIn = ShownIn.POST,
         seconds: float | None = None,
     ) -> VoteOutcome:
         """Make `rating` this voter's vote on the image; None takes the vote back.
 
-        The same vote again changes nothing. seconds: from being shown to the press; None where
+        The same vote again changes nothing. guild_id: the server of the press, if it is known;
+        images of others are unknown there. seconds: from being shown to the press; None where
         nobody can know.
         """
         outcome = await self._record(
             lambda journal: journal.vote(
-                image_id, voter_id, rating, shown_in=shown_in, seconds=seconds, now=self._clock()
+                image_id,
+                voter_id,
+                rating,
+                guild_id=guild_id,
+                shown_in=shown_in,
+                seconds=seconds,
+                now=self._clock(),
             )
         )
         if outcome.kind.changed_something:

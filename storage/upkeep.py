@@ -1,4 +1,4 @@
-"""Jobs of the open store: the spool, old images, the journal's log."""
+"""Jobs of the open store: the spool, old images, bans that end, the journal's log."""
 
 import asyncio
 import logging
@@ -21,10 +21,11 @@ log = logging.getLogger(__name__)
 
 _HOUSEKEEPING_EVERY_S = 600.0
 _CHECKPOINT_EVERY_S = 5.0
+_BANS_EVERY_S = 30.0
 
 
 class Upkeep:
-    """Sorts the spool, deletes images without votes, keeps SQLite's log short."""
+    """Sorts the spool, deletes images without votes, ends bans, keeps SQLite's log short."""
 
     def __init__(
         self,
@@ -56,6 +57,7 @@ class Upkeep:
                 (self.drop_by_age, _HOUSEKEEPING_EVERY_S),
                 (self._committer.mend, _HOUSEKEEPING_EVERY_S),
                 (self.shorten_the_log, _CHECKPOINT_EVERY_S),
+                (self.end_bans, _BANS_EVERY_S),
             )
         ]
         try:
@@ -117,6 +119,11 @@ class Upkeep:
         await self._spool_thread.run(partial(self._set_aside.discard_older, before))
 
         return total
+
+    async def end_bans(self) -> None:
+        """Bring back the votes of members whose ban is over."""
+        if await self._journal.run(lambda journal: journal.moderation.end_bans(now=self._now())):
+            self._committer.wake()
 
     async def shorten_the_log(self) -> None:
         """Move SQLite's write-ahead log into the database if it has grown."""

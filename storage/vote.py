@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from storage.acts import Ban
+
 
 class Rating(StrEnum):
     """The two buttons, as they are written in the dataset."""
@@ -39,6 +41,7 @@ class VoteKind(StrEnum):
     UNKNOWN_IMAGE = "unknown_image"
     REMOVED_IMAGE = "removed_image"
     WITHHELD_IMAGE = "withheld_image"
+    BANNED_VOTER = "banned_voter"
 
     @property
     def changed_something(self) -> bool:
@@ -51,7 +54,8 @@ class VoteOutcome:
     """The answer to one press.
 
     `rating` is what is recorded now (None: nothing), `previous` what was recorded before.
-    `set_id` and `slot` are None only for an image that the journal has never seen.
+    `set_id` and `slot` are None only for an image that the server of the press does not have, and
+    for a banned voter; `ban` says until when and why.
     """
 
     kind: VoteKind
@@ -59,6 +63,7 @@ class VoteOutcome:
     slot: int | None = None
     rating: Rating | None = None
     previous: Rating | None = None
+    ban: Ban | None = None
 
 
 class SetState(StrEnum):

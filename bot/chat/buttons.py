@@ -49,7 +49,12 @@ class VoteButton(ui.DynamicItem[ui.Button[Any]], template=VoteId.PATTERN):
         async with answered(interaction):
             outcome = await in_time(
                 interaction,
-                context.store.vote(self.image_id, interaction.user.id, self.rating),
+                context.store.vote(
+                    self.image_id,
+                    interaction.user.id,
+                    self.rating,
+                    guild_id=interaction.guild_id,
+                ),
             )
             await say_privately(
                 interaction,
@@ -78,7 +83,9 @@ class UndoButton(ui.DynamicItem[ui.Button[Any]], template=UndoId.PATTERN):
         async with answered(interaction):
             outcome = await in_time(
                 interaction,
-                context.store.vote(self.image_id, interaction.user.id, None),
+                context.store.vote(
+                    self.image_id, interaction.user.id, None, guild_id=interaction.guild_id
+                ),
                 new_message=False,
             )
             await replace_private(interaction, texts.outcome_sentence(outcome))

@@ -1,4 +1,4 @@
-"""The Discord client: its command, its buttons, and the answers to what neither of them handles."""
+"""The Discord client: its commands and buttons, and the answers to what none of them handles."""
 
 import gc
 import logging
@@ -10,8 +10,8 @@ from discord import app_commands
 
 from bot.chat import custom_ids, texts
 from bot.chat.buttons import SetButton, UndoButton, VoteButton
+from bot.chat.commands import add_commands
 from bot.chat.context import Context, ContextClient, Interaction
-from bot.chat.imagine import imagine_command
 from bot.chat.messages import buttons_on
 from bot.chat.requests import Requests
 from bot.chat.responses import say_privately
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 class OxherdClient(ContextClient):
     """discord.py's client, without privileged intents and without a cache of messages or members.
 
-    It does not register its command with Discord; `oxherd sync-commands` does.
+    It does not register its commands with Discord; `oxherd sync-commands` does.
     """
 
     def __init__(
@@ -51,9 +51,10 @@ class OxherdClient(ContextClient):
             again=requests.again,
             details=requests.details,
             cancel=requests.cancel,
+            cancel_all=requests.cancel_all,
         )
         self.tree = app_commands.CommandTree(self)
-        self.tree.add_command(imagine_command(settings))
+        add_commands(self.tree, settings)
         self.tree.error(self._command_failed)
         self._requests = requests
         parsers = self._connection.parsers

@@ -1,6 +1,7 @@
-"""Tells the moderators in their channel when votes do not reach the remote, and when they do again.
+"""Tells the moderators in their channel what each of them did, when votes do not reach the remote,
+and when they do again.
 
-One message each: the journal keeps what they were told, so a restart does not repeat it.
+The journal keeps what they were told, so a restart does not repeat it.
 """
 
 import asyncio
@@ -13,7 +14,8 @@ import aiohttp
 import discord
 
 from bot.chat import texts
-from bot.chat.responses import NO_MENTIONS
+from bot.chat.moderation import sentences
+from bot.chat.responses import MESSAGE_CHARS, NO_MENTIONS
 from bot.settings import Settings
 from storage.errors import StorageError
 from storage.status import RemoteStatus
@@ -23,13 +25,15 @@ log = logging.getLogger(__name__)
 
 POLL_EVERY_S = 15.0
 
+_ACTS_IN_A_MESSAGE = 2  # a reason of 300 characters may take 600, and Discord takes 2,000
+
 
 @asynccontextmanager
 async def watching(
     settings: Settings, store: VoteStore, client: discord.Client
 ) -> AsyncIterator[None]:
-    """Poll the store every 15 s while the context lasts, if a remote and a channel are set."""
-    if settings.remote is None or settings.moderators_channel is None:
+    """Poll the store every 15 s while the context lasts, if a channel is set."""
+    if settings.moderators_channel is None:
         yield
         return
 
@@ -61,11 +65,19 @@ async def tell_news(settings: Settings, store: VoteStore, client: discord.Client
 
     Raises discord.HTTPException; then the message counts as not told.
     """
-    remote = (await store.status()).remote
-    if remote is None or settings.moderators_channel is None:
+    if settings.moderators_channel is None:
         return
 
     channel = client.get_partial_messageable(settings.moderators_channel)
+    while acts := await store.moderation.untold(limit=_ACTS_IN_A_MESSAGE):
+        told = "\n".join(map(sentences.line, acts))
+        await channel.send(told[:MESSAGE_CHARS], allowed_mentions=NO_MENTIONS)
+        await store.moderation.mark_told(acts)
+
+    remote = (await store.status()).remote
+    if remote is None:
+        return
+
     mark = remote.watermark
     if mark.announced_branch != mark.branch:
         await channel.send(texts.remote_moved(remote), allowed_mentions=NO_MENTIONS)

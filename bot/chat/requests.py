@@ -11,6 +11,7 @@ import shortuuid
 from bot.chat import texts, views
 from bot.chat.context import Interaction
 from bot.chat.following import Follower
+from bot.chat.gate import Gate
 from bot.chat.messages import Place
 from bot.chat.responses import NO_MENTIONS, NOT_TAKEN, in_time, say_privately, tolerated
 from bot.chat.views import AcceptedRequest
@@ -40,8 +41,9 @@ class Requests:
     Requests are followed by tasks that `run` owns; when `run` is cancelled, they are too.
     """
 
-    def __init__(self, *, store: VoteStore, executor: Executor, door: Door) -> None:
+    def __init__(self, *, store: VoteStore, executor: Executor, door: Door, gate: Gate) -> None:
         self.door = door
+        self._gate = gate
         self._store = store
         self._executor = executor
         self._jobs: dict[str, Job] = {}
@@ -70,17 +72,21 @@ class Requests:
             self._resume(client, stored)
 
     async def imagine(self, interaction: Interaction, request: ImageRequest) -> None:
-        """Queue the request, show it, and follow it. Raises GenerationError if it is refused,
+        """Queue the request, show it, and follow it. Raises Barred or GenerationError if it is
+        refused,
         StorageError if it cannot be recorded, and discord.NotFound if it is too late to answer.
         """
         if not interaction.app_permissions.attach_files:
             await say_privately(interaction, texts.NO_ATTACHMENTS)
             return
 
+        await in_time(interaction, self._gate.admit(interaction), public=True)
         accepted = AcceptedRequest(
             set_id=shortuuid.uuid(), requester_id=interaction.user.id, request=request
         )
-        job = self._executor.submit(request, owner=accepted.requester_id)
+        job = self._executor.submit(
+            request, owner=accepted.requester_id, group=interaction.guild_id
+        )
         self._begin(accepted.set_id, job)
         try:
             await in_time(
@@ -134,6 +140,14 @@ class Requests:
             with tolerated(interaction, doing="acknowledging a cancel"):
                 await interaction.response.defer()
 
+    def cancel_all(self, guild_id: int, member_id: int) -> int:
+        """Cancel what the member has waiting or running in the server; how many requests."""
+        theirs = [
+            job for job in self._jobs.values() if (job.group, job.owner) == (guild_id, member_id)
+        ]
+
+        return sum(job.cancel() for job in theirs)
+
     async def _mend(self, interaction: Interaction, set_id: str) -> None:
         """Show what became of a request whose message still offers to cancel it."""
         stored = await self._store.find_set(set_id)
@@ -179,7 +193,10 @@ class Requests:
             try:
                 self.door.check(accepted.request)
                 job = self._executor.submit(
-                    accepted.request, owner=accepted.requester_id, accepted_before=True
+                    accepted.request,
+                    owner=accepted.requester_id,
+                    group=stored.guild_id,
+                    accepted_before=True,
                 )
                 following = follower.make(job)
             except Refused as exc:

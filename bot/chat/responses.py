@@ -17,6 +17,7 @@ from discord import ui
 
 from bot.chat import texts
 from bot.chat.context import Interaction
+from bot.chat.gate import Barred
 from bot.prompts.refusals import BlockedPrompt, Refused
 from generation.errors import GenerationError, QueueFull, TooManyYours
 from generation.request import ImageRequest
@@ -70,6 +71,9 @@ async def answered(interaction: Interaction) -> AsyncIterator[None]:
         except BlockedPrompt as exc:
             log.info("interaction %s: %s", reference, exc)
             await _give_back(interaction, exc)
+        except Barred as exc:
+            log.info("interaction %s: member %d is barred", reference, interaction.user.id)
+            await say_privately(interaction, str(exc))
         except Refused as exc:
             log.info("interaction %s: %s", reference, exc)
             await say_privately(interaction, texts.refused(exc))

@@ -25,6 +25,7 @@ from generation.errors import (
 )
 from generation.queue.job import JobProgress
 from generation.request import NEGATIVE_PROMPT_READ, PROMPT_READ, ImageRequest, Preview, Withheld
+from storage.acts import Ban
 from storage.errors import JournalFull, StorageError, StoreClosing
 from storage.plurals import count
 from storage.status import RemoteStatus
@@ -114,8 +115,21 @@ def outcome_sentence(outcome: VoteOutcome) -> str:
             )
         case VoteKind.WITHHELD_IMAGE:
             return "This image is withheld, so nothing was recorded."
+        case VoteKind.BANNED_VOTER:
+            assert outcome.ban is not None
+            return banned(outcome.ban)
         case _:
             assert_never(outcome.kind)
+
+
+def banned(ban: Ban) -> str:
+    """What a banned member reads instead of an answer."""
+    end = "" if ban.until is None else f" until <t:{int(ban.until.timestamp())}:f>"
+
+    return (
+        f"The moderators of this server have banned you from asking and voting{end}: "
+        f"{quoted(ban.reason)}\nNothing was started or recorded."
+    )
 
 
 def progress_sentence(progress: JobProgress) -> str:

@@ -7,7 +7,7 @@ import aiohttp
 import discord
 from discord.app_commands import CommandTree
 
-from bot.chat.imagine import imagine_command
+from bot.chat.commands import add_commands
 from bot.errors import CannotConnect
 from bot.settings import Settings, SettingsError
 
@@ -25,7 +25,7 @@ async def register(settings: Settings, *, guild_id: int | None, remove: bool = F
         tree: CommandTree[discord.Client] = CommandTree(client)
         guild = None if guild_id is None else discord.Object(guild_id)
         if not remove:
-            tree.add_command(imagine_command(settings), guild=guild)
+            add_commands(tree, settings, guild=guild)
 
         where = "everywhere" if guild is None else f"in server {guild_id}"
         with _sentences(guild_id):

@@ -105,9 +105,17 @@ class Executor:
                 if isinstance(ending, Exception):
                     raise ending  # a bug in the supervisor
 
-    def submit(self, request: ImageRequest, *, owner: int, accepted_before: bool = False) -> Job:
+    def submit(
+        self,
+        request: ImageRequest,
+        *,
+        owner: int,
+        group: int | None = None,
+        accepted_before: bool = False,
+    ) -> Job:
         """Put a request in the queue, or refuse it at once.
 
+        owner, group: who asks, and in which server.
         accepted_before: before a restart, so the limits of the queue do not count.
         Raises Closing, BackendUnavailable if no worker can load, TooManyYours or QueueFull.
         """
@@ -122,6 +130,7 @@ class Executor:
             job_id=next(self._ids),
             request=request,
             owner=owner,
+            group=group,
             progress_of=self._progress_of,
             cancel=self._cancel,
         )

@@ -53,12 +53,14 @@ class Job:
         job_id: int,
         request: ImageRequest,
         owner: int,
+        group: int | None,
         progress_of: "Callable[[Job], JobProgress]",
         cancel: "Callable[[Job], bool]",
     ) -> None:
         self.id = job_id
         self.request = request
         self.owner = owner
+        self.group = group
         self.state = JobState.WAITING
         self.workers_lost = 0
         """How many workers were lost while they ran this job."""

@@ -74,7 +74,9 @@ class TouchedImage:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pending:
     """The changes of one batch, and all rows of the shards that they touch, except those of images
-    that are known to be missing."""
+    that are known to be missing.
+
+    undone, set_aside: how many of the changes take a vote out. acts: what moderators did."""
 
     after_seq: int
     upto_seq: int
@@ -82,6 +84,8 @@ class Pending:
     shown: Mapping[int, Sequence[ShownRow]]
     images: Sequence[TouchedImage]
     undone: int
+    set_aside: int
+    acts: Sequence[str]
 
     def without(self, image_ids: Collection[str]) -> "Pending":
         """The same changes without these images and the rows of `train` that refer to them."""
@@ -111,7 +115,10 @@ def open_for_reading(path: Path) -> Iterator[sqlite3.Connection]:
 def read_pending(
     connection: sqlite3.Connection, *, after_seq: int, limit: int = BATCH_CHANGES
 ) -> Pending | None:
-    """The next batch of at most `limit` changes after `after_seq`, or None."""
+    """The next batch of at most `limit` changes after `after_seq`, or None.
+
+    More only where one act of a moderator changes more: all of it is in one batch.
+    """
     connection.execute("BEGIN")
     try:
         return _read_pending(connection, after_seq=after_seq, limit=limit)
@@ -134,9 +141,15 @@ def _read_pending(connection: sqlite3.Connection, *, after_seq: int, limit: int)
         return None
 
     changed = {"after": after_seq, "upto": upto_seq}
-    (undone,) = connection.execute(
-        "SELECT count(*) FROM votes WHERE seq > :after AND seq <= :upto AND rating IS NULL", changed
+    undone, set_aside = connection.execute(
+        "SELECT count(*) FILTER (WHERE rating IS NULL),"
+        " count(*) FILTER (WHERE rating IS NOT NULL AND counted IS NULL)"
+        " FROM votes WHERE seq > :after AND seq <= :upto",
+        changed,
     ).fetchone()
+    acts = connection.execute(
+        "SELECT kind FROM acts WHERE seq > :after AND seq <= :upto ORDER BY seq", changed
+    )
     train_shards = _numbers(
         connection,
         "SELECT DISTINCT train_shard FROM votes WHERE seq > :after AND seq <= :upto",
@@ -155,6 +168,8 @@ def _read_pending(connection: sqlite3.Connection, *, after_seq: int, limit: int)
         shown={shard: _shown_rows(connection, shard) for shard in shown_shards},
         images=_touched_images(connection, train_shards, after_seq=after_seq),
         undone=undone,
+        set_aside=set_aside,
+        acts=[kind for (kind,) in acts],
     )
 
 
@@ -172,7 +187,7 @@ def _train_rows(connection: sqlite3.Connection, shard: int) -> list[TrainRow]:
             seconds, consent
         FROM votes JOIN images USING (image_id) JOIN sets USING (set_id)
             LEFT JOIN people ON user_id = voter_id
-        WHERE train_shard = ? AND rating IS NOT NULL AND missing_since IS NULL ORDER BY train_row
+        WHERE train_shard = ? AND counted IS NOT NULL AND missing_since IS NULL ORDER BY train_row
         """,
         (shard,),
     )
@@ -203,10 +218,12 @@ def _touched_images(
             SELECT DISTINCT image_id FROM votes
             WHERE seq > :after AND train_shard IN (SELECT shard FROM batch))
         SELECT image_id, image_shard, sha256, remote_only,
-            max(rating IS NOT NULL AND (seq <= :after OR in_batch)) AS needed,
+            max(kept AND (seq <= :after OR in_batch)) AS needed,
             max(seq > :after AND NOT in_batch) AS undecided
         FROM (
-            SELECT votes.image_id, image_shard, sha256, remote_only, rating, votes.seq,
+            SELECT votes.image_id, image_shard, sha256, remote_only, votes.seq,
+                -- What only the remote has could not come back, so it stays for votes set aside.
+                iif(remote_only, rating, counted) IS NOT NULL AS kept,
                 votes.train_shard IN (SELECT shard FROM batch) AS in_batch
             FROM touched JOIN votes USING (image_id) JOIN images USING (image_id)
             WHERE missing_since IS NULL)

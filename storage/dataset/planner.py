@@ -95,7 +95,7 @@ def _message(pending: Pending) -> str:
     ratings = Counter(row.rating for row in votes)
     image_ids = sorted({row.image_id for row in votes})
 
-    facts = []
+    facts = [f"{number} {kind}" for kind, number in Counter(pending.acts).items()]
     if votes:
         facts.append(
             f"{count(len(votes), 'vote')}: {ratings[Rating.GOOD]} good, {ratings[Rating.BAD]} bad,"
@@ -104,6 +104,9 @@ def _message(pending: Pending) -> str:
 
     if pending.undone:
         facts.append(f"{count(pending.undone, 'vote')} undone")
+
+    if pending.set_aside:
+        facts.append(f"{count(pending.set_aside, 'vote')} set aside")
 
     if shown:
         facts.append(f"{count(shown, 'image')} shown")

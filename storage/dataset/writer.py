@@ -18,6 +18,8 @@ from storage.journal.spool import Spool
 from storage.journal.watermark import Watermark
 from storage.plurals import count
 
+_BROUGHT_AT_ONCE = 32  # images in memory, a megabyte or so each
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Committed:
@@ -139,10 +141,11 @@ class Writer:
 
     def _bring_back(self, leaving: Mapping[str, str]) -> None:
         """Copy images that leave the dataset to the spool, before they leave."""
-        for image_id, path in leaving.items():
-            if self._spool.path(image_id).exists():
-                continue
-
-            content = self._repository.read(path)
-            if content is not None:
-                self._spool.put({image_id: content})
+        absent = [image_id for image_id in leaving if not self._spool.path(image_id).exists()]
+        for start in range(0, len(absent), _BROUGHT_AT_ONCE):
+            contents = {
+                image_id: content
+                for image_id in absent[start : start + _BROUGHT_AT_ONCE]
+                if (content := self._repository.read(leaving[image_id])) is not None
+            }
+            self._spool.put(contents)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from storage.clock import timestamp
+from storage.journal.counters import next_number
 
 _NAMED = 8
 
@@ -41,11 +42,11 @@ class MissingImages:
         """What is missing now. An image without a vote is not missed."""
         votes, images = self._connection.execute(
             "SELECT count(*), count(DISTINCT image_id) FROM images JOIN votes USING (image_id)"
-            " WHERE missing_since IS NOT NULL AND rating IS NOT NULL"
+            " WHERE missing_since IS NOT NULL AND counted IS NOT NULL"
         ).fetchone()
         named = self._connection.execute(
             "SELECT DISTINCT image_id FROM images JOIN votes USING (image_id)"
-            " WHERE missing_since IS NOT NULL AND rating IS NOT NULL ORDER BY image_id LIMIT ?",
+            " WHERE missing_since IS NOT NULL AND counted IS NOT NULL ORDER BY image_id LIMIT ?",
             (_NAMED,),
         )
 
@@ -84,10 +85,7 @@ class MissingImages:
             (found,),
         ).fetchall()
         for image_id, voter_id in votes:
-            (seq,) = self._connection.execute(
-                "UPDATE counters SET value = value + 1 WHERE name = 'seq' RETURNING value"
-            ).fetchone()
             self._connection.execute(
                 "UPDATE votes SET seq = ? WHERE image_id = ? AND voter_id = ?",
-                (seq, image_id, voter_id),
+                (next_number(self._connection, "seq"), image_id, voter_id),
             )

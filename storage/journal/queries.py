@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from storage.clock import timestamp
+from storage.journal.counters import next_number
 from storage.journal.missing import MissingImages
+from storage.journal.moderation import Moderation, is_elsewhere
 from storage.journal.people import People
 from storage.journal.remote_watermark import RemoteProgress
 from storage.journal.rows import stored_set
@@ -42,6 +44,7 @@ class Journal:
         self.missing = MissingImages(connection)
         self.people = People(connection)
         self.remote = RemoteProgress(connection)
+        self.moderation = Moderation(connection)
 
     # Which journal this is
 
@@ -156,21 +159,28 @@ class Journal:
         voter_id: int,
         rating: Rating | None,
         *,
+        guild_id: int | None = None,
         shown_in: ShownIn = ShownIn.POST,
         seconds: float | None = None,
         now: datetime,
     ) -> VoteOutcome:
         """Make `rating` the voter's vote on the image; None undoes the vote.
 
+        guild_id: the server of the press, if it is known; images of others are unknown there.
         seconds: from being shown to the press; None where nobody can know.
         """
         image = self.connection.execute(
-            "SELECT set_id, slot, image_shard, seq, removed_at, remote_only, withheld, requester_id"
+            "SELECT set_id, slot, image_shard, seq, removed_at, remote_only, withheld,"
+            " requester_id, guild_id"
             " FROM images JOIN sets USING (set_id) WHERE image_id = ?",
             (image_id,),
         ).fetchone()
-        if image is None:
+        if image is None or is_elsewhere(image["guild_id"], guild_id):
             return VoteOutcome(kind=VoteKind.UNKNOWN_IMAGE)
+
+        ban = self.moderation.ban_of(voter_id, image["guild_id"] or guild_id, now=now)
+        if ban is not None:
+            return VoteOutcome(kind=VoteKind.BANNED_VOTER, ban=ban)
 
         def outcome(kind: VoteKind, previous: Rating | None = None) -> VoteOutcome:
             gone = kind in (VoteKind.REMOVED_IMAGE, VoteKind.WITHHELD_IMAGE)
@@ -189,9 +199,9 @@ class Journal:
             return outcome(VoteKind.REMOVED_IMAGE)
 
         known = self.connection.execute(
-            "SELECT rating FROM votes WHERE image_id = ? AND voter_id = ?", (image_id, voter_id)
+            "SELECT counted FROM votes WHERE image_id = ? AND voter_id = ?", (image_id, voter_id)
         ).fetchone()
-        previous = Rating(known["rating"]) if known and known["rating"] else None
+        previous = Rating(known["counted"]) if known and known["counted"] else None
         if rating is previous:
             kind = VoteKind.NOTHING_TO_UNDO if rating is None else VoteKind.UNCHANGED
             return outcome(kind, previous)
@@ -227,7 +237,8 @@ class Journal:
             )
         else:
             self.connection.execute(
-                "UPDATE votes SET rating = ?, voted_at = ?, seq = ?, shown_in = ?, seconds = ?"
+                "UPDATE votes SET rating = ?, voted_at = ?, seq = ?, shown_in = ?, seconds = ?,"
+                " set_aside = NULL"
                 " WHERE image_id = ? AND voter_id = ?",
                 (
                     rating,
@@ -330,8 +341,4 @@ class Journal:
         return [image_id for (image_id,) in rows]
 
     def _next(self, counter: str) -> int:
-        (value,) = self.connection.execute(
-            "UPDATE counters SET value = value + 1 WHERE name = ? RETURNING value", (counter,)
-        ).fetchone()
-
-        return int(value)
+        return next_number(self.connection, counter)

@@ -1,13 +1,15 @@
 """The journal's tables.
 
-`seq` counts the changes to commit to the dataset: votes, and images that were posted. Every change
-with `seq <= committed_seq` is in the dataset, in that state or a later one.
+`seq` counts the changes to commit to the dataset: votes, images that were posted, and acts of
+moderators. All that one act changes has the act's number, so one commit holds it. Every change with
+`seq <= committed_seq` is in the dataset, in that state or a later one.
 """
 
 import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 
+from storage.acts import ActKind, SetAside
 from storage.errors import JournalError
 from storage.vote import Rating, SetState, ShownIn, VoterIds
 
@@ -74,10 +76,37 @@ CREATE TABLE votes (
     shown_in TEXT NOT NULL CHECK (shown_in IN ({_one_of(ShownIn)})),
     seconds REAL,                 -- from being shown to the press. NULL: nobody can know
     consent INTEGER,              -- version of the text agreed to. NULL: none was set
+    set_aside TEXT CHECK (set_aside IN ({_one_of(SetAside)})), -- by moderators, and why
+    counted TEXT AS (CASE WHEN set_aside IS NULL THEN rating END), -- NULL: undone or set aside
     PRIMARY KEY (image_id, voter_id)
 ) STRICT;
 CREATE INDEX votes_by_seq ON votes (seq);
 CREATE INDEX votes_by_shard ON votes (train_shard, train_row);
+CREATE INDEX votes_by_voter ON votes (voter_id);
+
+CREATE TABLE acts (               -- what moderators did, and where
+    act_id INTEGER PRIMARY KEY,
+    guild_id INTEGER NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ({_one_of(ActKind)})),
+    moderator_id INTEGER,         -- NULL: the bot by itself, or the operator on its host
+    member_id INTEGER,            -- on whom
+    reason TEXT NOT NULL,
+    until TEXT,
+    votes INTEGER NOT NULL,       -- how many were set aside or brought back
+    acted_at TEXT NOT NULL,
+    seq INTEGER,                  -- of what it changes in the dataset. NULL: nothing
+    told INTEGER NOT NULL DEFAULT 0 -- whether the moderators' channel has it
+) STRICT;
+CREATE INDEX acts_by_seq ON acts (seq) WHERE seq IS NOT NULL;
+CREATE INDEX acts_untold ON acts (act_id) WHERE told = 0;
+
+CREATE TABLE bans (
+    guild_id INTEGER NOT NULL,
+    member_id INTEGER NOT NULL,
+    until TEXT,                   -- NULL: for good
+    reason TEXT NOT NULL,
+    PRIMARY KEY (guild_id, member_id)
+) STRICT;
 
 CREATE TABLE people (
     user_id INTEGER PRIMARY KEY,  -- Discord's; for somebody who is not known, the pseudonym itself

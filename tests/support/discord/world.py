@@ -83,9 +83,19 @@ class World:
         self.client: OxherdClient
         self._life = AsyncExitStack()
 
-    def member(self, name: str) -> Any:
-        """Somebody new in the server."""
-        return self.guild.add_member(self.env.create_user(name))
+    def member(self, name: str, **permissions: bool) -> Any:
+        """Somebody new in the server, who may also do what is named, as in discord.Permissions."""
+        roles = (
+            [self.guild.create_role(name, permissions=discord.Permissions(**permissions))]
+            if permissions
+            else []
+        )
+
+        return self.guild.add_member(self.env.create_user(name), roles=roles)
+
+    def moderator(self) -> Any:
+        """Somebody who may manage the server and its messages."""
+        return self.member("moderator", manage_guild=True, manage_messages=True)
 
     async def begin(self) -> None:
         """Start the bot on the world's folder."""

@@ -1,0 +1,15 @@
+"""All commands on Discord: the client answers them, `oxherd sync-commands` registers them."""
+
+from typing import Any
+
+from discord import app_commands
+
+from bot.chat.imagine import imagine_command
+from bot.chat.moderation.commands import ModeratorCommands
+from bot.settings import Settings
+
+
+def add_commands(tree: app_commands.CommandTree[Any], settings: Settings, **where: Any) -> None:
+    """Add them to the tree; `where` as in discord.py's `add_command`."""
+    for command in (imagine_command(settings), ModeratorCommands()):
+        tree.add_command(command, **where)

@@ -1,0 +1,3 @@
+"""What moderators do on Discord: the command group `/oxherd` and its answers."""
+
+# Nothing is imported here: each caller names the module it needs.

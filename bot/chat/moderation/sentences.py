@@ -1,0 +1,54 @@
+"""What moderators read: the answers to their commands, and the lines in their channel. Pure."""
+
+from datetime import datetime
+from typing import assert_never
+
+from bot.chat.texts import quoted
+from storage.acts import Act, ActKind
+from storage.plurals import count
+
+NOT_BANNED = "This member is not banned here, so nothing changed."
+
+
+def answer(act: Act, *, cancelled: int = 0) -> str:
+    """For the moderator who did it. cancelled: requests that ended with it."""
+    member, votes = f"<@{act.member_id}>", count(act.votes, "vote")
+    match act.kind:
+        case ActKind.BAN:
+            requests = f" {count(cancelled, 'request')} cancelled." if cancelled else ""
+            return (
+                f"{member} may neither ask nor vote here{_until(act.until)}. {votes} set aside: "
+                f"out of the dataset with the next commit, kept in the journal.{requests}"
+            )
+        case ActKind.UNBAN:
+            return f"{member} may ask and vote here again. {votes} brought back."
+        case ActKind.DISCARD_VOTES:
+            return (
+                f"{votes} of {member} set aside. They may go on voting. "
+                "`/oxherd restore-votes` brings these back."
+            )
+        case ActKind.RESTORE_VOTES:
+            return f"{votes} of {member} brought back."
+        case _:
+            assert_never(act.kind)
+
+
+def line(act: Act) -> str:
+    """For the moderators' channel: who did what to whom, when and why. Mentions are off."""
+    who = "oxherd" if act.moderator_id is None else f"<@{act.moderator_id}> (`{act.moderator_id}`)"
+    whom = "" if act.member_id is None else f" of <@{act.member_id}> (`{act.member_id}`)"
+    votes = f" · {count(act.votes, 'vote')}" if act.votes else ""
+    why = f" · {quoted(act.reason)}" if act.reason else ""
+
+    return (
+        f"{_time(act.acted_at, 'f')} **{act.kind}**{whom}{_until(act.until)} by {who}{votes}{why}"
+    )
+
+
+def _until(until: datetime | None) -> str:
+    return "" if until is None else f" until {_time(until, 'f')}"
+
+
+def _time(moment: datetime, style: str) -> str:
+    """A time that Discord shows in each reader's own zone."""
+    return f"<t:{int(moment.timestamp())}:{style}>"

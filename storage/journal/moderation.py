@@ -1,0 +1,206 @@
+"""What moderators did and set, as the journal stores it.
+
+Nothing is deleted: a vote that is set aside keeps its row and its place in the dataset, so bringing
+it back makes the same files as before.
+"""
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from datetime import datetime
+
+from storage.acts import Act, ActKind, Ban, Order, SetAside
+from storage.clock import moment, timestamp
+from storage.journal.counters import next_number
+
+TIME_IS_OVER = "its time is over"
+
+
+def is_elsewhere(guild_id: int | None, asked_from: int | None) -> bool:
+    """Whether a request of the one server is not one of the other. None: not known, see below."""
+    return None not in (guild_id, asked_from) and guild_id != asked_from
+
+
+class Moderation:
+    """The moderators' part of one open journal. Methods run inside a transaction of the caller's.
+
+    Everything is kept by server. A request whose server is not known, because the journal was made
+    anew from the dataset, counts as one of every server.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def ban(self, member_id: int, order: Order, *, until: datetime | None, now: datetime) -> Act:
+        """Keep the member from voting, and set their votes aside; a second ban replaces the first.
+
+        until: when it ends; None: never.
+        """
+        ends = None if until is None else timestamp(until)
+        self._connection.execute(
+            "INSERT OR REPLACE INTO bans VALUES (?, ?, ?, ?)",
+            (order.guild_id, member_id, ends, order.reason),
+        )
+
+        return self._on_votes(
+            ActKind.BAN, member_id, order, old=(None,), new=SetAside.BANNED, until=until, now=now
+        )
+
+    def unban(self, member_id: int, order: Order, *, now: datetime) -> Act | None:
+        """End the ban and bring its votes back; None if there is no ban."""
+        ended = self._connection.execute(
+            "DELETE FROM bans WHERE guild_id = ? AND member_id = ?", (order.guild_id, member_id)
+        )
+        if not ended.rowcount:
+            return None
+
+        return self._on_votes(
+            ActKind.UNBAN, member_id, order, old=(SetAside.BANNED,), new=None, now=now
+        )
+
+    def end_bans(self, *, now: datetime) -> list[Act]:
+        """End the bans whose time is over, and bring their votes back."""
+        over = self._connection.execute(
+            "SELECT guild_id, member_id FROM bans WHERE until <= ?", (timestamp(now),)
+        ).fetchall()
+        acts = [
+            self.unban(
+                member_id,
+                Order(guild_id=guild_id, moderator_id=None, reason=TIME_IS_OVER),
+                now=now,
+            )
+            for guild_id, member_id in over
+        ]
+
+        return [act for act in acts if act is not None]
+
+    def discard_votes(self, member_id: int, order: Order, *, now: datetime) -> Act:
+        """Set aside all votes that the member gave until now; they may give new ones."""
+        return self._on_votes(
+            ActKind.DISCARD_VOTES,
+            member_id,
+            order,
+            old=(None, SetAside.BANNED),
+            new=SetAside.DISCARDED,
+            now=now,
+        )
+
+    def restore_votes(self, member_id: int, order: Order, *, now: datetime) -> Act:
+        """Bring back the votes that were discarded; those of a banned member when that ends."""
+        banned = self.ban_of(member_id, order.guild_id, now=now) is not None
+
+        return self._on_votes(
+            ActKind.RESTORE_VOTES,
+            member_id,
+            order,
+            old=(SetAside.DISCARDED,),
+            new=SetAside.BANNED if banned else None,
+            now=now,
+        )
+
+    def ban_of(self, member_id: int, guild_id: int | None, *, now: datetime) -> Ban | None:
+        """The ban that holds now, if there is one."""
+        row = self._connection.execute(
+            "SELECT reason, until FROM bans WHERE guild_id = ? AND member_id = ?"
+            " AND (until IS NULL OR until > ?)",
+            (guild_id, member_id, timestamp(now)),
+        ).fetchone()
+
+        return None if row is None else Ban(reason=row["reason"], until=moment(row["until"]))
+
+    def untold(self, *, limit: int) -> list[Act]:
+        """The oldest acts that the moderators' channel does not have."""
+        rows = self._connection.execute(
+            "SELECT * FROM acts WHERE told = 0 ORDER BY act_id LIMIT ?", (limit,)
+        ).fetchall()
+
+        return [_act(row) for row in rows]
+
+    def mark_told(self, acts: Sequence[Act]) -> None:
+        """Record that the moderators' channel has these acts."""
+        self._connection.executemany(
+            "UPDATE acts SET told = 1 WHERE act_id = ?", [(act.act_id,) for act in acts]
+        )
+
+    def _on_votes(
+        self,
+        kind: ActKind,
+        member_id: int,
+        order: Order,
+        *,
+        old: Sequence[SetAside | None],
+        new: SetAside | None,
+        until: datetime | None = None,
+        now: datetime,
+    ) -> Act:
+        """Set aside, or bring back, the member's votes of the old states; None: votes that count.
+
+        They share one number, so that one commit holds them all.
+        """
+        seq = next_number(self._connection, "seq")
+        moved = self._connection.execute(
+            """
+            UPDATE votes SET set_aside = :new, seq = :seq
+            WHERE voter_id = :member AND rating IS NOT NULL
+                AND coalesce(set_aside, '') IN (SELECT value FROM json_each(:old))
+                AND (SELECT coalesce(guild_id, :guild) = :guild FROM images JOIN sets USING (set_id)
+                    WHERE images.image_id = votes.image_id)
+            """,
+            {
+                "new": new,
+                "old": json.dumps([state or "" for state in old]),
+                "seq": seq,
+                "member": member_id,
+                "guild": order.guild_id,
+            },
+        )
+
+        return self._record(
+            kind, order, member_id=member_id, until=until, votes=moved.rowcount, seq=seq, now=now
+        )
+
+    def _record(
+        self,
+        kind: ActKind,
+        order: Order,
+        *,
+        member_id: int | None = None,
+        until: datetime | None = None,
+        votes: int = 0,
+        seq: int | None = None,
+        now: datetime,
+    ) -> Act:
+        row = self._connection.execute(
+            "INSERT INTO acts (guild_id, kind, moderator_id, member_id, reason, until, votes,"
+            " acted_at, seq) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
+            (
+                order.guild_id,
+                kind,
+                order.moderator_id,
+                member_id,
+                order.reason,
+                None if until is None else timestamp(until),
+                votes,
+                timestamp(now),
+                seq,
+            ),
+        ).fetchone()
+
+        return _act(row)
+
+
+def _act(row: sqlite3.Row) -> Act:
+    acted_at = moment(row["acted_at"])
+    assert acted_at is not None
+
+    return Act(
+        act_id=row["act_id"],
+        guild_id=row["guild_id"],
+        kind=ActKind(row["kind"]),
+        moderator_id=row["moderator_id"],
+        member_id=row["member_id"],
+        reason=row["reason"],
+        until=moment(row["until"]),
+        votes=row["votes"],
+        acted_at=acted_at,
+    )

@@ -1,0 +1,78 @@
+"""What moderators do to votes, members and images: the bot's door to it."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+
+from storage.acts import Act, Ban, Order
+from storage.dataset.committer import Committer
+from storage.journal.thread import JournalThread
+
+
+class ModerationStore:
+    """The moderators' part of the open store. Every act is in the journal when its method returns,
+    and in the dataset a moment later, in one commit. Methods may raise a JournalError."""
+
+    def __init__(
+        self, journal: JournalThread, committer: Committer, *, clock: Callable[[], datetime]
+    ) -> None:
+        self._journal = journal
+        self._committer = committer
+        self._clock = clock
+
+    async def ban(self, member_id: int, order: Order, *, lasts: timedelta | None) -> Act:
+        """Keep the member from asking and voting, and set their votes aside; None: for good."""
+        now = self._clock()
+        until = None if lasts is None else now + lasts
+
+        return self._done(
+            await self._journal.run(
+                lambda journal: journal.moderation.ban(member_id, order, until=until, now=now)
+            )
+        )
+
+    async def unban(self, member_id: int, order: Order) -> Act | None:
+        """End the ban and bring its votes back; None if there is no ban."""
+        act = await self._journal.run(
+            lambda journal: journal.moderation.unban(member_id, order, now=self._clock())
+        )
+
+        return act and self._done(act)
+
+    async def discard_votes(self, member_id: int, order: Order) -> Act:
+        """Set aside all votes that the member gave until now; they may give new ones."""
+        return self._done(
+            await self._journal.run(
+                lambda journal: journal.moderation.discard_votes(
+                    member_id, order, now=self._clock()
+                )
+            )
+        )
+
+    async def restore_votes(self, member_id: int, order: Order) -> Act:
+        """Bring back the votes that were discarded."""
+        return self._done(
+            await self._journal.run(
+                lambda journal: journal.moderation.restore_votes(
+                    member_id, order, now=self._clock()
+                )
+            )
+        )
+
+    async def ban_of(self, member_id: int, guild_id: int | None) -> Ban | None:
+        """The member's ban in this server, if there is one now."""
+        return await self._journal.run(
+            lambda journal: journal.moderation.ban_of(member_id, guild_id, now=self._clock())
+        )
+
+    async def untold(self, *, limit: int) -> list[Act]:
+        """The oldest acts that the moderators' channel does not have."""
+        return await self._journal.run(lambda journal: journal.moderation.untold(limit=limit))
+
+    async def mark_told(self, acts: Sequence[Act]) -> None:
+        """Record that the moderators' channel has these acts."""
+        await self._journal.run(lambda journal: journal.moderation.mark_told(acts))
+
+    def _done(self, act: Act) -> Act:
+        self._committer.wake()
+
+        return act
