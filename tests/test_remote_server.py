@@ -278,8 +278,8 @@ async def somebody_commits(server: OxenServer, branch: str) -> None:
     """A file that is put on the branch, as the server's web page does it."""
     form = aiohttp.FormData()
     form.add_field("file", b"mine", filename="notes.txt")
-    form.add_field("name", "carol")
-    form.add_field("email", "carol@localhost")
+    form.add_field("name", "somebody")
+    form.add_field("email", "somebody@localhost")
     form.add_field("message", "a note")
     async with (
         aiohttp.ClientSession() as session,
@@ -371,11 +371,12 @@ async def test_a_new_host_does_not_start_beside_votes_that_it_cannot_ask_for(
             pass
 
 
+@oxen_server.tokens_needed
 async def test_without_a_right_token_nothing_is_written_and_a_sentence_says_so(
     tmp_path: Path,
 ) -> None:
     async with OxenServer.running(tmp_path / "server", tokens=True) as server:
-        token = await server.token("alice")
+        token = await server.token("somebody")
         url = f"{server.url}/{REPOSITORY}"
         async with open_store(tmp_path / "data", url, token=token) as store:
             await vote(store, "set-0")
@@ -393,12 +394,13 @@ async def test_without_a_right_token_nothing_is_written_and_a_sentence_says_so(
     assert sentence.startswith(f"{url} does not accept the token.")
 
 
+@oxen_server.tokens_needed
 async def test_the_token_is_nowhere_but_in_its_file(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     data = tmp_path / "data"
     async with OxenServer.running(tmp_path / "server", tokens=True) as server:
-        token = await server.token("alice")
+        token = await server.token("somebody")
         async with FaultyProxy.before(server.url) as proxy:
             url = f"{proxy.url}/{REPOSITORY}"
             with caplog.at_level(logging.DEBUG):

@@ -29,7 +29,7 @@ async def about(answer: object, *, status: int = 200) -> str:
         await runner.cleanup()
 
 
-@pytest.mark.parametrize("version", ["0.60.0", "0.65.1", "1.0.0-rc.1"])
+@pytest.mark.parametrize("version", ["0.59.0", "0.65.2", "1.0.0-rc.1"])
 async def test_a_server_that_checks_no_token_is_named(version: str) -> None:
     said = await about({"status": "success", "oxen_version": version})
 
@@ -39,7 +39,7 @@ async def test_a_server_that_checks_no_token_is_named(version: str) -> None:
 
 
 async def test_an_older_server_is_only_named() -> None:
-    assert await about({"oxen_version": "0.53.0"}) == "oxen-server 0.53.0"
+    assert await about({"oxen_version": "0.58.1"}) == "oxen-server 0.58.1"
 
 
 @pytest.mark.parametrize("answer", [{}, [], "0.60.0", {"oxen_version": "newest"}])

@@ -7,7 +7,7 @@ import urllib.request
 from storage.remote.settings import RemoteSettings
 
 _HUB = "hub.oxen.ai"
-_NO_TOKENS_SINCE = (0, 60)  # read in its source
+_NO_TOKENS_SINCE = (0, 59)  # read in its source: 0.58.1 still checks them
 _ANSWERS_WITHIN_S = 5.0
 
 
@@ -21,10 +21,15 @@ def about_server(settings: RemoteSettings) -> str:
         return ""
 
     phrase = f"oxen-server {version}"
-    if tuple(map(int, version.split(".")[:2])) >= _NO_TOKENS_SINCE:
+    if checks_no_token(version):
         phrase += ", which checks no token: whoever reaches it can read and write"
 
     return phrase
+
+
+def checks_no_token(version: str) -> bool:
+    """Whether an oxen-server of this version serves everybody, whatever its options."""
+    return tuple(map(int, version.split(".")[:2])) >= _NO_TOKENS_SINCE
 
 
 def _version(settings: RemoteSettings) -> str | None:

@@ -1,6 +1,7 @@
 """A real oxen-server on the loopback, and questions to it that no cache of ours answers.
 
-`make oxen-server` builds it; without it the tests that need it are skipped, and say so.
+`make oxen-server` builds it; without it the tests that need it are skipped, and say so. A different
+version is used if its folder is on the PATH.
 """
 
 import asyncio
@@ -9,28 +10,46 @@ import re
 import shutil
 import signal
 import socket
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Self
 
 import aiohttp
 import pytest
 
+from storage.remote.server_version import checks_no_token
+
 ROOT = Path(__file__).parents[3]
 STARTS_WITHIN_S = 30.0
 
 
 def program() -> str | None:
-    """The server's program: as `make oxen-server` builds it, or on the PATH."""
+    """The server's program: on the PATH, or as `make oxen-server` builds it."""
     built = ROOT / ".oxen-server" / "bin" / "oxen-server"
 
-    return str(built) if built.exists() else shutil.which("oxen-server")
+    return shutil.which("oxen-server") or (str(built) if built.exists() else None)
+
+
+@cache
+def version() -> str:
+    """Of the server's program."""
+    name = program()
+    assert name is not None
+    said = subprocess.run([name, "--version"], check=True, capture_output=True, text=True)
+
+    return said.stdout.split()[-1]
 
 
 needed = pytest.mark.skipif(
     program() is None,
     reason="NOT TESTED AGAINST A REAL SERVER: `make oxen-server` builds the one that is missing",
+)
+tokens_needed = pytest.mark.skipif(
+    program() is not None and checks_no_token(version()),
+    reason="this version of oxen-server checks no token",
 )
 
 

@@ -30,10 +30,10 @@ from storage.remote.pusher_process import start_pusher
 from storage.remote.repository import RemoteRepository
 from storage.remote.settings import RemoteSettings
 from storage.store import VoteStore
-from tests.support.remote import recorded_server
+from tests.support.remote import oxen_server, recorded_server
 from tests.support.remote.bench import vote
 from tests.support.remote.faulty_proxy import Exchange, FaultyProxy
-from tests.support.remote.oxen_server import OxenServer, program
+from tests.support.remote.oxen_server import OxenServer
 from tests.support.remote.recorded_server import DATASET, RECORDINGS, unpack_dataset
 
 MACHINE = "recorder"
@@ -145,7 +145,7 @@ async def record(folder: Path) -> None:
             token="not-a-token",
         )
 
-    versions = {"oxen-server": _server_version(), "oxenai": version("oxenai")}
+    versions = {"oxen-server": oxen_server.version(), "oxenai": version("oxenai")}
     recorded_server.write(made, versions=versions)
 
 
@@ -185,14 +185,6 @@ def _push_where_nobody_was(pusher: ChildProcess[RemoteRepository], path: Path) -
 def _somebody_else(url: str, folder: Path) -> None:
     """Somebody adds a commit to the branch."""
     subprocess.run([sys.executable, "-c", SOMEBODY_ELSE, url, folder / "theirs"], check=True)
-
-
-def _server_version() -> str:
-    name = program()
-    assert name is not None
-    said = subprocess.run([name, "--version"], check=True, capture_output=True, text=True)
-
-    return said.stdout.split()[-1]
 
 
 def main() -> int:
