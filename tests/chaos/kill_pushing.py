@@ -62,7 +62,7 @@ class SlowLine:
         return self.begins.is_set()
 
     async def _delay(self, _: FaultyProxy, request: web.Request, __: bytes) -> None:
-        self.last = re.sub(r"[0-9a-f]{32}", "…", f"{request.method} {request.path}")
+        self.last = re.sub(r"[0-9a-f]{20,}", "…", f"{request.method} {request.path}")
         if request.path.endswith("/action/started/push"):
             self._began_s = time.monotonic()
             self.begins.set()

@@ -102,9 +102,10 @@ class SlowServer:
         return web.json_response({**_FINE, "hashes": left})
 
     async def _commit(self, request: web.Request) -> web.Response:
-        """The last of a commit's requests; its archive's names have the commit's id."""
+        """The last of a commit's requests; its archive's names have the commit's id, which Oxen
+        writes without leading zeros."""
         with tarfile.open(fileobj=io.BytesIO(await self._body(request))) as archive:
-            self.commits.update(re.findall(r"[0-9a-f]{32}", " ".join(archive.getnames())))
+            self.commits.update(re.findall(r"history/([0-9a-f]+)", " ".join(archive.getnames())))
 
         return web.json_response(_FINE)
 
