@@ -88,8 +88,8 @@ async def measure(_folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     learnt, others = options.prompts[::2], options.prompts[1::2]
     for prompt in learnt:
         looking = Looking(LatentColours())
-        images = engine.make(_request(options, prompt), looking)
-        LatentPreviews(colours, device=options.device).learn(looking.latest, images)
+        decoded = engine.make(_request(options, prompt), looking)
+        LatentPreviews(colours, device=options.device).learn(looking.latest, decoded)
 
     ms: list[float] = []
     rows: list[list[Image.Image]] = []
