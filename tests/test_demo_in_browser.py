@@ -55,6 +55,29 @@ async def test_two_members_vote_change_undo_and_vote_after_a_restart(tmp_path: P
         assert (data / "dataset" / row["path"]).read_bytes().startswith(b"\x89PNG")
 
 
+async def test_four_images_of_512_px_and_all_their_buttons_are_on_one_screen(
+    tmp_path: Path,
+) -> None:
+    assert CHROMIUM, "chromium is not installed; `make test` installs it on Debian"
+    large_demo = running_demo(
+        tmp_path / "demo", "--placeholder", module="tests.support.discord.large_demo"
+    )
+
+    async with large_demo as demo, browser() as chromium:
+        alice = await Member.open(chromium, demo.url, "alice")
+        await alice.imagine("a fox in the snow")
+        message = alice.message("a fox in the snow")
+        await alice.sees_images(message)
+        natural = await message.locator("img").first.evaluate("image => image.naturalWidth")
+        desktop = await alice.on_one_screen(message, width=1280, height=900)
+        phone = await alice.on_one_screen(message, width=390, height=844)
+
+    assert natural == 512
+    for screen in (desktop, phone):
+        assert len(screen) == 4 + 8 + 2  # Again and Details too
+        assert all(screen.values()), screen
+
+
 async def test_the_shipped_model_draws_and_the_dataset_says_so(tmp_path: Path) -> None:
     assert CHROMIUM, "chromium is not installed; `make test` installs it on Debian"
     data = tmp_path / "demo"

@@ -32,7 +32,9 @@ from tests.support.discord.world import (
 SLOW = {"placeholder_step_seconds": 0.5, "default_steps": 100}
 
 
-async def test_four_numbered_images_each_with_its_own_two_buttons(tmp_path: Path) -> None:
+async def test_four_images_in_one_gallery_over_a_row_of_buttons_for_each_rating(
+    tmp_path: Path,
+) -> None:
     async with world(tmp_path) as w:
         message = await w.imagine(w.alice, "a fox in the snow")
 
@@ -42,10 +44,27 @@ async def test_four_numbered_images_each_with_its_own_two_buttons(tmp_path: Path
         [box] = message.components
         assert isinstance(box, discord.Container)
         kinds = [child.type.name for child in box.children]
-        assert kinds[1:9] == ["media_gallery", "action_row"] * 4
+        assert kinds[1:4] == ["media_gallery", "action_row", "action_row"]
+        [gallery] = [
+            child for child in box.children if isinstance(child, discord.MediaGalleryComponent)
+        ]
+        shown = [item.media.url.partition("?")[0] for item in gallery.items]
+        assert [url.rpartition("/")[2] for url in shown] == [
+            f"{id}.png" for id in image_ids(message)
+        ]
+        assert [item.description for item in gallery.items] == [
+            f"Image {slot}: a fox in the snow" for slot in (1, 2, 3, 4)
+        ]
         rows = [child for child in box.children if isinstance(child, discord.ActionRow)]
-        labels = [[getattr(button, "label", None) for button in row.children] for row in rows]
-        assert labels[:4] == [["1", "1"], ["2", "2"], ["3", "3"], ["4", "4"]]
+        labels = [
+            [
+                f"{part.emoji} {part.label}"
+                for part in row.children
+                if isinstance(part, discord.Button)
+            ]
+            for row in rows[:2]
+        ]
+        assert labels == [[f"{face} {slot}" for slot in (1, 2, 3, 4)] for face in "👍👎"]
 
 
 async def test_the_answer_comes_at_once_and_says_where_one_stands(tmp_path: Path) -> None:

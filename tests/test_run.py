@@ -268,7 +268,7 @@ async def test_a_full_disk_refuses_votes_and_loses_none(small_disk: Path) -> Non
         # What is already allocated may still hold a few votes.
         told = [await vote(stub, message, member=BOB + n, button=2) for n in range(1, 200)]
         filler.unlink()
-        after = await vote(stub, message, button=4)
+        after = await vote(stub, message, button=3)
         await program.settled(within_s=PATIENCE_S)
 
     recorded = [text for text in [before, *told, after] if "recorded for image" in text]

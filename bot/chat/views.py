@@ -57,25 +57,30 @@ def files(images: Sequence[NewImage], *, prompt: str) -> list[discord.File]:
 def result(
     accepted: AcceptedRequest, images: Sequence[NewImage], *, note: str = ""
 ) -> ui.LayoutView:
-    """The images, each with its own two buttons under it, and what else can be done."""
+    """The images side by side, in reading order, and under them what can be done.
+
+    The images are one gallery, which Discord tiles; a row has the buttons of one rating. So at
+    most five images fit, which are the buttons that Discord takes in a row.
+    """
     box: ui.Container[Any] = ui.Container(_heading(accepted))
     if note:
         box.add_item(ui.TextDisplay(note))
 
-    for image in images:
-        box.add_item(
-            ui.MediaGallery(
+    prompt = accepted.request.prompt
+    box.add_item(
+        ui.MediaGallery(
+            *(
                 discord.MediaGalleryItem(
                     f"attachment://{filename(image.image_id)}",
-                    description=_alt(image.slot, accepted.request.prompt),
+                    description=_alt(image.slot, prompt),
                 )
+                for image in images
             )
         )
-        box.add_item(
-            ui.ActionRow[Any](
-                *(VoteButton(image.image_id, rating, slot=image.slot) for rating in Rating)
-            )
-        )
+    )
+    for rating in Rating:
+        buttons = (VoteButton(image.image_id, rating, slot=image.slot) for image in images)
+        box.add_item(ui.ActionRow[Any](*buttons))
 
     box.add_item(ui.Separator())
     set_id = accepted.set_id

@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
+from aiohttp import web
+
 if TYPE_CHECKING:
     from simcord import Env
     from simcord.preview import Preview
@@ -16,6 +18,13 @@ if TYPE_CHECKING:
 # What the bot does by itself, such as showing progress, reaches the page after this time.
 REFRESH_EVERY_S = 0.25
 REFRESH_AFTER_A_PRESS_S = 2.0
+
+# Discord shows a gallery in two columns on a phone too, and small images as large as others. On
+# simcord's page there is one column on a phone, and images are not enlarged.
+GALLERY = """
+.component-gallery:has(> figure:nth-child(2)) { grid-template-columns: repeat(2, 1fr); }
+.component-gallery .media-lightbox-trigger { width: 100%; }
+"""
 
 
 class LivePage:
@@ -42,6 +51,7 @@ class LivePage:
     @asynccontextmanager
     async def open(cls, env: "Env", preview: "Preview") -> AsyncIterator["LivePage"]:
         """Serve the page while the context lasts. Raises simcord's SetupError."""
+        _as_discord_looks(preview)
         async with preview:
             page = cls(env, preview)
             await page._turn.acquire()
@@ -94,3 +104,18 @@ class LivePage:
                     with suppress(SetupError):  # the bot is busy: refresh at the next turn
                         await self._preview.refresh()
                         self._seen, self._refresh_at = changes, None
+
+
+def _as_discord_looks(preview: "Preview") -> None:
+    """Add to the style sheet of a page that is not served yet; the page takes no other styles."""
+    server = preview._server
+    as_it_is = server._static
+
+    async def static(request: web.Request) -> web.Response:
+        response: web.Response = await as_it_is(request)
+        if request.path == "/preview.css":
+            response.text = f"{response.text}{GALLERY}"
+
+        return response
+
+    server._static = static  # type: ignore[method-assign]  # simcord has no hook for it

@@ -126,5 +126,5 @@ def _vote_id(custom_id: str) -> VoteId | None:
 
 
 def _slot(ids: list[VoteId], pressed: VoteId) -> int:
-    """Images are numbered from 1 in the order of their buttons; each has two."""
-    return ids.index(pressed) // 2 + 1
+    """Images are numbered from 1 in the order of their buttons."""
+    return list(dict.fromkeys(vote.image_id for vote in ids)).index(pressed.image_id) + 1

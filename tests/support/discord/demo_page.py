@@ -38,6 +38,21 @@ SHOWN = """text => ({
     }).observe(document.body, {subtree: true, childList: true, characterData: true})),
 })"""
 
+# An element is seen whole if it is the topmost one near each of its four corners.
+WHOLE = """message => {
+    const seen = element => {
+        const box = element.getBoundingClientRect();
+        return [box.left + 3, box.right - 3].every(x => [box.top + 3, box.bottom - 3].every(
+            y => element.contains(document.elementFromPoint(x, y))));
+    };
+    const images = [...message.querySelectorAll(".component-gallery img")];
+    const buttons = [...message.querySelectorAll(".component-row button")];
+    return Object.fromEntries([
+        ...images.map((image, number) => [`image ${number + 1}`, seen(image)]),
+        ...buttons.map(button => [button.textContent.trim(), seen(button)]),
+    ]);
+}"""
+
 
 class Demo:
     """`oxherd demo`, running."""
@@ -65,11 +80,11 @@ class Demo:
 
 
 @asynccontextmanager
-async def running_demo(data: Path, *options: str) -> AsyncIterator[Demo]:
+async def running_demo(data: Path, *options: str, module: str = "bot") -> AsyncIterator[Demo]:
     """The demo on a free port; stopped with SIGTERM, which must leave exit status 0."""
     command = ("demo", "--no-open", "--port", "0", "--data", str(data), *options)
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bot", *command),
+        *(sys.executable, "-m", module, *command),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
@@ -145,6 +160,16 @@ class Member:
     def button(self, message: Locator, emoji: str, slot: int) -> Locator:
         """👍 or 👎 of one image."""
         return message.locator("button", has_text=re.compile(rf"{emoji}\s*{slot}\b"))
+
+    async def on_one_screen(self, message: Locator, *, width: int, height: int) -> dict[str, bool]:
+        """By what they are, whether the images and the vote buttons of a message can be seen whole
+        at once, with the message's last button at the lower edge of a screen of this size."""
+        await self.page.set_viewport_size({"width": width, "height": height})
+        await self.page.evaluate("() => new Promise(done => setTimeout(done, 500))")  # lays out
+        await message.get_by_role("button", name="Details").scroll_into_view_if_needed()
+        found: dict[str, bool] = await message.evaluate(WHOLE)
+
+        return found
 
     async def press(self, button: Locator) -> None:
         """Move the focus to the button and press Enter.

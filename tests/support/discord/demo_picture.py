@@ -1,6 +1,6 @@
-"""Takes the README's picture of the demo.
+"""Takes the documentation's pictures of the demo.
 
-python -m tests.support.discord.demo_picture docs/demo.png
+python -m tests.support.discord.demo_picture docs
 """
 
 import asyncio
@@ -16,23 +16,31 @@ from tests.support.discord.demo_page import Member, browser, running_demo
 PROMPT = "a strawberry for my friend"
 
 
-async def take(target: Path) -> None:
-    """Ask, vote, and picture the page with the whole message on it."""
-    with tempfile.TemporaryDirectory() as folder:
-        async with running_demo(Path(folder)) as demo, browser() as chromium:
+async def take(folder: Path) -> None:
+    """Ask, vote, and picture the page with the whole message on it; then on two screens."""
+    with tempfile.TemporaryDirectory() as data:
+        async with running_demo(Path(data)) as demo, browser() as chromium:
             alice = await Member.open(chromium, demo.url, "alice")
             await alice.imagine(PROMPT)
             message = alice.message(PROMPT)
             await alice.sees_images(message)
+            for name, width, height in (("desktop", 1280, 900), ("phone", 390, 844)):
+                await alice.on_one_screen(message, width=width, height=height)
+                await _picture(alice, folder / f"one-screen-{name}.png", of=1)
+
             await alice.press(alice.button(message, "👍", 4))
             await alice.sees("👍 recorded for image 4.")
-            await alice.page.set_viewport_size({"width": 1300, "height": 1400})
+            await alice.page.set_viewport_size({"width": 1300, "height": 1200})
             await asyncio.sleep(3)  # the page lays itself out anew
-            await alice.page.mouse.move(5, 5)
-            picture = await alice.page.screenshot()
+            await _picture(alice, folder / "demo.png", of=2)
 
-    image = Image.open(BytesIO(picture)).convert("RGB")
-    image.resize((650, 700), Image.Resampling.LANCZOS).save(target, optimize=True)
+
+async def _picture(member: Member, target: Path, *, of: int) -> None:
+    """What the member sees, with an `of`-th of the width and of the height."""
+    await member.page.mouse.move(5, 5)
+    image = Image.open(BytesIO(await member.page.screenshot())).convert("RGB")
+    small = image.resize((image.width // of, image.height // of), Image.Resampling.LANCZOS)
+    small.quantize(256).save(target, optimize=True)
 
 
 if __name__ == "__main__":
