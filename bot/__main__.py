@@ -19,6 +19,9 @@ from bot.cli.env_file import DEFAULT_ENV_FILE, EnvFile, hide_tokens, settings_fr
 from bot.cli.exit_status import Commands, Exit
 from bot.errors import CannotReplay
 
+Subject = Annotated[str, typer.Argument(metavar="ID", help="The id of an image or a request.")]
+Reason = Annotated[str, typer.Option(help="Why; for the journal and the moderators' channel.")]
+
 app = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
@@ -220,6 +223,29 @@ def show_log(
     from bot.cli import dataset
 
     render.show_log(Console(), dataset.log(settings, limit=limit))
+
+
+@app.command()
+def remove(subject: Subject, env_file: EnvFile = DEFAULT_ENV_FILE, reason: Reason = "") -> None:
+    """Take an image, or all images of a request, out of the dataset and off Discord.
+
+    Needs the running bot. `oxherd restore` brings them back.
+    """
+    settings = settings_from(env_file)
+    from bot.cli import control
+
+    removal = control.Removal(subject=subject, reason=reason)
+    Console().print(asyncio.run(control.remove(settings.data, removal)))
+
+
+@app.command()
+def restore(subject: Subject, env_file: EnvFile = DEFAULT_ENV_FILE, reason: Reason = "") -> None:
+    """Bring back what `remove` or a moderator on Discord removed. Needs the running bot."""
+    settings = settings_from(env_file)
+    from bot.cli import control
+
+    removal = control.Removal(subject=subject, reason=reason)
+    Console().print(asyncio.run(control.restore(settings.data, removal)))
 
 
 @app.command()

@@ -12,6 +12,8 @@ class ActKind(StrEnum):
     UNBAN = "unban"
     DISCARD_VOTES = "discarding of votes"
     RESTORE_VOTES = "restoring of votes"
+    REMOVE = "removal"
+    RESTORE = "restoring"
 
 
 class SetAside(StrEnum):
@@ -23,10 +25,13 @@ class SetAside(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """Who orders an act, in which server, and why. moderator_id: None for the bot by itself, and
-    for the operator on its host."""
+    """Who orders an act, in which server, and why.
 
-    guild_id: int
+    guild_id: None for the operator on the bot's host, who acts on images of every server.
+    moderator_id: None for the operator, and for the bot by itself.
+    """
+
+    guild_id: int | None
     moderator_id: int | None
     reason: str = ""
 
@@ -35,15 +40,17 @@ class Order:
 class Act(Order):
     """One act in the journal.
 
-    member_id: on whom. until: when it ends by itself; None: never. votes: how many were set aside
-    or brought back.
+    member_id: on whom. set_id: on which request, or an image of it. until: when it ends by itself;
+    None: never. votes, images: how many were set aside, removed, or brought back.
     """
 
     act_id: int
     kind: ActKind
     member_id: int | None
+    set_id: str | None
     until: datetime | None
     votes: int
+    images: int
     acted_at: datetime
 
 

@@ -58,6 +58,25 @@ class ModerationStore:
             )
         )
 
+    async def remove(self, subject: str, order: Order) -> Act | None:
+        """Take an image, or all images of a set, out of the dataset; their bytes stay in the spool.
+
+        None if the server has none with this id that is in.
+        """
+        act = await self._journal.run(
+            lambda journal: journal.moderation.remove(subject, order, now=self._clock())
+        )
+
+        return act and self._done(act)
+
+    async def restore(self, subject: str, order: Order) -> Act | None:
+        """Bring removed images back; None if the server has none with this id."""
+        act = await self._journal.run(
+            lambda journal: journal.moderation.restore(subject, order, now=self._clock())
+        )
+
+        return act and self._done(act)
+
     async def ban_of(self, member_id: int, guild_id: int | None) -> Ban | None:
         """The member's ban in this server, if there is one now."""
         return await self._journal.run(

@@ -204,6 +204,18 @@ class VoteStore:
         """The bytes of an image that has no vote yet, or None."""
         return await self._spool_thread.run(lambda: self._spool.read(image_id))
 
+    async def image(self, image_id: str) -> bytes | None:
+        """The bytes of an image that was posted; None if neither the spool nor the dataset has it.
+
+        Raises RepositoryError.
+        """
+        png = await self.spooled(image_id)
+        shard = await self._journal.run(lambda journal: journal.image_shard(image_id))
+        if png is None and shard is not None:
+            png = await self._committer.image(image_id, shard=shard)
+
+        return png or await self.spooled(image_id)  # a commit may just have moved it there
+
     async def mark_posted(self, set_id: str, message_id: int) -> None:
         """Record that the set was posted: each of its images gets a row in `generations`."""
         await self._record(

@@ -41,6 +41,7 @@ class VoteKind(StrEnum):
     UNKNOWN_IMAGE = "unknown_image"
     REMOVED_IMAGE = "removed_image"
     WITHHELD_IMAGE = "withheld_image"
+    TAKEN_OUT_IMAGE = "taken_out_image"
     BANNED_VOTER = "banned_voter"
 
     @property
@@ -107,13 +108,14 @@ class NewImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredImage:
-    """One image in the journal."""
+    """One image in the journal. taken_out: whether moderators have removed it."""
 
     image_id: str
     slot: int
     seed: int
     sha256: str
     withheld: str | None
+    taken_out: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

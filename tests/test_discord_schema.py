@@ -108,6 +108,13 @@ async def test_every_request_matches_discords_description(
         late = await w.ask(w.alice, "an owl")
         monkeypatch.setattr(messages, "TOKEN_LIFE", timedelta(seconds=-1))
         await w.posted()
+        mod = w.moderator()
+        await mod.slash(w.channel, "oxherd ban", member=w.bob, reason="a test", hours=1)
+        await mod.slash(w.channel, "oxherd unban", member=w.bob)
+        form = await mod.context_menu(w.channel, "Remove from dataset", message)
+        await mod.submit_modal(form, {"what": [image_ids(message)[0]], "why": "a test"})
+        await mod.slash(w.channel, "oxherd restore", id=image_ids(message)[0])
+        await mod.slash(w.channel, "oxherd remove", id=image_ids(message)[0], reason="a test")
         sent = [r for r in w.env.http_requests if r.method != "GET"]
 
     assert late.response is not None

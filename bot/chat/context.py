@@ -47,7 +47,7 @@ class Context:
     again: Callable[["Interaction", str], Awaitable[None]]
     details: Callable[["Interaction", str], Awaitable[None]]
     cancel: Callable[["Interaction", str], Awaitable[None]]
-    cancel_all: Callable[[int, int], int]
+    cancel_all: Callable[[int | None, int], int]
     """Ends what a member of a server has waiting or running; how many requests."""
     in_hand: InHand = field(default_factory=InHand)
 

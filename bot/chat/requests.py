@@ -140,7 +140,7 @@ class Requests:
             with tolerated(interaction, doing="acknowledging a cancel"):
                 await interaction.response.defer()
 
-    def cancel_all(self, guild_id: int, member_id: int) -> int:
+    def cancel_all(self, guild_id: int | None, member_id: int) -> int:
         """Cancel what the member has waiting or running in the server; how many requests."""
         theirs = [
             job for job in self._jobs.values() if (job.group, job.owner) == (guild_id, member_id)

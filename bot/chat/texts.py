@@ -58,6 +58,7 @@ GIVEN_UP = (
 IMAGES_LOST = "These images were made, but I no longer have them. Press **Again** to ask anew."
 ELSEWHERE = "This took long, so the images are in a new message below."
 FORGOTTEN = "I no longer know what was asked for here. Please ask again with `/imagine`."
+REMOVED = "Moderators have removed these images."
 UNKNOWN_SET = "I no longer know this request, so I cannot do that."
 CANNOT_POST = (
     "The images were made, but Discord did not take them. A moderator finds why in my log."
@@ -113,6 +114,8 @@ def outcome_sentence(outcome: VoteOutcome) -> str:
                 "This image was removed because nobody had voted on it for a long time, so "
                 "nothing was recorded."
             )
+        case VoteKind.TAKEN_OUT_IMAGE:
+            return "Moderators have removed this image, so nothing was recorded."
         case VoteKind.WITHHELD_IMAGE:
             return "This image is withheld, so nothing was recorded."
         case VoteKind.BANNED_VOTER:

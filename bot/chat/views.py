@@ -127,6 +127,11 @@ def ended(accepted: AcceptedRequest, sentence: str) -> ui.LayoutView:
     return _told(accepted, sentence, SetButton("again", accepted.set_id))
 
 
+def removed() -> ui.LayoutView:
+    """In place of images that moderators have removed, all of them."""
+    return _view(ui.Container(ui.TextDisplay(texts.REMOVED)))
+
+
 def forgotten() -> ui.LayoutView:
     """In place of a request that the journal does not have."""
     return _view(ui.Container(ui.TextDisplay(texts.FORGOTTEN)))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import aiohttp
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from bot.cli.status import Status
 from bot.errors import ControlFailed, NotRunning
@@ -29,7 +29,15 @@ _STOPPED = (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError, aiohttp.Clie
 STATUS = TypeAdapter(Status)
 SNAPSHOT: TypeAdapter[str | None] = TypeAdapter(str | None)
 NOTHING: TypeAdapter[None] = TypeAdapter(None)
+SENTENCE = TypeAdapter(str)
 LOG: TypeAdapter[Sequence[CommitInfo]] = TypeAdapter(Sequence[CommitInfo])
+
+
+class Removal(BaseModel):
+    """What to remove or to restore, by the id of an image or a request, and why."""
+
+    subject: str
+    reason: str
 
 
 async def status(data: Path) -> Status:
@@ -50,6 +58,16 @@ async def backup(data: Path, target: Path) -> None:
 async def log(data: Path, *, limit: int) -> Sequence[CommitInfo]:
     """The dataset's last commits, newest first."""
     return await _ask(data, "GET", f"/log/{limit}", LOG)
+
+
+async def remove(data: Path, removal: Removal) -> str:
+    """Have an image, or all images of a request, taken out of the dataset; what was done."""
+    return await _ask(data, "POST", "/remove", SENTENCE, body=removal.model_dump_json())
+
+
+async def restore(data: Path, removal: Removal) -> str:
+    """Have it brought back; what was done."""
+    return await _ask(data, "POST", "/restore", SENTENCE, body=removal.model_dump_json())
 
 
 @contextmanager

@@ -15,11 +15,13 @@ from aiohttp.typedefs import Handler
 
 from bot.chat import texts
 from bot.chat.client import OxherdClient
-from bot.cli.control import LOG, NOTHING, SNAPSHOT, STATUS, socket_path
+from bot.chat.moderation import removing
+from bot.cli.control import LOG, NOTHING, SENTENCE, SNAPSHOT, STATUS, Removal, socket_path
 from bot.cli.status import Discord, LastCommit, Queue, Remote, Status, Votes, Writer
 from bot.settings import Settings
 from generation.queue.executor import Executor
 from generation.queue.status import WorkerState
+from storage.acts import Order
 from storage.status import RemoteStatus
 from storage.store import VoteStore
 
@@ -49,11 +51,23 @@ async def served(
 
         return _json(NOTHING.dump_json(None))
 
+    async def post_remove(request: web.Request) -> web.Response:
+        said = await removing.remove(client, *await _order(request))
+
+        return _json(SENTENCE.dump_json(said))
+
+    async def post_restore(request: web.Request) -> web.Response:
+        said = await removing.restore(client, *await _order(request))
+
+        return _json(SENTENCE.dump_json(said))
+
     application = web.Application(middlewares=[_failures_told])
     application.router.add_get("/status", get_status)
     application.router.add_post("/snapshot", post_snapshot)
     application.router.add_get(r"/log/{limit:[0-9]{1,9}}", get_log)
     application.router.add_post("/backup", post_backup)
+    application.router.add_post("/remove", post_remove)
+    application.router.add_post("/restore", post_restore)
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=LAST_ANSWERS_S)
     await runner.setup()
     with socket_path(settings.data) as socket:
@@ -65,6 +79,13 @@ async def served(
         finally:
             await runner.cleanup()
             socket.unlink(missing_ok=True)
+
+
+async def _order(request: web.Request) -> tuple[str, Order]:
+    """The id of what the operator acts on, and the order."""
+    removal = Removal.model_validate_json(await request.read())
+
+    return removal.subject, Order(guild_id=None, moderator_id=None, reason=removal.reason)
 
 
 async def current_status(

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import aiohttp
 import discord
-from discord.app_commands import CommandTree
+from discord.app_commands import AppCommand, CommandTree
 
 from bot.chat.commands import add_commands
 from bot.errors import CannotConnect
@@ -31,7 +31,7 @@ async def register(settings: Settings, *, guild_id: int | None, remove: bool = F
         with _sentences(guild_id):
             await client.login(settings.usable_token)
             registered = await tree.sync(guild=guild)
-            names = ", ".join(f"/{command.name}" for command in registered)
+            names = ", ".join(map(_name, registered))
             done = [f"Registered {where}: {names}." if names else f"Removed {where}."]
             if remove:
                 return done
@@ -46,6 +46,13 @@ async def register(settings: Settings, *, guild_id: int | None, remove: bool = F
                 )
 
             return done
+
+
+def _name(command: AppCommand) -> str:
+    """As Discord shows it: only commands that are typed have a slash."""
+    typed = command.type is discord.AppCommandType.chat_input
+
+    return f"/{command.name}" if typed else f"“{command.name}”"
 
 
 async def _removed_from_servers(

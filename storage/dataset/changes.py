@@ -76,7 +76,8 @@ class Pending:
     """The changes of one batch, and all rows of the shards that they touch, except those of images
     that are known to be missing.
 
-    undone, set_aside: how many of the changes take a vote out. acts: what moderators did."""
+    undone, set_aside: how many of the changes take a vote out. removed: how many images moderators
+    removed. acts: what they did."""
 
     after_seq: int
     upto_seq: int
@@ -85,6 +86,7 @@ class Pending:
     images: Sequence[TouchedImage]
     undone: int
     set_aside: int
+    removed: int
     acts: Sequence[str]
 
     def without(self, image_ids: Collection[str]) -> "Pending":
@@ -147,6 +149,10 @@ def _read_pending(connection: sqlite3.Connection, *, after_seq: int, limit: int)
         " FROM votes WHERE seq > :after AND seq <= :upto",
         changed,
     ).fetchone()
+    (removed,) = connection.execute(
+        "SELECT count(*) FROM images WHERE seq > :after AND seq <= :upto AND taken_out IS NOT NULL",
+        changed,
+    ).fetchone()
     acts = connection.execute(
         "SELECT kind FROM acts WHERE seq > :after AND seq <= :upto ORDER BY seq", changed
     )
@@ -169,6 +175,7 @@ def _read_pending(connection: sqlite3.Connection, *, after_seq: int, limit: int)
         images=_touched_images(connection, train_shards, after_seq=after_seq),
         undone=undone,
         set_aside=set_aside,
+        removed=removed,
         acts=[kind for (kind,) in acts],
     )
 
@@ -187,7 +194,9 @@ def _train_rows(connection: sqlite3.Connection, shard: int) -> list[TrainRow]:
             seconds, consent
         FROM votes JOIN images USING (image_id) JOIN sets USING (set_id)
             LEFT JOIN people ON user_id = voter_id
-        WHERE train_shard = ? AND counted IS NOT NULL AND missing_since IS NULL ORDER BY train_row
+        WHERE train_shard = ? AND counted IS NOT NULL AND missing_since IS NULL
+            AND taken_out IS NULL
+        ORDER BY train_row
         """,
         (shard,),
     )
@@ -200,7 +209,8 @@ def _shown_rows(connection: sqlite3.Connection, shard: int) -> list[ShownRow]:
         """
         SELECT seq, image_id, set_id, slot, seed, sha256, posted_at AS shown_at, request,
             unsafe_score, withheld, coalesce(provenance, '{}') AS provenance
-        FROM images JOIN sets USING (set_id) WHERE shown_shard = ? ORDER BY shown_row
+        FROM images JOIN sets USING (set_id) WHERE shown_shard = ? AND taken_out IS NULL
+        ORDER BY shown_row
         """,
         (shard,),
     )
@@ -223,7 +233,7 @@ def _touched_images(
         FROM (
             SELECT votes.image_id, image_shard, sha256, remote_only, votes.seq,
                 -- What only the remote has could not come back, so it stays for votes set aside.
-                iif(remote_only, rating, counted) IS NOT NULL AS kept,
+                taken_out IS NULL AND iif(remote_only, rating, counted) IS NOT NULL AS kept,
                 votes.train_shard IN (SELECT shard FROM batch) AS in_batch
             FROM touched JOIN votes USING (image_id) JOIN images USING (image_id)
             WHERE missing_since IS NULL)

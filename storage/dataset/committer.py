@@ -113,6 +113,11 @@ class Committer:
         async with self._session() as writer:
             return await self._thread.run(lambda: writer.call(Writer.log, limit))
 
+    async def image(self, image_id: str, *, shard: int) -> bytes | None:
+        """The bytes of an image in the dataset, or None. Waits for the commit that is running."""
+        async with self._session() as writer:
+            return await self._thread.run(lambda: writer.call(Writer.image, image_id, shard=shard))
+
     async def snapshot(self) -> str | None:
         """Commit all votes and then `train.csv`; None if that has not changed."""
         async with self._session() as writer:

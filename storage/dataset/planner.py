@@ -45,7 +45,10 @@ def plan(pending: Pending, *, spool_path: Callable[[str], Path]) -> Batch:
             removals.append(train_path(shard))
 
     for shard, shown in pending.shown.items():
-        files[shown_path(shard)] = csv_file(SHOWN_COLUMNS, map(shown_cells, shown))
+        if shown:
+            files[shown_path(shard)] = csv_file(SHOWN_COLUMNS, map(shown_cells, shown))
+        else:
+            removals.append(shown_path(shard))
 
     images: dict[str, Path] = {}
     arriving = []
@@ -107,6 +110,9 @@ def _message(pending: Pending) -> str:
 
     if pending.set_aside:
         facts.append(f"{count(pending.set_aside, 'vote')} set aside")
+
+    if pending.removed:
+        facts.append(f"{count(pending.removed, 'image')} removed")
 
     if shown:
         facts.append(f"{count(shown, 'image')} shown")

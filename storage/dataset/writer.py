@@ -118,6 +118,10 @@ class Writer:
         """Put back the tables that somebody else changed or deleted; their paths."""
         return self._repository.mend()
 
+    def image(self, image_id: str, *, shard: int) -> bytes | None:
+        """The bytes of an image in the dataset, or None."""
+        return self._repository.read(image_path(image_id, shard=shard))
+
     def log(self, limit: int) -> Sequence[CommitInfo]:
         """The newest commits, newest first."""
         return self._repository.log(limit)

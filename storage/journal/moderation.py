@@ -7,6 +7,7 @@ it back makes the same files as before.
 import json
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from storage.acts import Act, ActKind, Ban, Order, SetAside
@@ -98,6 +99,15 @@ class Moderation:
             now=now,
         )
 
+    def remove(self, subject: str, order: Order, *, now: datetime) -> Act | None:
+        """Take an image, or all images of a set, out of the dataset; None if the server has none
+        with this id that is in."""
+        return self._on_images(ActKind.REMOVE, subject, order, taken_out=timestamp(now), now=now)
+
+    def restore(self, subject: str, order: Order, *, now: datetime) -> Act | None:
+        """Bring removed images back; None if the server has none with this id."""
+        return self._on_images(ActKind.RESTORE, subject, order, taken_out=None, now=now)
+
     def ban_of(self, member_id: int, guild_id: int | None, *, now: datetime) -> Ban | None:
         """The ban that holds now, if there is one."""
         row = self._connection.execute(
@@ -159,28 +169,79 @@ class Moderation:
             kind, order, member_id=member_id, until=until, votes=moved.rowcount, seq=seq, now=now
         )
 
+    def _on_images(
+        self, kind: ActKind, subject: str, order: Order, *, taken_out: str | None, now: datetime
+    ) -> Act | None:
+        """Change which of the images are taken out. They and their votes share one number."""
+        found = self._connection.execute(
+            """
+            SELECT image_id, set_id, guild_id FROM images JOIN sets USING (set_id)
+            WHERE (image_id = :subject OR set_id = :subject)
+                AND coalesce(guild_id, :guild) IS coalesce(:guild, guild_id)
+                AND (taken_out IS NULL) = :to_be_taken_out
+            """,
+            {
+                "subject": subject,
+                "guild": order.guild_id,
+                "to_be_taken_out": taken_out is not None,
+            },
+        ).fetchall()
+        if not found:
+            return None
+
+        images = json.dumps([row["image_id"] for row in found])
+        seq = next_number(self._connection, "seq")
+        # What only the remote has leaves for good: if it is restored, its bytes are missing.
+        self._connection.execute(
+            """
+            UPDATE images SET taken_out = ?, seq = iif(seq IS NULL, NULL, ?), remote_only = 0
+            WHERE image_id IN (SELECT value FROM json_each(?))
+            """,
+            (taken_out, seq, images),
+        )
+        self._connection.execute(
+            """
+            UPDATE votes SET seq = ?
+            WHERE rating IS NOT NULL AND image_id IN (SELECT value FROM json_each(?))
+            """,
+            (seq, images),
+        )
+
+        return self._record(
+            kind,
+            replace(order, guild_id=found[0]["guild_id"] or order.guild_id),
+            set_id=found[0]["set_id"],
+            images=len(found),
+            seq=seq,
+            now=now,
+        )
+
     def _record(
         self,
         kind: ActKind,
         order: Order,
         *,
         member_id: int | None = None,
+        set_id: str | None = None,
         until: datetime | None = None,
         votes: int = 0,
+        images: int = 0,
         seq: int | None = None,
         now: datetime,
     ) -> Act:
         row = self._connection.execute(
-            "INSERT INTO acts (guild_id, kind, moderator_id, member_id, reason, until, votes,"
-            " acted_at, seq) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
+            "INSERT INTO acts (guild_id, kind, moderator_id, member_id, set_id, reason, until,"
+            " votes, images, acted_at, seq) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *",
             (
                 order.guild_id,
                 kind,
                 order.moderator_id,
                 member_id,
+                set_id,
                 order.reason,
                 None if until is None else timestamp(until),
                 votes,
+                images,
                 timestamp(now),
                 seq,
             ),
@@ -199,8 +260,10 @@ def _act(row: sqlite3.Row) -> Act:
         kind=ActKind(row["kind"]),
         moderator_id=row["moderator_id"],
         member_id=row["member_id"],
+        set_id=row["set_id"],
         reason=row["reason"],
         until=moment(row["until"]),
         votes=row["votes"],
+        images=row["images"],
         acted_at=acted_at,
     )

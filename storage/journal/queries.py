@@ -171,7 +171,7 @@ class Journal:
         """
         image = self.connection.execute(
             "SELECT set_id, slot, image_shard, seq, removed_at, remote_only, withheld,"
-            " requester_id, guild_id"
+            " taken_out, requester_id, guild_id"
             " FROM images JOIN sets USING (set_id) WHERE image_id = ?",
             (image_id,),
         ).fetchone()
@@ -183,7 +183,11 @@ class Journal:
             return VoteOutcome(kind=VoteKind.BANNED_VOTER, ban=ban)
 
         def outcome(kind: VoteKind, previous: Rating | None = None) -> VoteOutcome:
-            gone = kind in (VoteKind.REMOVED_IMAGE, VoteKind.WITHHELD_IMAGE)
+            gone = kind in (
+                VoteKind.REMOVED_IMAGE,
+                VoteKind.WITHHELD_IMAGE,
+                VoteKind.TAKEN_OUT_IMAGE,
+            )
             return VoteOutcome(
                 kind=kind,
                 set_id=image["set_id"],
@@ -194,6 +198,9 @@ class Journal:
 
         if image["withheld"] is not None:
             return outcome(VoteKind.WITHHELD_IMAGE)
+
+        if image["taken_out"] is not None:
+            return outcome(VoteKind.TAKEN_OUT_IMAGE)
 
         if image["removed_at"] is not None:
             return outcome(VoteKind.REMOVED_IMAGE)
@@ -284,6 +291,14 @@ class Journal:
 
         return stored_set(row, images)
 
+    def image_shard(self, image_id: str) -> int | None:
+        """The number of the image's folder in the dataset; None if it was never there."""
+        row = self.connection.execute(
+            "SELECT image_shard FROM images WHERE image_id = ?", (image_id,)
+        ).fetchone()
+
+        return None if row is None else row["image_shard"]
+
     def unfinished_sets(self) -> list[StoredSet]:
         """Sets that are waiting, in the order in which they were recorded."""
         rows = self.connection.execute(
@@ -304,7 +319,8 @@ class Journal:
         rows = self.connection.execute(
             """
             SELECT image_id FROM images
-            WHERE removed_at IS NULL AND withheld IS NULL AND unvoted_since < :before
+            WHERE removed_at IS NULL AND withheld IS NULL AND taken_out IS NULL
+                AND unvoted_since < :before
                 AND NOT EXISTS (
                     SELECT 1 FROM votes WHERE votes.image_id = images.image_id
                         AND seq > (SELECT committed_seq FROM watermark))

@@ -49,9 +49,10 @@ CREATE TABLE images (
     image_shard INTEGER,          -- given at the first vote, never changed
     shown_row INTEGER,            -- given when posted, never changed, like shown_shard
     shown_shard INTEGER,
-    seq INTEGER,                  -- of being posted
+    seq INTEGER,                  -- of being posted, removed or restored. NULL: not posted
     unvoted_since TEXT,           -- made, or the last vote undone. NULL: it has votes
-    removed_at TEXT,
+    removed_at TEXT,              -- because nobody voted on it
+    taken_out TEXT,               -- when moderators removed it. NULL: they did not
     remote_only INTEGER NOT NULL DEFAULT 0, -- only the remote has its bytes
     missing_since TEXT,           -- it has votes, and its bytes are nowhere
     unsafe_score REAL,            -- NULL: there was no classifier
@@ -86,13 +87,15 @@ CREATE INDEX votes_by_voter ON votes (voter_id);
 
 CREATE TABLE acts (               -- what moderators did, and where
     act_id INTEGER PRIMARY KEY,
-    guild_id INTEGER NOT NULL,
+    guild_id INTEGER,
     kind TEXT NOT NULL CHECK (kind IN ({_one_of(ActKind)})),
     moderator_id INTEGER,         -- NULL: the bot by itself, or the operator on its host
     member_id INTEGER,            -- on whom
+    set_id TEXT REFERENCES sets,  -- on which request, or an image of it
     reason TEXT NOT NULL,
     until TEXT,
     votes INTEGER NOT NULL,       -- how many were set aside or brought back
+    images INTEGER NOT NULL,      -- how many were removed or brought back
     acted_at TEXT NOT NULL,
     seq INTEGER,                  -- of what it changes in the dataset. NULL: nothing
     told INTEGER NOT NULL DEFAULT 0 -- whether the moderators' channel has it

@@ -6,11 +6,12 @@ import discord
 from discord import app_commands
 
 from bot.chat.context import Interaction
-from bot.chat.moderation import sentences
+from bot.chat.moderation import removing, sentences
 from bot.chat.responses import answered, in_time, say_privately
 from storage.acts import Order
 
 Reason = app_commands.Range[str, 1, 300]
+Id = app_commands.Range[str, 1, 64]
 Hours = app_commands.Range[int, 1, 24 * 366]
 
 
@@ -95,6 +96,26 @@ class ModeratorCommands(
                 ),
             )
             await say_privately(interaction, sentences.answer(act))
+
+    @app_commands.command()
+    @app_commands.describe(subject="The ID of an image or of a request", reason="Why; for the log")
+    @app_commands.rename(subject="id")
+    async def remove(self, interaction: Interaction, subject: Id, reason: Reason) -> None:
+        """Take an image, or all images of a request, out of the dataset and its message"""
+        async with answered(interaction):
+            order = _order(interaction, reason)
+            said = await in_time(interaction, removing.remove(interaction.client, subject, order))
+            await say_privately(interaction, said)
+
+    @app_commands.command()
+    @app_commands.describe(subject="The ID of an image or of a request", reason="Why; for the log")
+    @app_commands.rename(subject="id")
+    async def restore(self, interaction: Interaction, subject: Id, reason: Reason = "") -> None:
+        """Bring back what was removed"""
+        async with answered(interaction):
+            order = _order(interaction, reason)
+            said = await in_time(interaction, removing.restore(interaction.client, subject, order))
+            await say_privately(interaction, said)
 
 
 def _order(interaction: Interaction, reason: str) -> Order:

@@ -10,8 +10,20 @@ from storage.plurals import count
 NOT_BANNED = "This member is not banned here, so nothing changed."
 
 
-def answer(act: Act, *, cancelled: int = 0) -> str:
-    """For the moderator who did it. cancelled: requests that ended with it."""
+NO_IMAGES = "This message shows no images of mine that I know, so nothing changed."
+NOTHING_TO_REMOVE = (
+    "There is no image or request with this ID here, or it is removed already. **Details** shows "
+    "the IDs of images."
+)
+NOTHING_TO_RESTORE = "There is no removed image or request with this ID here."
+MESSAGE_NOT_CHANGED = " Its message could not be changed: the log says why. Delete it by hand."
+
+
+def answer(act: Act, *, cancelled: int = 0, message_changed: bool = True) -> str:
+    """For the moderator who did it.
+
+    cancelled: requests that ended with it. message_changed: whether members see it too.
+    """
     member, votes = f"<@{act.member_id}>", count(act.votes, "vote")
     match act.kind:
         case ActKind.BAN:
@@ -29,6 +41,15 @@ def answer(act: Act, *, cancelled: int = 0) -> str:
             )
         case ActKind.RESTORE_VOTES:
             return f"{votes} of {member} brought back."
+        case ActKind.REMOVE:
+            return (
+                f"{count(act.images, 'image')} removed: out of the dataset with the next commit, "
+                f"with all votes. `/oxherd restore {act.set_id}` brings back what is removed of "
+                f"this request.{'' if message_changed else MESSAGE_NOT_CHANGED}"
+            )
+        case ActKind.RESTORE:
+            failed = "" if message_changed else MESSAGE_NOT_CHANGED
+            return f"{count(act.images, 'image')} brought back, with all votes.{failed}"
         case _:
             assert_never(act.kind)
 
@@ -37,11 +58,13 @@ def line(act: Act) -> str:
     """For the moderators' channel: who did what to whom, when and why. Mentions are off."""
     who = "oxherd" if act.moderator_id is None else f"<@{act.moderator_id}> (`{act.moderator_id}`)"
     whom = "" if act.member_id is None else f" of <@{act.member_id}> (`{act.member_id}`)"
+    what = "" if act.set_id is None else f" of {count(act.images, 'image')} of `{act.set_id}`"
     votes = f" · {count(act.votes, 'vote')}" if act.votes else ""
     why = f" · {quoted(act.reason)}" if act.reason else ""
 
     return (
-        f"{_time(act.acted_at, 'f')} **{act.kind}**{whom}{_until(act.until)} by {who}{votes}{why}"
+        f"{_time(act.acted_at, 'f')} **{act.kind}**{whom}{what}{_until(act.until)} by {who}"
+        f"{votes}{why}"
     )
 
 

@@ -138,6 +138,7 @@ class DiscordRest:
         common = {
             "application_id": str(payloads.APPLICATION_ID),
             "version": "1",
+            "description": "",  # of a context menu
             "default_member_permissions": None,
         }
 

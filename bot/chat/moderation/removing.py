@@ -1,0 +1,127 @@
+"""Removes images from the dataset and from their message, and brings them back."""
+
+import logging
+from typing import Any
+
+import discord
+from discord import app_commands, ui
+
+from bot.chat import views
+from bot.chat.context import ContextClient, Interaction
+from bot.chat.custom_ids import SetId
+from bot.chat.messages import buttons_on
+from bot.chat.moderation import sentences
+from bot.chat.responses import NO_MENTIONS, NOT_TAKEN, answered, in_time, say_privately
+from bot.chat.views import AcceptedRequest
+from storage.acts import Act, Order
+from storage.vote import NewImage, SetState, StoredSet
+
+log = logging.getLogger(__name__)
+
+_REASON_CHARS = 300
+
+
+async def remove(client: ContextClient, subject: str, order: Order) -> str:
+    """Remove an image, or all of a request, and say what was done. subject: the id of either."""
+    act = await client.context.store.moderation.remove(subject, order)
+    if act is None:
+        return sentences.NOTHING_TO_REMOVE
+
+    return sentences.answer(act, message_changed=await _shown_anew(client, act))
+
+
+async def restore(client: ContextClient, subject: str, order: Order) -> str:
+    """Bring an image, or all of a request, back, and say what was done."""
+    act = await client.context.store.moderation.restore(subject, order)
+    if act is None:
+        return sentences.NOTHING_TO_RESTORE
+
+    return sentences.answer(act, message_changed=await _shown_anew(client, act))
+
+
+@app_commands.guild_only()
+@app_commands.allowed_installs(guilds=True, users=False)
+@app_commands.default_permissions(manage_messages=True)
+@app_commands.context_menu(name="Remove from dataset")
+async def remove_from_dataset(interaction: Interaction, message: discord.Message) -> None:
+    """Asks which images of the message to remove, and why."""
+    async with answered(interaction):
+        stored = await set_on(interaction, message)
+        if stored is None:
+            await say_privately(interaction, sentences.NO_IMAGES)
+        else:
+            await interaction.response.send_modal(RemovalForm(stored))
+
+
+async def set_on(interaction: Interaction, message: discord.Message) -> StoredSet | None:
+    """The request whose images the message shows; None for any other message."""
+    for custom_id in buttons_on(message):
+        if SetId.PATTERN.fullmatch(custom_id):
+            stored = await interaction.client.context.store.find_set(SetId.parse(custom_id).set_id)
+            if stored is not None and stored.images:
+                return stored
+
+    return None
+
+
+class RemovalForm(ui.Modal, title="Remove from dataset"):
+    """What to remove, and why. After a restart of the bot, Discord asks to try again."""
+
+    def __init__(self, stored: StoredSet) -> None:
+        super().__init__()
+        here = [image for image in stored.images if not image.withheld and not image.taken_out]
+        self._what: ui.Select[Any] = ui.Select(
+            custom_id="what",
+            options=[
+                discord.SelectOption(label="All images", value=stored.set_id, default=True),
+                *(
+                    discord.SelectOption(label=f"Image {image.slot}", value=image.image_id)
+                    for image in here
+                ),
+            ],
+        )
+        self._why: ui.TextInput[Any] = ui.TextInput(custom_id="why", max_length=_REASON_CHARS)
+        self.add_item(ui.Label(text="What", component=self._what))
+        self.add_item(ui.Label(text="Why", component=self._why))
+
+    async def on_submit(self, interaction: Interaction, /) -> None:  # type: ignore[override]
+        """Remove it, and say so."""
+        async with answered(interaction):
+            order = Order(
+                guild_id=interaction.guild_id,
+                moderator_id=interaction.user.id,
+                reason=self._why.value,
+            )
+            removal = remove(interaction.client, self._what.values[0], order)
+            await say_privately(interaction, await in_time(interaction, removal))
+
+
+async def _shown_anew(client: ContextClient, act: Act) -> bool:
+    """Show in the request's message what is left of it; whether Discord has taken that."""
+    assert act.set_id is not None
+    stored = await client.context.store.find_set(act.set_id)
+    if stored is None or stored.message_id is None or stored.state is not SetState.POSTED:
+        return True  # nothing was shown
+
+    left = [
+        NewImage(
+            image_id=image.image_id, slot=image.slot, seed=image.seed, sha256=image.sha256, png=png
+        )
+        for image in stored.images
+        if image.withheld is None
+        and not image.taken_out
+        and (png := await client.context.store.image(image.image_id)) is not None
+    ]
+    accepted = AcceptedRequest.of(stored)
+    channel = client.get_partial_messageable(stored.channel_id, guild_id=stored.guild_id)
+    try:
+        await channel.get_partial_message(stored.message_id).edit(
+            view=views.result(accepted, left) if left else views.removed(),
+            attachments=views.files(left, prompt=accepted.request.prompt),
+            allowed_mentions=NO_MENTIONS,
+        )
+    except NOT_TAKEN as exc:
+        log.warning("set %s: its message could not be changed: %s", act.set_id, exc)
+        return False
+
+    return True
