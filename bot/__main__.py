@@ -182,6 +182,26 @@ def backup(
 
 
 @app.command()
+def forget(
+    user_id: Annotated[int, typer.Argument(min=1, help="The person's Discord id.")],
+    env_file: EnvFile = DEFAULT_ENV_FILE,
+    requests: Annotated[
+        bool,
+        typer.Option("--requests", help="Also what they asked for, with images and all votes."),
+    ] = False,
+) -> None:
+    """Take a person's votes out of the journal at once, and out of the dataset by the next commit.
+
+    It cannot be undone. Works while the bot runs. What is kept elsewhere is listed afterwards.
+    """
+    settings = settings_from(env_file)
+    from bot.cli import dataset
+
+    forgotten = dataset.forget(settings, user_id, requests=requests)
+    render.show_forgotten(Console(), forgotten, set_aside=settings.data / "set-aside")
+
+
+@app.command()
 def rebuild_journal(env_file: EnvFile = DEFAULT_ENV_FILE) -> None:
     """Make the journal anew from the dataset, when it is lost, damaged or older than the dataset.
 

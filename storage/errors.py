@@ -8,6 +8,7 @@ StorageError
 ├── RepositoryError            the dataset; votes are safe in the journal
 │   ├── RepositoryForeign        not made by oxherd, or not from this journal
 │   └── RepositoryInUse          a different process has it open
+├── RequestForgotten           whoever asked is forgotten, and so is what they asked for
 ├── RecordError                a row of the dataset: absent, unusable, or not written by oxherd
 ├── BackupError                the data folder was not copied
 └── RemoteError                the Oxen server; commits are safe in the local dataset
@@ -135,6 +136,14 @@ class RepositoryInUse(RepositoryError):
             f"A different process has the dataset {path} open. "
             "Close it: Oxen allows one process per repository."
         )
+
+
+class RequestForgotten(StorageError):
+    """Whoever asked is forgotten, and so is what they asked for."""
+
+    @classmethod
+    def of(cls, set_id: str) -> Self:
+        return cls(f"The request {set_id} was forgotten while it was made; nothing is kept of it.")
 
 
 class RecordError(StorageError):

@@ -24,6 +24,7 @@ from storage.journal.queries import Journal
 from storage.journal.spool import Spool
 from storage.journal.thread import JournalThread
 from storage.journal.watermark import Progress
+from storage.people import Forgotten
 from storage.plurals import count
 from storage.processes.child import ChildProcess
 from storage.remote.pusher import Remote
@@ -52,6 +53,19 @@ def backup(data_dir: Path, target: Path) -> None:
     folder = DataFolder(data_dir)
     with JournalFile.open(folder.journal):
         Backup(folder).write(target)
+
+
+def forget(data_dir: Path, user_id: int, *, requests: bool) -> Forgotten:
+    """Take a person out of the journal; the next start of the bot takes them out of the dataset."""
+    folder = DataFolder(data_dir)
+    with JournalFile.open(folder.journal) as file:
+        with file.transaction():
+            forgotten = Journal(file.connection).forget(user_id, requests=requests, now=utc_now())
+
+        Spool(folder.spool).discard(forgotten.images)
+        file.scrub_if_unclean()
+
+    return forgotten
 
 
 def rebuild_journal(data_dir: Path, settings: RepositorySettings) -> Adopted:

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from storage.backup import Backup, start_backup
 from storage.clock import utc_now
@@ -22,12 +22,19 @@ from storage.dataset.memory import MemoryRepository
 from storage.dataset.repository import CommitInfo
 from storage.dataset.writer import Writer
 from storage.dataset.writer_process import RepositorySettings, start_writer
-from storage.errors import RepositoryError, RepositoryForeign, RepositoryInUse, StoreClosing
+from storage.errors import (
+    RepositoryError,
+    RepositoryForeign,
+    RepositoryInUse,
+    RequestForgotten,
+    StoreClosing,
+)
 from storage.folder import DataFolder
 from storage.journal.queries import Journal
 from storage.journal.spool import Spool
 from storage.journal.thread import JournalThread
 from storage.moderation import ModerationStore
+from storage.people import Forgotten
 from storage.processes.inline import InlineProcess
 from storage.processes.thread import OneThread
 from storage.remote.pusher import Pusher, Remote
@@ -189,16 +196,20 @@ class VoteStore:
         """Record the images of a set and keep their bytes in the spool.
 
         provenance: model, revision, scheduler, backend, device and dtype; all other keys go into
-        the dataset's column `versions`.
+        the dataset's column `versions`. Raises RequestForgotten.
         """
         self._refuse_when_closing()
         content = {image.image_id: image.png for image in images if image.withheld is None}
         await self._spool_thread.run(lambda: self._spool.put(content))
-        await self._record(
-            lambda journal: journal.add_images(
-                set_id, images, provenance=provenance, now=self._clock()
+        try:
+            await self._record(
+                lambda journal: journal.add_images(
+                    set_id, images, provenance=provenance, now=self._clock()
+                )
             )
-        )
+        except RequestForgotten:
+            await self._spool_thread.run(lambda: self._spool.discard(content))
+            raise
 
     async def spooled(self, image_id: str) -> bytes | None:
         """The bytes of an image that has no vote yet, or None."""
@@ -264,6 +275,26 @@ class VoteStore:
             self._committer.wake()
 
         return outcome
+
+    # People
+
+    async def forget(self, user_id: int, *, requests: bool) -> Forgotten:
+        """Take a person out of the journal at once, and out of the dataset with the next commit.
+
+        requests: also what they asked for, with all images and everybody's votes on them. Requests
+        of theirs that are being made should be cancelled before: nothing more is kept of them.
+        """
+        forgotten = await self._record(
+            lambda journal: journal.forget(user_id, requests=requests, now=self._clock())
+        )
+        await self._spool_thread.run(lambda: self._spool.discard(forgotten.images))
+        self._committer.wake()
+
+        return forgotten
+
+    async def data_of(self, user_id: int) -> dict[str, Any]:
+        """Everything that is kept of a person, as JSON."""
+        return await self._journal.run(lambda journal: journal.people.data_of(user_id))
 
     # The dataset
 

@@ -79,11 +79,9 @@ class Upkeep:
         )
 
         await self._spool_thread.run(self._spool.clean)
+        await self.discard_unneeded()
         here = await self._spool_thread.run(self._spool.ids)
-        unknown, unneeded = await self._journal.run(
-            lambda journal: (journal.unknown(here), journal.unneeded(here))
-        )
-        await self._spool_thread.run(partial(self._spool.discard, unneeded))
+        unknown = await self._journal.run(lambda journal: journal.unknown(here))
         if unknown:
             await self._spool_thread.run(
                 lambda: self._spool.move(unknown, self._set_aside, now=self._now())
@@ -117,6 +115,7 @@ class Upkeep:
             total += len(dropped)
 
         await self._spool_thread.run(partial(self._set_aside.discard_older, before))
+        await self.discard_unneeded()
 
         return total
 
@@ -124,6 +123,12 @@ class Upkeep:
         """Bring back the votes of members whose ban is over."""
         if await self._journal.run(lambda journal: journal.moderation.end_bans(now=self._now())):
             self._committer.wake()
+
+    async def discard_unneeded(self) -> None:
+        """Delete images in the spool that were removed, withheld or forgotten."""
+        here = await self._spool_thread.run(self._spool.ids)
+        unneeded = await self._journal.run(lambda journal: journal.unneeded(here))
+        await self._spool_thread.run(partial(self._spool.discard, unneeded))
 
     async def shorten_the_log(self) -> None:
         """Move SQLite's write-ahead log into the database if it has grown."""

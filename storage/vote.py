@@ -68,12 +68,14 @@ class VoteOutcome:
 
 
 class SetState(StrEnum):
-    """Where the request behind a set of images is; it waits until its images are made."""
+    """Where the request behind a set of images is; it waits until its images are made. Of one that
+    is forgotten, nothing else is known."""
 
     WAITING = "waiting"
     POSTED = "posted"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    FORGOTTEN = "forgotten"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

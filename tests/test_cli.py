@@ -202,3 +202,17 @@ def test_the_demo_stops_on_sigterm_with_status_zero(tmp_path: Path) -> None:
     assert "http://127.0.0.1:" in "".join(lines)
     assert demo.returncode == 0
     assert "Traceback" not in complaints
+
+
+def test_forget_says_what_was_taken_out_and_what_was_not(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    (data / "dataset").mkdir(parents=True)
+    (data / "set-aside" / "journal-1").mkdir(parents=True)
+    (data / "set-aside" / "journal-1" / "journal.sqlite3").touch()
+
+    done = oxherd("forget", "80351110224678912", "--requests", OXHERD_DATA=str(data))
+
+    assert done.exit_code == 0
+    assert "Forgotten: 0 votes and 0 requests" in done.output
+    assert "Not changed: the dataset's history" in done.output
+    assert "is an older journal" in done.output

@@ -38,7 +38,7 @@ class Context:
     """What the command and the buttons work with.
 
     A request's message has buttons, and those buttons start, explain and cancel requests. The
-    buttons therefore get the four actions as callables and do not import `bot.chat.requests`.
+    buttons therefore get the actions as callables and do not import `bot.chat.requests`.
     """
 
     store: VoteStore
@@ -48,7 +48,7 @@ class Context:
     details: Callable[["Interaction", str], Awaitable[None]]
     cancel: Callable[["Interaction", str], Awaitable[None]]
     cancel_all: Callable[[int | None, int], int]
-    """Ends what a member of a server has waiting or running; how many requests."""
+    """Ends what a member of a server, or of any, has waiting or running; how many requests."""
     in_hand: InHand = field(default_factory=InHand)
 
 

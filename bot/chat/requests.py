@@ -141,9 +141,12 @@ class Requests:
                 await interaction.response.defer()
 
     def cancel_all(self, guild_id: int | None, member_id: int) -> int:
-        """Cancel what the member has waiting or running in the server; how many requests."""
+        """Cancel what the member has waiting or running in the server, or in all of them; how many
+        requests."""
         theirs = [
-            job for job in self._jobs.values() if (job.group, job.owner) == (guild_id, member_id)
+            job
+            for job in self._jobs.values()
+            if job.owner == member_id and guild_id in (None, job.group)
         ]
 
         return sum(job.cancel() for job in theirs)

@@ -17,6 +17,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from bot.cli.status import Status
 from bot.errors import ControlFailed, NotRunning
 from storage.dataset.repository import CommitInfo
+from storage.people import Forgotten
 
 T = TypeVar("T")
 
@@ -30,6 +31,7 @@ STATUS = TypeAdapter(Status)
 SNAPSHOT: TypeAdapter[str | None] = TypeAdapter(str | None)
 NOTHING: TypeAdapter[None] = TypeAdapter(None)
 SENTENCE = TypeAdapter(str)
+FORGOTTEN = TypeAdapter(Forgotten)
 LOG: TypeAdapter[Sequence[CommitInfo]] = TypeAdapter(Sequence[CommitInfo])
 
 
@@ -53,6 +55,13 @@ async def snapshot(data: Path) -> str | None:
 async def backup(data: Path, target: Path) -> None:
     """Have the data folder copied to `target`, an absolute path, however long it takes."""
     await _ask(data, "POST", "/backup", NOTHING, body=str(target), may_take_long=True)
+
+
+async def forget(data: Path, user_id: int, *, requests: bool) -> Forgotten:
+    """Have a person forgotten; what was taken out."""
+    kind = "everything" if requests else "votes"
+
+    return await _ask(data, "POST", f"/forget/{user_id}/{kind}", FORGOTTEN, may_take_long=True)
 
 
 async def log(data: Path, *, limit: int) -> Sequence[CommitInfo]:

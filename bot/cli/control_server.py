@@ -1,4 +1,4 @@
-"""The running bot's end of the control socket: its status, snapshots, backups, and commits.
+"""The running bot's end of the control socket: what it tells and does for its operator.
 
 What a client reads is a JSON value, or with status 500 one sentence of text.
 """
@@ -16,7 +16,16 @@ from aiohttp.typedefs import Handler
 from bot.chat import texts
 from bot.chat.client import OxherdClient
 from bot.chat.moderation import removing
-from bot.cli.control import LOG, NOTHING, SENTENCE, SNAPSHOT, STATUS, Removal, socket_path
+from bot.cli.control import (
+    FORGOTTEN,
+    LOG,
+    NOTHING,
+    SENTENCE,
+    SNAPSHOT,
+    STATUS,
+    Removal,
+    socket_path,
+)
 from bot.cli.status import Discord, LastCommit, Queue, Remote, Status, Votes, Writer
 from bot.settings import Settings
 from generation.queue.executor import Executor
@@ -61,6 +70,13 @@ async def served(
 
         return _json(SENTENCE.dump_json(said))
 
+    async def post_forget(request: web.Request) -> web.Response:
+        user_id = int(request.match_info["user_id"])
+        client.context.cancel_all(None, user_id)
+        forgotten = await store.forget(user_id, requests=request.match_info["kind"] == "everything")
+
+        return _json(FORGOTTEN.dump_json(forgotten))
+
     application = web.Application(middlewares=[_failures_told])
     application.router.add_get("/status", get_status)
     application.router.add_post("/snapshot", post_snapshot)
@@ -68,6 +84,9 @@ async def served(
     application.router.add_post("/backup", post_backup)
     application.router.add_post("/remove", post_remove)
     application.router.add_post("/restore", post_restore)
+    application.router.add_post(
+        r"/forget/{user_id:[0-9]{1,19}}/{kind:votes|everything}", post_forget
+    )
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=LAST_ANSWERS_S)
     await runner.setup()
     with socket_path(settings.data) as socket:

@@ -1,4 +1,4 @@
-"""The dataset's snapshot, log, backup and new beginnings: by the running bot, or from the disk."""
+"""What is done to the dataset and the journal: by the running bot, or from the disk."""
 
 import asyncio
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ from bot.settings import Settings, SettingsError
 from storage import offline
 from storage.dataset.repository import CommitInfo
 from storage.folder import DataFolder
+from storage.people import Forgotten
 from storage.remote.rebuild import Adopted
 from storage.remote.takeover import TakenOver
 
@@ -46,6 +47,17 @@ def backup(settings: Settings, target: Path) -> None:
     except NotRunning:
         _require_dataset(settings)
         offline.backup(settings.data, target)
+
+
+def forget(settings: Settings, user_id: int, *, requests: bool) -> Forgotten:
+    """Take a person out. Raises NotRunning when there is no dataset, ControlFailed, and
+    StorageError."""
+    try:
+        return asyncio.run(control.forget(settings.data, user_id, requests=requests))
+    except NotRunning:
+        _require_dataset(settings)
+
+        return offline.forget(settings.data, user_id, requests=requests)
 
 
 def rebuild_journal(settings: Settings) -> Adopted:

@@ -1,7 +1,8 @@
-"""What `doctor`, `status` and `log` print for a person."""
+"""What `doctor`, `status`, `log` and other commands print for a person."""
 
 from collections.abc import Sequence
 from datetime import UTC
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -11,6 +12,7 @@ from bot.cli.status import Discord, LastCommit, Queue, Remote, Status, Votes
 from generation.queue.status import WorkerStatus
 from generation.worker.backend import Finding
 from storage.dataset.repository import CommitInfo
+from storage.people import Forgotten
 from storage.plurals import count
 from storage.remote.takeover import TakenOver
 
@@ -51,6 +53,21 @@ def show_status(console: Console, status: Status) -> None:
     console.print(table)
     for problem in status.problems:
         console.print(Text(problem, style="bold red"))
+
+
+def show_forgotten(console: Console, forgotten: Forgotten, *, set_aside: Path) -> None:
+    """What was taken out, and where the person may still be found."""
+    console.print(
+        f"Forgotten: {count(forgotten.votes, 'vote')} and {count(forgotten.requests, 'request')} "
+        f"with {count(len(forgotten.images), 'image')}. They leave the dataset with its next "
+        "commit, while the bot runs or when it starts."
+    )
+    console.print(
+        "Not changed: the dataset's history here and on the remote, backups, and the messages on "
+        "Discord."
+    )
+    for old in sorted(set_aside.glob("*/journal.sqlite3")):
+        console.print(f"{old.parent} is an older journal, which may name them: delete it.")
 
 
 def show_log(console: Console, commits: Sequence[CommitInfo]) -> None:

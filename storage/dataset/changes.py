@@ -60,7 +60,7 @@ class TouchedImage:
 
     needed: after this batch, a row in the dataset refers to it. undecided: a row in a shard that a
     later batch rewrites may refer to it, so the image stays as it is. remote_only: the image is in
-    the dataset, but its bytes are only on the remote.
+    the dataset, but its bytes are only on the remote. erased: its bytes are to be kept nowhere.
     """
 
     image_id: str
@@ -69,6 +69,7 @@ class TouchedImage:
     needed: bool
     undecided: bool
     remote_only: bool
+    erased: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +77,9 @@ class Pending:
     """The changes of one batch, and all rows of the shards that they touch, except those of images
     that are known to be missing.
 
-    undone, set_aside: how many of the changes take a vote out. removed: how many images moderators
-    removed. acts: what they did."""
+    undone, set_aside, forgotten: how many of the changes take a vote out. removed: how many images
+    moderators removed. acts: what they did.
+    """
 
     after_seq: int
     upto_seq: int
@@ -87,6 +89,7 @@ class Pending:
     undone: int
     set_aside: int
     removed: int
+    forgotten: int
     acts: Sequence[str]
 
     def without(self, image_ids: Collection[str]) -> "Pending":
@@ -143,9 +146,10 @@ def _read_pending(connection: sqlite3.Connection, *, after_seq: int, limit: int)
         return None
 
     changed = {"after": after_seq, "upto": upto_seq}
-    undone, set_aside = connection.execute(
-        "SELECT count(*) FILTER (WHERE rating IS NULL),"
-        " count(*) FILTER (WHERE rating IS NOT NULL AND counted IS NULL)"
+    undone, set_aside, forgotten = connection.execute(
+        "SELECT count(*) FILTER (WHERE rating IS NULL AND voter_id >= 0),"
+        " count(*) FILTER (WHERE rating IS NOT NULL AND counted IS NULL),"
+        " count(*) FILTER (WHERE voter_id < 0)"
         " FROM votes WHERE seq > :after AND seq <= :upto",
         changed,
     ).fetchone()
@@ -163,7 +167,8 @@ def _read_pending(connection: sqlite3.Connection, *, after_seq: int, limit: int)
     )
     shown_shards = _numbers(
         connection,
-        "SELECT DISTINCT shown_shard FROM images WHERE seq > :after AND seq <= :upto",
+        "SELECT DISTINCT shown_shard FROM images"
+        " WHERE seq > :after AND seq <= :upto AND shown_shard IS NOT NULL",
         changed,
     )
 
@@ -176,6 +181,7 @@ def _read_pending(connection: sqlite3.Connection, *, after_seq: int, limit: int)
         undone=undone,
         set_aside=set_aside,
         removed=removed,
+        forgotten=forgotten,
         acts=[kind for (kind,) in acts],
     )
 
@@ -209,7 +215,8 @@ def _shown_rows(connection: sqlite3.Connection, shard: int) -> list[ShownRow]:
         """
         SELECT seq, image_id, set_id, slot, seed, sha256, posted_at AS shown_at, request,
             unsafe_score, withheld, coalesce(provenance, '{}') AS provenance
-        FROM images JOIN sets USING (set_id) WHERE shown_shard = ? AND taken_out IS NULL
+        FROM images JOIN sets USING (set_id)
+        WHERE shown_shard = ? AND taken_out IS NULL AND NOT erased
         ORDER BY shown_row
         """,
         (shard,),
@@ -227,11 +234,11 @@ def _touched_images(
         touched AS (
             SELECT DISTINCT image_id FROM votes
             WHERE seq > :after AND train_shard IN (SELECT shard FROM batch))
-        SELECT image_id, image_shard, sha256, remote_only,
+        SELECT image_id, image_shard, sha256, remote_only, erased,
             max(kept AND (seq <= :after OR in_batch)) AS needed,
             max(seq > :after AND NOT in_batch) AS undecided
         FROM (
-            SELECT votes.image_id, image_shard, sha256, remote_only, votes.seq,
+            SELECT votes.image_id, image_shard, sha256, remote_only, erased, votes.seq,
                 -- What only the remote has could not come back, so it stays for votes set aside.
                 taken_out IS NULL AND iif(remote_only, rating, counted) IS NOT NULL AS kept,
                 votes.train_shard IN (SELECT shard FROM batch) AS in_batch
@@ -250,6 +257,7 @@ def _touched_images(
             needed=bool(row["needed"]),
             undecided=bool(row["undecided"]),
             remote_only=bool(row["remote_only"]),
+            erased=bool(row["erased"]),
         )
         for row in rows
     ]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from storage.dataset.changes import Pending
 from storage.dataset.columns import SHOWN_COLUMNS, TRAIN_COLUMNS, shown_cells, train_cells
-from storage.dataset.layout import csv_file, image_path, shown_path, train_path
+from storage.dataset.layout import SNAPSHOT, csv_file, image_path, shown_path, train_path
 from storage.dataset.repository import Changes
 from storage.plurals import count
 from storage.vote import Rating
@@ -22,7 +22,7 @@ class Batch:
     """One commit.
 
     arriving: the ids of images that the dataset holds afterwards. leaving: the paths of images that
-    it does not hold any more, by id.
+    it does not hold any more and whose bytes are to be kept, by id.
     """
 
     upto_seq: int
@@ -59,8 +59,12 @@ def plan(pending: Pending, *, spool_path: Callable[[str], Path]) -> Batch:
             images[path] = spool_path(image.image_id)
             arriving.append(image.image_id)
         elif not image.needed and not image.undecided:
-            leaving[image.image_id] = path
             removals.append(path)
+            if not image.erased:
+                leaving[image.image_id] = path
+
+    if pending.forgotten:
+        removals.append(SNAPSHOT)  # it has them still, and takes long to write
 
     return Batch(
         upto_seq=pending.upto_seq,
@@ -113,6 +117,9 @@ def _message(pending: Pending) -> str:
 
     if pending.removed:
         facts.append(f"{count(pending.removed, 'image')} removed")
+
+    if pending.forgotten:
+        facts.append(f"{count(pending.forgotten, 'vote')} forgotten")
 
     if shown:
         facts.append(f"{count(shown, 'image')} shown")

@@ -2,8 +2,10 @@
 
 import fcntl
 import itertools
+import logging
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -13,10 +15,15 @@ from storage.errors import JournalError, JournalFull, JournalInUse
 from storage.files import make_folder, replace_durably
 from storage.journal.schema import prepare
 
+log = logging.getLogger(__name__)
+
 # SQLite moves its write-ahead log into the database during the COMMIT that makes it this long (64
 # MB), and that vote waits for 100 ms and more. `checkpoint` does it earlier, beside the votes.
 _LONGEST_LOG_PAGES = 16_384
 _LOG_WORTH_MOVING_BYTES = 4 * 1024 * 1024
+
+# After a try to scrub that failed, for a full disk perhaps.
+_SCRUB_AGAIN_AFTER_S = 60.0
 
 
 class JournalFile:
@@ -28,6 +35,8 @@ class JournalFile:
     def __init__(self, connection: sqlite3.Connection, *, path: Path) -> None:
         self.connection = connection
         self._path = path
+        self._no_scrub_before_s = 0.0
+        self.scrub_if_unclean()
 
     @classmethod
     @contextmanager
@@ -79,6 +88,29 @@ class JournalFile:
                 raise
 
             self.connection.execute("RELEASE operation")
+
+    def scrub_if_unclean(self) -> None:
+        """If somebody was forgotten, write the file anew, without bytes of what was deleted.
+
+        Deleting, even with SQLite's `secure_delete`, leaves copies of a row where SQLite had moved
+        it from (measured: 1 of 1,683). Blocks for as long as that takes. Failing is logged, and it
+        is tried again later and at the next start.
+        """
+        (unclean,) = self.connection.execute("SELECT unclean FROM privacy").fetchone()
+        if not unclean or time.monotonic() < self._no_scrub_before_s:
+            return
+
+        try:
+            with _disk_errors(self._path):
+                self.connection.execute("VACUUM")
+                (busy, *_) = self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                if busy:
+                    raise JournalError.failed(self._path, reason="somebody is reading it")
+
+                self.connection.execute("UPDATE privacy SET unclean = 0")
+        except JournalError as exc:
+            log.warning("bytes of what was forgotten may be left in the journal: %s", exc)
+            self._no_scrub_before_s = time.monotonic() + _SCRUB_AGAIN_AFTER_S
 
     @property
     def in_transaction(self) -> bool:

@@ -66,7 +66,7 @@ class MissingImages:
     def mark(self, image_ids: Sequence[str], *, now: datetime) -> None:
         """Record that the bytes of these images are gone."""
         self._connection.execute(
-            "UPDATE images SET missing_since = ? WHERE image_id IN"
+            "UPDATE images SET missing_since = ? WHERE NOT erased AND image_id IN"
             " (SELECT value FROM json_each(?))",
             (timestamp(now), json.dumps(image_ids)),
         )

@@ -13,6 +13,7 @@ from datetime import datetime
 from storage.acts import Act, ActKind, Ban, Order, SetAside
 from storage.clock import moment, timestamp
 from storage.journal.counters import next_number
+from storage.journal.people import People
 
 TIME_IS_OVER = "its time is over"
 
@@ -50,7 +51,8 @@ class Moderation:
     def unban(self, member_id: int, order: Order, *, now: datetime) -> Act | None:
         """End the ban and bring its votes back; None if there is no ban."""
         ended = self._connection.execute(
-            "DELETE FROM bans WHERE guild_id = ? AND member_id = ?", (order.guild_id, member_id)
+            "DELETE FROM bans WHERE guild_id = ? AND member_id IN (?, ?)",
+            (order.guild_id, *self._known_as(member_id)),
         )
         if not ended.rowcount:
             return None
@@ -111,12 +113,16 @@ class Moderation:
     def ban_of(self, member_id: int, guild_id: int | None, *, now: datetime) -> Ban | None:
         """The ban that holds now, if there is one."""
         row = self._connection.execute(
-            "SELECT reason, until FROM bans WHERE guild_id = ? AND member_id = ?"
+            "SELECT reason, until FROM bans WHERE guild_id = ? AND member_id IN (?, ?)"
             " AND (until IS NULL OR until > ?)",
-            (guild_id, member_id, timestamp(now)),
+            (guild_id, *self._known_as(member_id), timestamp(now)),
         ).fetchone()
 
         return None if row is None else Ban(reason=row["reason"], until=moment(row["until"]))
+
+    def _known_as(self, member_id: int) -> tuple[int, int]:
+        """What a ban has for a member: the id, or its hash if they had themselves forgotten."""
+        return member_id, People(self._connection).hashed_id(member_id)
 
     def untold(self, *, limit: int) -> list[Act]:
         """The oldest acts that the moderators' channel does not have."""

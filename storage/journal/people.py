@@ -1,7 +1,11 @@
 """Who voted, as the journal stores it: the only place that leads from a pseudonym to a person."""
 
+import hashlib
+import hmac
+import json
 import secrets
 import sqlite3
+from typing import Any
 
 from storage.vote import VoterIds
 
@@ -30,6 +34,61 @@ class People:
         self._connection.execute(
             "INSERT INTO people VALUES (?, ?) ON CONFLICT (user_id) DO NOTHING", (user_id, own)
         )
+
+    def data_of(self, user_id: int) -> dict[str, Any]:
+        """Everything that is kept of the person, as JSON."""
+        requests = self._connection.execute(
+            "SELECT set_id, state, guild_id, channel_id, message_id, created_at, posted_at, request"
+            " FROM sets WHERE requester_id = ? ORDER BY created_at",
+            (user_id,),
+        ).fetchall()
+        votes = self._connection.execute(
+            "SELECT image_id, rating, voted_at, own_request, shown_in, seconds, consent FROM votes"
+            " WHERE voter_id = ? ORDER BY voted_at",
+            (user_id,),
+        )
+        pseudonym = self._connection.execute(
+            "SELECT pseudonym FROM people WHERE user_id = ?", (user_id,)
+        ).fetchone()
+
+        return {
+            "user_id": user_id,
+            "pseudonym": pseudonym and pseudonym[0],
+            "requests": [
+                {
+                    **dict(row),
+                    "request": json.loads(row["request"]),
+                    "images": [
+                        dict(image)
+                        for image in self._connection.execute(
+                            "SELECT image_id, slot, seed, made_at, removed_at, withheld FROM images"
+                            " WHERE set_id = ? ORDER BY slot",
+                            (row["set_id"],),
+                        )
+                    ],
+                }
+                for row in requests
+            ],
+            "votes": [dict(row) for row in votes],
+            "bans": [
+                dict(row)
+                for row in self._connection.execute(
+                    "SELECT guild_id, until, reason FROM bans WHERE member_id IN (?, ?)",
+                    (user_id, self.hashed_id(user_id)),
+                )
+            ],
+        }
+
+    def hashed_id(self, user_id: int) -> int:
+        """What stands for somebody who is forgotten, in what has to outlast that, like a ban.
+
+        Below zero, where no id is. Who has an id and the journal can compute it, and so find out
+        whether this person is meant; nobody can compute the id from it.
+        """
+        (salt,) = self._connection.execute("SELECT salt FROM privacy").fetchone()
+        digest = hmac.digest(salt, str(user_id).encode(), hashlib.sha256)
+
+        return -1 - int.from_bytes(digest[:7])
 
     def server(self, guild_id: int | None) -> str | None:
         """The server's pseudonym, made if absent; None for None."""

@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from storage.clock import timestamp
+from storage.errors import RequestForgotten
 from storage.journal.counters import next_number
+from storage.journal.forgetting import forget
 from storage.journal.missing import MissingImages
 from storage.journal.moderation import Moderation, is_elsewhere
 from storage.journal.people import People
@@ -18,6 +20,7 @@ from storage.journal.remote_watermark import RemoteProgress
 from storage.journal.rows import stored_set
 from storage.journal.shards import ShardSizes
 from storage.journal.watermark import Progress
+from storage.people import Forgotten
 from storage.vote import (
     NewImage,
     NewSet,
@@ -84,12 +87,15 @@ class Journal:
 
     def set_state(self, set_id: str, state: SetState) -> None:
         """Record what became of the request."""
-        self.connection.execute("UPDATE sets SET state = ? WHERE set_id = ?", (state, set_id))
+        self.connection.execute(
+            "UPDATE sets SET state = ? WHERE set_id = ? AND state != 'forgotten'", (state, set_id)
+        )
 
     def set_message(self, set_id: str, *, channel_id: int, message_id: int) -> None:
         """Record which message shows the set."""
         self.connection.execute(
-            "UPDATE sets SET channel_id = ?, message_id = ? WHERE set_id = ?",
+            "UPDATE sets SET channel_id = ?, message_id = ?"
+            " WHERE set_id = ? AND state != 'forgotten'",
             (channel_id, message_id, set_id),
         )
 
@@ -105,7 +111,11 @@ class Journal:
         provenance: Mapping[str, str],
         now: datetime,
     ) -> None:
-        """Record images. The bytes of those that are not withheld are already in the spool."""
+        """Record images. The bytes of those that are not withheld are already in the spool.
+
+        Raises RequestForgotten.
+        """
+        self._refuse_forgotten(set_id)
         self.connection.execute(
             "UPDATE sets SET provenance = ? WHERE set_id = ?",
             (json.dumps(dict(provenance), sort_keys=True), set_id),
@@ -130,7 +140,11 @@ class Journal:
         )
 
     def mark_posted(self, set_id: str, *, message_id: int, now: datetime) -> None:
-        """Record that the set was posted: its images get rows in `generations`."""
+        """Record that the set was posted: its images get rows in `generations`.
+
+        Raises RequestForgotten.
+        """
+        self._refuse_forgotten(set_id)
         self.connection.execute(
             "UPDATE sets SET message_id = ? WHERE set_id = ?", (message_id, set_id)
         )
@@ -150,6 +164,13 @@ class Journal:
                 "UPDATE images SET shown_row = ?, shown_shard = ?, seq = ? WHERE image_id = ?",
                 (row, row // self.shard_sizes.shown_rows, self._next("seq"), image_id),
             )
+
+    def _refuse_forgotten(self, set_id: str) -> None:
+        """Whoever asked may be forgotten while the images are made."""
+        if self.connection.execute(
+            "SELECT 1 FROM sets WHERE set_id = ? AND state = 'forgotten'", (set_id,)
+        ).fetchone():
+            raise RequestForgotten.of(set_id)
 
     # Votes
 
@@ -277,11 +298,19 @@ class Journal:
             (timestamp(now), image_id),
         )
 
+    # People
+
+    def forget(self, user_id: int, *, requests: bool, now: datetime) -> Forgotten:
+        """Take a person out: their votes and, with `requests`, their requests with all images."""
+        return forget(self.connection, user_id, requests=requests, seq=self._next("seq"), now=now)
+
     # Finding
 
     def find_set(self, set_id: str) -> StoredSet | None:
-        """The set with its images; None if there is none."""
-        row = self.connection.execute("SELECT * FROM sets WHERE set_id = ?", (set_id,)).fetchone()
+        """The set with its images; None if there is none, or it is forgotten."""
+        row = self.connection.execute(
+            "SELECT * FROM sets WHERE set_id = ? AND state != 'forgotten'", (set_id,)
+        ).fetchone()
         if row is None:
             return None
 

@@ -56,8 +56,10 @@ CREATE TABLE images (
     remote_only INTEGER NOT NULL DEFAULT 0, -- only the remote has its bytes
     missing_since TEXT,           -- it has votes, and its bytes are nowhere
     unsafe_score REAL,            -- NULL: there was no classifier
-    withheld TEXT                 -- by whom; the bytes are not kept. NULL: not withheld
+    withheld TEXT,                -- by whom; the bytes are not kept. NULL: not withheld
+    erased INTEGER NOT NULL DEFAULT 0 -- who asked for it is forgotten: it is in no table
 ) STRICT;
+CREATE INDEX sets_by_requester ON sets (requester_id);
 CREATE INDEX images_by_set ON images (set_id);
 CREATE INDEX images_by_seq ON images (seq) WHERE seq IS NOT NULL;
 CREATE INDEX images_by_shown_shard ON images (shown_shard) WHERE shown_shard IS NOT NULL;
@@ -120,9 +122,11 @@ CREATE TABLE servers (guild_id INTEGER PRIMARY KEY, pseudonym TEXT NOT NULL UNIQ
 
 CREATE TABLE privacy (
     only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
-    voter_ids TEXT NOT NULL CHECK (voter_ids IN ({_one_of(VoterIds)})) -- in the dataset
+    voter_ids TEXT NOT NULL CHECK (voter_ids IN ({_one_of(VoterIds)})), -- in the dataset
+    salt BLOB NOT NULL,           -- of the hashes that stand for people who are forgotten
+    unclean INTEGER NOT NULL      -- whether the file may hold bytes of what was deleted
 ) STRICT;
-INSERT INTO privacy VALUES (1, '{VoterIds.DISCORD}');
+INSERT INTO privacy VALUES (1, '{VoterIds.DISCORD}', randomblob(32), 0);
 
 CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
 INSERT INTO counters VALUES ('seq', 0), ('train_row', 0), ('shown_row', 0), ('image', 0);

@@ -72,7 +72,9 @@ class JournalThread:
             with JournalFile.open(self._path) as file:
                 self._answer([(self._opened, None)])
                 while tickets := self._next_tickets():
-                    self._answer(_transact(file, tickets))
+                    answers = _transact(file, tickets)
+                    file.scrub_if_unclean()
+                    self._answer(answers)
         except Exception as exc:  # noqa: BLE001 - raised in `open`
             self._answer([(self._opened, _Failure(exc))])
         finally:

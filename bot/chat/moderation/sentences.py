@@ -56,8 +56,8 @@ def answer(act: Act, *, cancelled: int = 0, message_changed: bool = True) -> str
 
 def line(act: Act) -> str:
     """For the moderators' channel: who did what to whom, when and why. Mentions are off."""
-    who = "oxherd" if act.moderator_id is None else f"<@{act.moderator_id}> (`{act.moderator_id}`)"
-    whom = "" if act.member_id is None else f" of <@{act.member_id}> (`{act.member_id}`)"
+    who = "oxherd" if act.moderator_id is None else _named(act.moderator_id)
+    whom = "" if act.member_id is None else f" of {_named(act.member_id)}"
     what = "" if act.set_id is None else f" of {count(act.images, 'image')} of `{act.set_id}`"
     votes = f" · {count(act.votes, 'vote')}" if act.votes else ""
     why = f" · {quoted(act.reason)}" if act.reason else ""
@@ -66,6 +66,11 @@ def line(act: Act) -> str:
         f"{_time(act.acted_at, 'f')} **{act.kind}**{whom}{what}{_until(act.until)} by {who}"
         f"{votes}{why}"
     )
+
+
+def _named(user_id: int) -> str:
+    """The journal has a hash below zero for somebody who was forgotten."""
+    return f"<@{user_id}> (`{user_id}`)" if user_id > 0 else "somebody who is forgotten"
 
 
 def _until(until: datetime | None) -> str:

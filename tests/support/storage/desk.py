@@ -17,7 +17,7 @@ from storage.journal.file import JournalFile
 from storage.journal.queries import SHARD_SIZES, Journal
 from storage.journal.shards import ShardSizes
 from storage.journal.spool import Spool
-from storage.vote import Rating, VoteOutcome
+from storage.vote import NewSet, Rating, VoteOutcome
 from tests.support.storage.data import NOON, PROVENANCE, a_set, four_images
 
 T = TypeVar("T")
@@ -137,13 +137,17 @@ class Desk:
         withheld: Sequence[int] = (),
     ) -> list[str]:
         """Post a set of four images, without those in some slots; the ids of all."""
-        images = four_images(set_id, withheld=withheld)
+        return self.show_set(a_set(set_id, prompt=prompt), withheld=withheld)
+
+    def show_set(self, new: NewSet, *, withheld: Sequence[int] = ()) -> list[str]:
+        """Post the images of a request, without those in some slots; the ids of all."""
+        images = four_images(new.set_id, withheld=withheld)
         self.spool.put({image.image_id: image.png for image in images if not image.withheld})
 
         def post(journal: Journal) -> None:
-            journal.add_request(a_set(set_id, prompt=prompt), now=NOON)
-            journal.add_images(set_id, images, provenance=PROVENANCE, now=NOON)
-            journal.mark_posted(set_id, message_id=1, now=NOON)
+            journal.add_request(new, now=NOON)
+            journal.add_images(new.set_id, images, provenance=PROVENANCE, now=NOON)
+            journal.mark_posted(new.set_id, message_id=1, now=NOON)
 
         self.note(post)
 

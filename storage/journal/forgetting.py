@@ -1,0 +1,131 @@
+"""Takes a person out of the journal.
+
+A row that the dataset was made from cannot just be deleted: then nothing would say that its file
+has to be written anew. So it becomes a vote that nobody gave, an image without any content, or a
+request of nobody for nothing. All of them share one number of a change, so that one commit takes
+everything out of the dataset, whatever is killed when. `JournalFile` then writes the journal anew,
+without the bytes of what was deleted.
+"""
+
+import sqlite3
+from datetime import datetime
+
+from storage.clock import timestamp
+from storage.journal.people import People
+from storage.people import Forgotten
+from storage.vote import SetState, ShownIn
+
+
+def forget(
+    connection: sqlite3.Connection, user_id: int, *, requests: bool, seq: int, now: datetime
+) -> Forgotten:
+    """Take out the person's votes and, with `requests`, their requests with all images and all
+    votes on these. Without, the requests are nobody's. Runs inside a transaction of the caller's.
+
+    seq: a new number of a change.
+    """
+    values = {
+        "user": user_id,
+        "hash": People(connection).hashed_id(user_id),
+        "seq": seq,
+        "now": timestamp(now),
+    }
+    images: list[str] = []
+    sets = 0
+    if requests:
+        images = [
+            image_id
+            for (image_id,) in connection.execute(
+                "SELECT image_id FROM images JOIN sets USING (set_id) WHERE requester_id = :user",
+                values,
+            )
+        ]
+        sets = _erase_requests(connection, values)
+
+    votes = _erase_votes(connection, values, requests=requests)
+    connection.execute(
+        f"UPDATE sets SET requester_id = 0, state = iif(state = '{SetState.WAITING}',"
+        f" '{SetState.CANCELLED}', state) WHERE requester_id = :user",
+        values,
+    )
+    connection.execute("DELETE FROM people WHERE user_id = :user", values)
+    _hash_in_acts(connection, values)
+    connection.execute("UPDATE privacy SET unclean = 1")
+
+    return Forgotten(votes=votes, requests=sets, images=tuple(images))
+
+
+def _hash_in_acts(connection: sqlite3.Connection, values: dict[str, object]) -> None:
+    """A ban holds on, and what moderators did stays on record: both with the hash."""
+    for table, column in (("bans", "member_id"), ("acts", "member_id"), ("acts", "moderator_id")):
+        connection.execute(
+            f"UPDATE OR REPLACE {table} SET {column} = :hash WHERE {column} = :user", values
+        )
+
+    for table in ("bans", "acts"):
+        connection.execute(
+            f"UPDATE {table} SET reason = replace(reason, CAST(:user AS TEXT), '…')"
+            " WHERE instr(reason, CAST(:user AS TEXT))",
+            values,
+        )
+
+
+def _erase_votes(
+    connection: sqlite3.Connection, values: dict[str, object], *, requests: bool
+) -> int:
+    """Make the votes nobody's, and of nothing; how many of them there were in the dataset."""
+    theirs = "voter_id = :user"
+    if requests:
+        theirs += " OR image_id IN (SELECT image_id FROM images WHERE erased AND seq = :seq)"
+
+    (rated,) = connection.execute(
+        f"SELECT count(*) FROM votes WHERE ({theirs}) AND rating IS NOT NULL", values
+    ).fetchone()
+    connection.execute(
+        f"""
+        UPDATE votes SET voter_id = -1 - train_row, rating = NULL, voted_at = :now, seq = :seq,
+            own_request = NULL, shown_in = '{ShownIn.POST}', seconds = NULL, consent = NULL,
+            set_aside = NULL
+        WHERE {theirs}
+        """,
+        values,
+    )
+    # As after Undo: an image without votes waits for some, or for its end.
+    connection.execute(
+        """
+        UPDATE images SET
+            unvoted_since = iif(remote_only, unvoted_since, :now),
+            removed_at = iif(remote_only, :now, removed_at)
+        WHERE NOT erased AND image_id IN (SELECT image_id FROM votes WHERE seq = :seq)
+            AND NOT EXISTS (
+                SELECT 1 FROM votes
+                WHERE votes.image_id = images.image_id AND rating IS NOT NULL)
+        """,
+        values,
+    )
+
+    return int(rated)
+
+
+def _erase_requests(connection: sqlite3.Connection, values: dict[str, object]) -> int:
+    """Empty the requests and their images; how many requests there were."""
+    connection.execute(
+        """
+        UPDATE images SET erased = 1, seq = :seq, seed = 0, sha256 = '', made_at = '',
+            unvoted_since = NULL, removed_at = :now, missing_since = NULL, unsafe_score = NULL,
+            withheld = NULL, taken_out = NULL
+        WHERE set_id IN (SELECT set_id FROM sets WHERE requester_id = :user)
+        """,
+        values,
+    )
+    emptied = connection.execute(
+        f"""
+        UPDATE sets SET state = '{SetState.FORGOTTEN}', requester_id = 0, guild_id = NULL,
+            channel_id = 0, message_id = NULL, interaction_id = 0, request = '{{}}',
+            provenance = NULL, created_at = '', posted_at = NULL, server = NULL
+        WHERE requester_id = :user
+        """,
+        values,
+    )
+
+    return emptied.rowcount

@@ -1,0 +1,16 @@
+"""What is known of a person, and what forgetting took out, as plain values."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forgotten:
+    """What was taken out of the journal, and leaves the dataset with the next commit.
+
+    votes: the person's own, and other people's on their images. images: whose bytes go.
+    """
+
+    votes: int
+    requests: int
+    images: Sequence[str]
