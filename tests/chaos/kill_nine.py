@@ -12,7 +12,6 @@ was wrong.
 
 import argparse
 import asyncio
-import json
 import random
 import signal
 import sqlite3
@@ -29,6 +28,7 @@ import psutil
 
 from bot.chat.custom_ids import NotOurs, SetId
 from storage.folder import DataFolder
+from tests.chaos.report import told
 from tests.support.discord import whole_program
 from tests.support.discord.crowd import Crowd
 from tests.support.discord.stub import DiscordStub
@@ -310,9 +310,7 @@ def main() -> int:
             )
         )
 
-    sys.stdout.write(json.dumps(report, indent=2) + "\n")
-
-    return 1 if report["problem_count"] else 0
+    return told(report)
 
 
 if __name__ == "__main__":

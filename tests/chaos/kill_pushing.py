@@ -11,7 +11,6 @@ on the host or on the server. Prints JSON; exit status 1 if anything was wrong.
 
 import argparse
 import asyncio
-import json
 import logging
 import random
 import re
@@ -31,6 +30,7 @@ from aiohttp import web
 
 from storage.folder import DataFolder
 from tests.chaos.kill_nine import Chaos
+from tests.chaos.report import told
 from tests.support.discord import whole_program
 from tests.support.discord.crowd import Crowd
 from tests.support.discord.stub import DiscordStub
@@ -265,9 +265,7 @@ def main() -> int:
             )
         )
 
-    sys.stdout.write(json.dumps(report, indent=2) + "\n")
-
-    return 1 if report["problem_count"] else 0
+    return told(report)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ commit has the card. Needs root. Prints JSON; exit status 1 if anything was wron
 
 import argparse
 import asyncio
-import json
 import os
 import random
 import subprocess
@@ -28,6 +27,7 @@ import psutil
 
 from storage.dataset.card import MARKER
 from tests.chaos.kill_nine import Chaos
+from tests.chaos.report import told
 from tests.support.discord import whole_program
 from tests.support.discord.crowd import Crowd
 from tests.support.discord.stub import DiscordStub
@@ -205,9 +205,8 @@ def main() -> int:
             reports.append(asyncio.run(life))
 
     problems = sum(report["problem_count"] for report in reports)
-    sys.stdout.write(json.dumps({"problem_count": problems, "lives": reports}, indent=2) + "\n")
 
-    return 1 if problems else 0
+    return told({"problem_count": problems, "lives": reports})
 
 
 if __name__ == "__main__":
