@@ -1,10 +1,11 @@
 """The dataset in a local Oxen repository. One of the two files that import oxen.
 
 oxen keeps the GIL during every call and allows one process per repository, so this runs in a
-process of its own (`writer_process`). Commits survive `kill -9` of that process. After a power cut
-they are as safe as Oxen's own files are; the journal and the working tree are safer.
+process of its own (`writer_process`). Commits survive `kill -9` of that process and, by
+`last_commit`, a power cut.
 """
 
+import logging
 import os
 import shutil
 from collections import defaultdict
@@ -19,12 +20,15 @@ import oxen
 import oxen.user
 
 from storage.dataset.card import FOLDER_CARDS, CardFacts, journal_of, render
+from storage.dataset.last_commit import LastCommit
 from storage.dataset.layout import CARD
 from storage.dataset.oxen_errors import vendor_errors
 from storage.dataset.repository import Changes, CommitInfo
 from storage.dataset.tables import Tables
 from storage.errors import RepositoryError, RepositoryForeign
 from storage.files import make_folder, replace_durably, sync, write_all_durably
+
+log = logging.getLogger(__name__)
 
 # Oxen stores a folder's list of entries in pieces of about this many, and rewrites a piece when an
 # entry in it changes: some 270 bytes per entry. Its default of 10,000 makes commits grow with the
@@ -70,6 +74,7 @@ class OxenRepository:
         self._tables = Tables(path, committed_at=moment(str(head.timestamp)))
         self._listed: dict[PurePosixPath, set[str]] = {}  # what was in a folder after a change
         self._part = path / ".oxen" / "oxherd.part"  # outside the working tree: never committed
+        self._last_commit = LastCommit(path / ".oxen")
         self._head: str = head.id
 
     @classmethod
@@ -95,6 +100,10 @@ class OxenRepository:
                 raise RepositoryForeign.at(path, found="it is not empty and has no .oxen folder")
 
             repo = oxen.Repo(str(path))
+            taken_back = LastCommit(path / ".oxen").take_back(repo)
+            if taken_back is not None:
+                log.warning("commit %s was interrupted: it is taken back", taken_back)
+
             history = repo.log()  # the first call that fails if a different process has the lock
             _refuse_foreign(path, repo, history, journal_id=settings.journal_id)
             # What a killed process had staged is staged again from the journal. Oxen itself cannot
@@ -103,8 +112,9 @@ class OxenRepository:
             (path / _IGNORED).unlink(missing_ok=True)
 
         repository = cls(repo, path=path, head=history[0])
-        # Oxen compares it with the last commit. After a power cut, that may lack what the disk has.
-        repository.apply(Changes(files={CARD: text.encode()}, images={}, removals=()))
+        # Oxen compares them with the last commit, which may lack what the working tree has.
+        cards = {name: content.encode() for name, content in {CARD: text, **FOLDER_CARDS}.items()}
+        repository.apply(Changes(files=cards, images={}, removals=()))
         repository.commit(_CARD_COMMIT)
 
         return repository
@@ -147,21 +157,16 @@ class OxenRepository:
                     self._listed[touched] = self._names(touched)
 
     def commit(self, message: str) -> str | None:
-        with vendor_errors(self._path, doing="committing"):
-            try:
-                self._head = self._repo.commit(message).id
-            except ValueError as exc:
-                if "No changes to commit" in str(exc):
-                    return None
+        with (
+            vendor_errors(self._path, doing="committing"),
+            self._last_commit.being_made(parent=self._head),
+        ):
+            landed = self._landed(message)
+            if landed is not None:
+                self._last_commit.sync(landed)
+                self._head = landed
 
-                # It may raise after the commit landed: check, so that nobody commits again.
-                head = self._repo.log()[0].id
-                if head == self._head:
-                    raise
-
-                self._head = head
-
-            return self._head
+            return landed
 
     def check(self) -> None:
         try:
@@ -211,6 +216,21 @@ class OxenRepository:
 
     def close(self) -> None:
         self._repo = None
+
+    def _landed(self, message: str) -> str | None:
+        """The new commit's id; None if nothing differs from the last one."""
+        try:
+            return str(self._repo.commit(message).id)
+        except ValueError as exc:
+            if "No changes to commit" in str(exc):
+                return None
+
+            # It may raise after the commit landed: check, so that nobody commits again.
+            head = str(self._repo.log()[0].id)
+            if head == self._head:
+                raise
+
+            return head
 
     def _place(self, path: str, source: Path) -> None:
         target = self._path / path

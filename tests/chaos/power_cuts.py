@@ -1,13 +1,16 @@
 """Cuts the power under load, and holds the dataset to what was said before.
 
     python -m tests.chaos.power_cuts --cuts 20 --young 10
+    python -m tests.chaos.power_cuts --cuts 10 --unsynced
 
 The data folder is on an ext4 file system of its own, in an image on a loop device. A cut stops all
 processes of the program, copies the image (what the disk had; the rest was in memory), ends them,
 and mounts the copy. Then the program starts on it. So many of the cuts are made on a file system
 that is new, `--young-s` seconds after its creation at most, the others one after the other. After
-every cut: each acknowledged vote is there once, nothing else is, the bot starts, and the last
-commit has the card. Needs root. Prints JSON; exit status 1 if anything was wrong.
+every cut: each acknowledged vote is there once, nothing else is, the bot starts, the last commit
+has the card, and the working tree is what it has. Needs root. Prints JSON; exit status 1 if
+anything was wrong. With --unsynced it is a control, which must find something: commits are left as
+Oxen leaves them.
 """
 
 import argparse
@@ -109,8 +112,9 @@ class Disk:
 class PowerCuts(Chaos):
     """One life of a disk."""
 
-    def __init__(self, stub: DiscordStub, disk: Disk, *, seed: int) -> None:
-        super().__init__(stub, disk.mounted / "data", seed=seed)
+    def __init__(self, stub: DiscordStub, disk: Disk, *, seed: int, unsynced: bool) -> None:
+        settings = {**whole_program.QUICK, **({"UNSYNCED": "1"} if unsynced else {})}
+        super().__init__(stub, disk.mounted / "data", seed=seed, settings=settings)
         self._disk = disk
         self._created_at = time.monotonic()
         self.ages_s: list[float] = []
@@ -143,11 +147,16 @@ def missing() -> str | None:
     return None if Path("/dev/loop-control").exists() else "there are no loop devices"
 
 
-async def power_cuts(folder: Path, *, cuts: int, seed: int, most_s: float) -> dict[str, Any]:
-    """The report of one disk's life, with so many cuts, each within `most_s` of a start."""
+async def power_cuts(
+    folder: Path, *, cuts: int, seed: int, most_s: float, unsynced: bool = False
+) -> dict[str, Any]:
+    """The report of one disk's life, with so many cuts, each within `most_s` of a start.
+
+    unsynced: without what makes commits survive.
+    """
     async with DiscordStub.open() as stub:
         with Disk.mount(folder) as disk:
-            run = PowerCuts(stub, disk, seed=seed)
+            run = PowerCuts(stub, disk, seed=seed, unsynced=unsynced)
             try:
                 async with Crowd.at_work(
                     stub,
@@ -188,6 +197,7 @@ def main() -> int:
     parser.add_argument("--young-s", type=float, default=25.0)
     parser.add_argument("--most-s", type=float, default=10.0, help="longest life between cuts")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--unsynced", action="store_true", help="the control, which must fail")
     options = parser.parse_args()
     if (reason := missing()) is not None:
         sys.stderr.write(f"skipped: {reason}\n")
@@ -201,7 +211,13 @@ def main() -> int:
 
         for number, (cuts, most_s) in enumerate(lives):
             seed = options.seed + number
-            life = power_cuts(Path(folder) / str(number), cuts=cuts, seed=seed, most_s=most_s)
+            life = power_cuts(
+                Path(folder) / str(number),
+                cuts=cuts,
+                seed=seed,
+                most_s=most_s,
+                unsynced=options.unsynced,
+            )
             reports.append(asyncio.run(life))
 
     problems = sum(report["problem_count"] for report in reports)

@@ -3,8 +3,9 @@
     STUB_URL=http://127.0.0.1:1234/api/v10 python -m tests.support.discord.launch run
 
 Two things differ from `oxherd run`: Discord's address, and, where STALLS names a file, a ticker on
-the event loop that writes down each time it was kept waiting. Worker processes import this module
-too, so it does nothing until it is the main one.
+the event loop that writes down each time it was kept waiting. Where UNSYNCED is set, commits are
+left as Oxen leaves them, for a power cut to break. All processes of the program import this module,
+so it does nothing else until it is the main one.
 """
 
 import asyncio
@@ -69,6 +70,14 @@ def watch_loops(path: Path) -> None:
     asyncio.events.new_event_loop = watched
 
 
+def leave_unsynced() -> None:
+    """Take away from this process what makes commits survive a power cut."""
+    from storage.dataset.last_commit import LastCommit
+
+    LastCommit.sync = lambda self, commit_id: None  # type: ignore[method-assign]
+    LastCommit.take_back = lambda self, repo: None  # type: ignore[method-assign]
+
+
 def main() -> None:
     """Run the program's own command line."""
     from discord.http import Route
@@ -82,6 +91,9 @@ def main() -> None:
     sys.argv[0] = "oxherd"
     oxherd()
 
+
+if os.environ.get("UNSYNCED"):
+    leave_unsynced()
 
 if __name__ == "__main__":
     main()
