@@ -127,7 +127,9 @@ async def opened(
             ),
         ) as executor,
     ):
-        requests = Requests(store=store, executor=executor, door=entrance, gate=Gate(store))
+        requests = Requests(
+            store=store, executor=executor, door=entrance, gate=Gate(store, guilds=settings.guilds)
+        )
         yield Parts(store=store, executor=executor, requests=requests)
 
 

@@ -88,6 +88,9 @@ def _known_devices(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+Guilds = Annotated[
+    tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(_names), Field(max_length=2_500)
+]
 Names = Annotated[tuple[str, ...], BeforeValidator(_names), Field(min_length=1)]
 Models = Annotated[tuple[str, ...], BeforeValidator(_names), Field(max_length=24)]
 Sizes = Annotated[
@@ -150,6 +153,11 @@ class Settings(BaseModel):
         0.1, ge=0, le=10, description="how long the placeholder pretends each step takes, seconds"
     )
 
+    guilds: Guilds = Field(
+        (),
+        description="ids of the Discord servers that are served; unless set, the one that the bot "
+        "joined first",
+    )
     blocked_words: Path | None = Field(
         None, description="file of words and phrases that prompts may not have, one per line"
     )

@@ -132,3 +132,11 @@ class StoredSet(NewSet):
     provenance: Mapping[str, str] | None
     tries: int
     images: Sequence[StoredImage]
+
+
+def is_elsewhere(guild_id: int | None, asked_from: int | None) -> bool:
+    """Whether a set of the one server is not one of the other.
+
+    None: not known, as after the journal was made anew from the dataset. Then it is of every one.
+    """
+    return None not in (guild_id, asked_from) and guild_id != asked_from

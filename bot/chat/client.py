@@ -1,5 +1,6 @@
 """The Discord client: its commands and buttons, and the answers to what none of them handles."""
 
+import asyncio
 import gc
 import logging
 from collections.abc import Callable
@@ -58,8 +59,11 @@ class OxherdClient(ContextClient):
         self.tree.error(self._command_failed)
         self._requests = requests
         parsers = self._connection.parsers
+        self._read_interaction = parsers["INTERACTION_CREATE"]
+        parsers["INTERACTION_CREATE"] = self._interaction_arrived
         for event in parsers.keys() - {"READY"}:
             parsers[event] = _guarded(event, parsers[event])
+        self._refusals: set[asyncio.Task[None]] = set()
         self._frozen = False
 
     def is_connected(self) -> bool:
@@ -117,6 +121,20 @@ class OxherdClient(ContextClient):
     async def on_error(self, event_method: str, /, *args: Any, **kwargs: Any) -> None:
         """Log the error and keep running."""
         log.exception("while handling %s", event_method)
+
+    def _interaction_arrived(self, payload: Any) -> None:
+        """Every command, press and form passes here: those of a server that is not served, or that
+        the bot is not in, do nothing."""
+        guild_id = int(payload["guild_id"]) if "guild_id" in payload else None
+        if self._requests.gate.serves(guild_id, among=self.guilds):
+            self._read_interaction(payload)
+            return
+
+        log.info("interaction %s: server %s is not served", payload["id"], guild_id)
+        interaction: Interaction = discord.Interaction(data=payload, state=self._connection)  # type: ignore[arg-type]
+        refusal = asyncio.create_task(say_privately(interaction, texts.NOT_SERVED))
+        self._refusals.add(refusal)
+        refusal.add_done_callback(self._refusals.discard)
 
     async def _command_failed(
         self, interaction: Interaction, error: app_commands.AppCommandError

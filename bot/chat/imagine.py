@@ -70,7 +70,9 @@ def imagine_command(settings: Settings) -> app_commands.Command[Any, ..., None]:
         name="imagine", description="Make four images from a prompt, then vote"
     )(described(chosen(imagine)))
 
-    return app_commands.guild_only()(made)
+    here = app_commands.allowed_installs(guilds=True, users=False)(made)
+
+    return app_commands.guild_only()(here)
 
 
 def _choices(names: Iterable[str]) -> list[app_commands.Choice[str]]:

@@ -22,7 +22,7 @@ from generation.queue.executor import Executor
 from generation.queue.job import Job
 from generation.request import ImageRequest
 from storage.store import VoteStore
-from storage.vote import NewSet, SetState, StoredSet
+from storage.vote import NewSet, SetState, StoredSet, is_elsewhere
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class Requests:
 
     def __init__(self, *, store: VoteStore, executor: Executor, door: Door, gate: Gate) -> None:
         self.door = door
-        self._gate = gate
+        self.gate = gate
         self._store = store
         self._executor = executor
         self._jobs: dict[str, Job] = {}
@@ -80,7 +80,7 @@ class Requests:
             await say_privately(interaction, texts.NO_ATTACHMENTS)
             return
 
-        await in_time(interaction, self._gate.admit(interaction), public=True)
+        await in_time(interaction, self.gate.admit(interaction), public=True)
         accepted = AcceptedRequest(
             set_id=shortuuid.uuid(), requester_id=interaction.user.id, request=request
         )
@@ -113,7 +113,7 @@ class Requests:
 
     async def again(self, interaction: Interaction, set_id: str) -> None:
         """Queue the same request with new seeds, for the member who pressed. Raises Refused."""
-        stored = await self._store.find_set(set_id)
+        stored = await self._find(interaction, set_id)
         if stored is None:
             await say_privately(interaction, texts.UNKNOWN_SET)
             return
@@ -123,7 +123,7 @@ class Requests:
 
     async def details(self, interaction: Interaction, set_id: str) -> None:
         """Tell the member who pressed what the images were made from."""
-        stored = await in_time(interaction, self._store.find_set(set_id))
+        stored = await in_time(interaction, self._find(interaction, set_id))
         await say_privately(
             interaction, texts.UNKNOWN_SET if stored is None else texts.details(stored)
         )
@@ -151,9 +151,17 @@ class Requests:
 
         return sum(job.cancel() for job in theirs)
 
+    async def _find(self, interaction: Interaction, set_id: str) -> StoredSet | None:
+        """The set, unless it is one of a different server: then it is unknown here."""
+        stored = await self._store.find_set(set_id)
+        if stored is None or is_elsewhere(stored.guild_id, interaction.guild_id):
+            return None
+
+        return stored
+
     async def _mend(self, interaction: Interaction, set_id: str) -> None:
         """Show what became of a request whose message still offers to cancel it."""
-        stored = await self._store.find_set(set_id)
+        stored = await self._find(interaction, set_id)
         pressed = interaction.message
         if stored is None:
             view = views.forgotten()

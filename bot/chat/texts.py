@@ -58,6 +58,10 @@ GIVEN_UP = (
 IMAGES_LOST = "These images were made, but I no longer have them. Press **Again** to ask anew."
 ELSEWHERE = "This took long, so the images are in a new message below."
 FORGOTTEN = "I no longer know what was asked for here. Please ask again with `/imagine`."
+NOT_SERVED = (
+    "I work for the people of certain servers only, and this is none of them, so nothing was done. "
+    "Whoever runs me can add it to OXHERD_GUILDS."
+)
 REMOVED = "Moderators have removed these images."
 UNKNOWN_SET = "I no longer know this request, so I cannot do that."
 CANNOT_POST = (

@@ -4,7 +4,7 @@ import asyncio
 import shutil
 import stat
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import aiohttp
 import discord
@@ -22,7 +22,7 @@ REMOTE_ANSWERS_WITHIN_S = 20.0
 
 def examine(settings: Settings) -> list[Finding]:
     """One finding a check. Nothing is changed, and nothing is made in a folder that is absent."""
-    findings = [_token(settings)]
+    findings = [*_discord(settings)]
     folder = _folder(settings)
     findings.append(folder)
     if folder.ok and settings.data.is_dir():
@@ -38,24 +38,50 @@ def examine(settings: Settings) -> list[Finding]:
     return findings
 
 
-def _token(settings: Settings) -> Finding:
+def _discord(settings: Settings) -> Iterator[Finding]:
+    """The token, and the servers."""
     try:
-        bot = asyncio.run(_login(settings.usable_token))
+        bot, guild_ids = asyncio.run(_login(settings.usable_token))
     except SettingsError as exc:
-        return Finding(subject="token", ok=False, detail=str(exc))
+        yield Finding(subject="token", ok=False, detail=str(exc))
     except discord.LoginFailure:
-        return Finding(
+        yield Finding(
             subject="token", ok=False, detail="Discord does not accept OXHERD_TOKEN; reset it"
         )
     except (aiohttp.ClientError, OSError, discord.HTTPException) as exc:
         detail = f"has a token's shape; Discord could not be asked whether it is valid: {exc}"
-        return Finding(subject="token", ok=True, detail=detail)
+        yield Finding(subject="token", ok=True, detail=detail)
+    else:
+        yield Finding(subject="token", ok=True, detail=bot)
+        yield _servers(settings, guild_ids)
 
-    return Finding(subject="token", ok=True, detail=bot)
+
+def _servers(settings: Settings, guild_ids: Sequence[int]) -> Finding:
+    absent = [str(guild_id) for guild_id in settings.guilds if guild_id not in guild_ids]
+    if absent:
+        return Finding(
+            subject="servers",
+            ok=False,
+            detail=f"OXHERD_GUILDS names {', '.join(absent)}, where the bot is no member: invite "
+            "it, or take them out.",
+        )
+
+    here = f"a member of {count(len(guild_ids), 'server')}"
+    if settings.guilds:
+        detail = f"{here}; serves the {len(settings.guilds)} of OXHERD_GUILDS"
+    elif len(guild_ids) > 1:
+        detail = (
+            f"{here}, and serves only the one that it joined first: OXHERD_GUILDS is not set. The "
+            f"ids are {', '.join(map(str, guild_ids))}"
+        )
+    else:
+        detail = f"{here}; serves the one that it joined first"
+
+    return Finding(subject="servers", ok=True, detail=detail)
 
 
-async def _login(token: str) -> str:
-    """Who the bot is on Discord, and how to invite it."""
+async def _login(token: str) -> tuple[str, list[int]]:
+    """Who the bot is on Discord and how to invite it, and the servers that it is a member of."""
     async with discord.Client(intents=discord.Intents.none()) as client:
         await client.login(token)
         assert client.application_id is not None
@@ -70,7 +96,9 @@ async def _login(token: str) -> str:
             scopes=("bot", "applications.commands"),
         )
 
-        return f"Discord knows it as {client.user}; invite it with {link}"
+        servers = [server.id async for server in client.fetch_guilds(limit=None)]
+
+        return f"Discord knows it as {client.user}; invite it with {link}", servers
 
 
 def _folder(settings: Settings) -> Finding:

@@ -18,11 +18,6 @@ from storage.journal.people import People
 TIME_IS_OVER = "its time is over"
 
 
-def is_elsewhere(guild_id: int | None, asked_from: int | None) -> bool:
-    """Whether a request of the one server is not one of the other. None: not known, see below."""
-    return None not in (guild_id, asked_from) and guild_id != asked_from
-
-
 class Moderation:
     """The moderators' part of one open journal. Methods run inside a transaction of the caller's.
 

@@ -14,7 +14,7 @@ from storage.errors import RequestForgotten
 from storage.journal.counters import next_number
 from storage.journal.forgetting import forget
 from storage.journal.missing import MissingImages
-from storage.journal.moderation import Moderation, is_elsewhere
+from storage.journal.moderation import Moderation
 from storage.journal.people import People
 from storage.journal.remote_watermark import RemoteProgress
 from storage.journal.rows import stored_set
@@ -30,6 +30,7 @@ from storage.vote import (
     StoredSet,
     VoteKind,
     VoteOutcome,
+    is_elsewhere,
 )
 
 SHARD_SIZES = ShardSizes()

@@ -1,0 +1,155 @@
+"""Which servers are served, and what members of one can do to images of another."""
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import discord
+import pytest
+from discord.http import Route
+from pydantic import SecretStr
+from simcord import InteractionResult, interactions
+from simcord.backend import serializers
+from simcord.enums import ComponentType, InteractionType
+
+from bot.cli.doctor import examine
+from generation.worker.backend import Finding
+from storage.vote import Rating
+from tests.support.discord.payloads import GUILD_ID, TOKEN
+from tests.support.discord.stub import DiscordStub
+from tests.support.discord.world import (
+    World,
+    buttons,
+    quick_settings,
+    seen,
+    text_of,
+    vote_ids,
+    world,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """A second server that the bot is in, with one member."""
+
+    guild: Any
+    channel: Any
+    member: Any
+
+
+def other_server(w: World) -> Other:
+    guild = w.env.create_guild("another server")
+
+    return Other(
+        guild=guild,
+        channel=guild.create_text_channel("elsewhere"),
+        member=guild.add_member(w.env.create_user("somebody")),
+    )
+
+
+async def test_without_a_setting_only_the_server_that_the_bot_joined_first_is_served(
+    tmp_path: Path,
+) -> None:
+    async with world(tmp_path) as w:
+        other = other_server(w)
+
+        refused = await other.member.slash(other.channel, "imagine", prompt="a fox")
+        served = await w.imagine(w.alice, "a fox")
+
+        assert "this is none of them" in text_of(seen(refused).message)
+        assert seen(refused).ephemeral
+        assert len(served.attachments) == 4
+
+
+async def test_a_server_that_is_not_listed_is_refused_for_buttons_too(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        message = await w.imagine(w.alice, "a fox")
+        w.settings = w.settings.model_copy(update={"guilds": (w.guild.id + 1,)})
+        await w.restart()
+
+        answers = [await w.press(w.bob, message, custom_id) for custom_id in buttons(message)]
+        await w.committed()
+
+        assert all("this is none of them" in text_of(seen(each).message) for each in answers)
+        assert w.rows() == []
+
+
+async def test_images_of_a_different_server_are_unknown(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        other = other_server(w)
+        w.settings = w.settings.model_copy(update={"guilds": (w.guild.id, other.guild.id)})
+        await w.restart()
+        secret = await w.imagine(w.alice, "a secret fox")
+        await other.member.slash(other.channel, "imagine", prompt="an owl")
+        await w.posted()
+        there = other.channel.last_message
+        assert isinstance(there, discord.Message)
+
+        answers = {
+            custom_id: text_of(seen(await pressed_in(other, w, secret, custom_id)).message)
+            for custom_id in buttons(secret)
+        }
+        own = await other.member.click(there, custom_id=vote_ids(there)[1, Rating.GOOD])
+        await w.committed()
+
+        assert all("know this" in said for said in answers.values()), answers
+        assert "secret" not in " ".join(answers.values())
+        assert "recorded" in text_of(seen(own).message)
+        assert [row["prompt"] for row in w.rows()] == ["an owl"]
+
+
+async def pressed_in(
+    other: Other, w: World, message: discord.Message, custom_id: str
+) -> InteractionResult:
+    """A press in the other server on a message that is not there, as only a forger could send."""
+    backend = w.env.backend
+    record, payload = interactions.base_payload(
+        backend,
+        type=InteractionType.MESSAGE_COMPONENT,
+        channel_id=other.channel.id,
+        guild_id=other.guild.id,
+        user_id=other.member.id,
+        data={"custom_id": custom_id, "component_type": ComponentType.BUTTON},
+    )
+    stored = backend.get_message(message.channel.id, message.id)
+    payload["message"] = dict(serializers.message_payload(backend, stored))
+    record.source_message_id = stored.id
+    backend.emit("INTERACTION_CREATE", payload)
+    await w.env.settle()
+
+    return InteractionResult(w.env, record)
+
+
+async def test_commands_cannot_be_installed_by_users(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        commands = w.client.tree.get_commands()
+        commands += w.client.tree.get_commands(type=discord.AppCommandType.message)
+
+        assert {command.name for command in commands} >= {"imagine", "oxherd"}
+        for command in commands:
+            installs = command.to_dict(w.client.tree)["integration_types"]
+            assert installs == [0], command.name
+
+
+async def servers_finding(data: Path, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> Finding:
+    async with DiscordStub.open() as stub:
+        monkeypatch.setattr(Route, "BASE", stub.url)
+        chosen = quick_settings(data, token=SecretStr(TOKEN), **settings)
+        findings = await asyncio.to_thread(examine, chosen)
+
+    return next(finding for finding in findings if finding.subject == "servers")
+
+
+async def test_doctor_says_which_servers_are_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await servers_finding(tmp_path, monkeypatch)
+    named = await servers_finding(tmp_path, monkeypatch, guilds=str(GUILD_ID))
+    absent = await servers_finding(tmp_path, monkeypatch, guilds=f"{GUILD_ID}, 5")
+
+    assert first.ok
+    assert "serves the one that it joined first" in first.detail
+    assert named.ok
+    assert not absent.ok
+    assert "names 5, where the bot is no member" in absent.detail
