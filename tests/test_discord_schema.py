@@ -16,6 +16,7 @@ from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
 from bot.chat import following, messages
+from bot.chat.custom_ids import PrivacyId
 from generation.worker import preview_budget
 from storage.vote import Rating
 from tests.support.discord.world import image_ids, seen, set_button, undo_id, world
@@ -115,6 +116,10 @@ async def test_every_request_matches_discords_description(
         await mod.submit_modal(form, {"what": [image_ids(message)[0]], "why": "a test"})
         await mod.slash(w.channel, "oxherd restore", id=image_ids(message)[0])
         await mod.slash(w.channel, "oxherd remove", id=image_ids(message)[0], reason="a test")
+        told = seen(await w.bob.slash(w.channel, "privacy"))
+        for action in ("data", "forget", "everything"):
+            await w.bob.click(told, custom_id=str(PrivacyId(action)))
+
         sent = [r for r in w.env.http_requests if r.method != "GET"]
 
     assert late.response is not None

@@ -13,11 +13,12 @@ from discord import ui
 
 from bot.chat import views
 from bot.chat.buttons import SetButton, UndoButton, VoteButton, undo_view
+from bot.chat.privacy.buttons import PrivacyButton, first_view
 from generation.request import ImageRequest
 from storage.vote import NewImage, Rating
 from tests.support.discord.world import world
 
-OURS = {VoteButton, UndoButton, SetButton}
+OURS = {VoteButton, UndoButton, SetButton, PrivacyButton}
 AN_ID = "A" * 22
 
 
@@ -34,6 +35,7 @@ def all_views() -> list[Any]:
         views.progress(accepted, "Starting…"),
         views.ended(accepted, "Cancelled."),
         undo_view(AN_ID),
+        first_view(),
     ]
 
 

@@ -14,6 +14,7 @@ from bot.chat.buttons import SetButton, UndoButton, VoteButton
 from bot.chat.commands import add_commands
 from bot.chat.context import Context, ContextClient, Interaction
 from bot.chat.messages import buttons_on
+from bot.chat.privacy.buttons import PrivacyButton
 from bot.chat.requests import Requests
 from bot.chat.responses import say_privately
 from bot.settings import Settings
@@ -80,7 +81,7 @@ class OxherdClient(ContextClient):
     async def setup_hook(self) -> None:
         """Register the classes of the buttons, for the messages of every earlier run too, and put
         the requests of the last run into the queue before new ones arrive."""
-        self.add_dynamic_items(VoteButton, UndoButton, SetButton)
+        self.add_dynamic_items(VoteButton, UndoButton, SetButton, PrivacyButton)
         await self._requests.resume(self)
 
     async def on_ready(self) -> None:

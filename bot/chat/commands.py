@@ -7,10 +7,16 @@ from discord import app_commands
 from bot.chat.imagine import imagine_command
 from bot.chat.moderation.commands import ModeratorCommands
 from bot.chat.moderation.removing import remove_from_dataset
+from bot.chat.privacy.command import privacy_command
 from bot.settings import Settings
 
 
 def add_commands(tree: app_commands.CommandTree[Any], settings: Settings, **where: Any) -> None:
     """Add them to the tree; `where` as in discord.py's `add_command`."""
-    for command in (imagine_command(settings), ModeratorCommands(), remove_from_dataset):
+    for command in (
+        imagine_command(settings),
+        privacy_command(settings),
+        ModeratorCommands(),
+        remove_from_dataset,
+    ):
         tree.add_command(command, **where)

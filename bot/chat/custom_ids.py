@@ -73,9 +73,26 @@ class SetId:
         return cls(match["action"], match["id"])
 
 
+@dataclass(frozen=True, slots=True)
+class PrivacyId:
+    """A button of /privacy. action: data or forget; then votes, everything or keep."""
+
+    action: str
+
+    PATTERN: ClassVar = re.compile(r"oxherd1:privacy:(?P<action>data|forget|votes|everything|keep)")
+
+    def __str__(self) -> str:
+        return f"oxherd1:privacy:{self.action}"
+
+    @classmethod
+    def parse(cls, custom_id: str) -> Self:
+        """Raises NotOurs."""
+        return cls(_match(cls.PATTERN, custom_id)["action"])
+
+
 def is_known(custom_id: str) -> bool:
     """Whether the id belongs to a button of this version."""
-    return any(kind.PATTERN.fullmatch(custom_id) for kind in (VoteId, UndoId, SetId))
+    return any(kind.PATTERN.fullmatch(custom_id) for kind in (VoteId, UndoId, SetId, PrivacyId))
 
 
 def _match(pattern: re.Pattern[str], custom_id: str) -> re.Match[str]:

@@ -131,17 +131,22 @@ async def say_privately(
         view.stop()
 
 
-async def replace_private(interaction: Interaction, text: str) -> None:
+async def replace_private(
+    interaction: Interaction, text: str, *, view: ui.View | None = None
+) -> None:
     """Replace the private message whose button was pressed with the text."""
     with tolerated(interaction, doing="editing the answer"):
         if interaction.response.is_done():
             await interaction.edit_original_response(
-                content=text, view=None, allowed_mentions=NO_MENTIONS
+                content=text, view=view, allowed_mentions=NO_MENTIONS
             )
         else:
             await interaction.response.edit_message(
-                content=text, view=None, allowed_mentions=NO_MENTIONS
+                content=text, view=view, allowed_mentions=NO_MENTIONS
             )
+
+    if view is not None:
+        view.stop()  # as in `say_privately`
 
 
 @contextmanager
