@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from bot.__main__ import app
 from bot.cli.env_file import DEFAULT_ENV_FILE, settings_from
+from bot.commands import app
 
 OXHERD = [sys.executable, "-m", "bot"]
 ROOT = Path(__file__).parents[1]

@@ -182,6 +182,24 @@ def test_the_command_line_imports_neither_torch_nor_oxen(
     assert done.returncode == 0, done.stderr
 
 
+def test_the_processes_that_the_bot_starts_do_not_import_its_command_line(tmp_path: Path) -> None:
+    script = (
+        "import multiprocessing, sys\n"
+        "from bot.__main__ import main\n"  # as the console script does; spawned processes do it too
+        "if __name__ == '__main__':\n"
+        "    with multiprocessing.get_context('spawn').Pool(1) as pool:\n"
+        "        names = pool.apply(eval, ['set(__import__(\"sys\").modules)'])\n"
+        "    assert 'bot.__main__' in names\n"
+        "    assert not names & {'typer', 'rich', 'pydantic'}, names\n"
+    )
+
+    path = tmp_path / "oxherd"
+    path.write_text(script)
+    done = subprocess.run([sys.executable, path], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_bot_process_imports_neither_torch_nor_oxen() -> None:
     script = (
         "import sys, bot.app, bot.cli.doctor\n"

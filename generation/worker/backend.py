@@ -1,7 +1,10 @@
 """The interface between a worker and the backend that makes its images."""
 
+import atexit
+import gc
 import pkgutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, cast
 
@@ -92,6 +95,24 @@ class Backend(Protocol):
 
 def open_backend(spec: BackendSpec, *, device: str) -> Backend:
     """The spec's backend, not loaded. Imports its module, and with it the model library."""
-    backend_class = cast("Callable[..., Backend]", pkgutil.resolve_name(spec.backend))
+    with _no_garbage_collection():
+        backend_class = cast("Callable[..., Backend]", pkgutil.resolve_name(spec.backend))
 
     return backend_class(spec, device=device)
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Search what the block makes for garbage neither now nor later.
+
+    Model libraries make more than a million objects when they are imported, and these stay. To
+    search them again and again takes a fifth of the import's time (docs/measurements.md). At the
+    end of the process they are searched: libraries print a warning about objects that are left.
+    """
+    atexit.register(gc.unfreeze)
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
