@@ -254,7 +254,7 @@ class VoteStore:
         shown_in: ShownIn = ShownIn.POST,
         seconds: float | None = None,
     ) -> VoteOutcome:
-        """Make `rating` this voter's vote on the image; None takes the vote back.
+        """Make `rating` this voter's vote on the image; None removes the vote.
 
         The same vote again changes nothing. guild_id: the server of the press, if it is known;
         images of others are unknown there. seconds: from being shown to the press; None where
@@ -271,10 +271,21 @@ class VoteStore:
                 now=self._clock(),
             )
         )
-        if outcome.kind.changed_something:
-            self._committer.wake()
 
-        return outcome
+        return self._told_committer(outcome)
+
+    async def undo(
+        self, image_id: str, voter_id: int, rating: Rating, *, guild_id: int | None = None
+    ) -> VoteOutcome:
+        """Take back this voter's vote `rating`, so that the one that it replaced counts again, if
+        any. If that is not their vote any more, nothing changes."""
+        outcome = await self._record(
+            lambda journal: journal.undo(
+                image_id, voter_id, rating, guild_id=guild_id, now=self._clock()
+            )
+        )
+
+        return self._told_committer(outcome)
 
     # People
 
@@ -381,6 +392,12 @@ class VoteStore:
         return await self._upkeep.drop_unvoted()
 
     # Inside
+
+    def _told_committer(self, outcome: VoteOutcome) -> VoteOutcome:
+        if outcome.kind.changed_something:
+            self._committer.wake()
+
+        return outcome
 
     async def _flush(self, timeout_s: float) -> bool:
         """Commit and push the last votes, without waiting for a remote that cannot be reached."""

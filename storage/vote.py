@@ -37,6 +37,8 @@ class VoteKind(StrEnum):
     UNCHANGED = "unchanged"
     REPLACED = "replaced"
     UNDONE = "undone"
+    RESTORED = "restored"
+    OUTDATED_UNDO = "outdated_undo"
     NOTHING_TO_UNDO = "nothing_to_undo"
     UNKNOWN_IMAGE = "unknown_image"
     REMOVED_IMAGE = "removed_image"
@@ -47,16 +49,45 @@ class VoteKind(StrEnum):
     @property
     def changed_something(self) -> bool:
         """Whether the dataset must be changed too."""
-        return self in (VoteKind.RECORDED, VoteKind.REPLACED, VoteKind.UNDONE)
+        return self in (
+            VoteKind.RECORDED,
+            VoteKind.REPLACED,
+            VoteKind.UNDONE,
+            VoteKind.RESTORED,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """What a member thinks of one image. rating: None without a vote."""
+
+    image_id: str
+    slot: int
+    rating: Rating | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ballot:
+    """One member's votes on the images of a set, in the order of the images.
+
+    as_of: the number of the journal's newest change, so it tells which of two is the newer.
+    """
+
+    set_id: str
+    voter_id: int
+    request: Mapping[str, Any]
+    marks: Sequence[Mark]
+    as_of: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VoteOutcome:
     """The answer to one press.
 
-    `rating` is what is recorded now (None: nothing), `previous` what was recorded before.
-    `set_id` and `slot` are None only for an image that the server of the press does not have, and
-    for a banned voter; `ban` says until when and why.
+    `rating` is what is recorded now (None: nothing), `previous` what was recorded before, `ballot`
+    all that is recorded now of this voter on the set. `set_id` and `slot` are None only for an
+    image that the server of the press does not have, and for a banned voter; `ban` says until when
+    and why. `ballot` is None for these two, and where no image of the set is shown any more.
     """
 
     kind: VoteKind
@@ -65,6 +96,7 @@ class VoteOutcome:
     rating: Rating | None = None
     previous: Rating | None = None
     ban: Ban | None = None
+    ballot: Ballot | None = None
 
 
 class SetState(StrEnum):

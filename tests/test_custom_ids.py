@@ -11,7 +11,7 @@ from storage.vote import Rating
 IDS = st.uuids().map(shortuuid.encode)
 CUSTOM_IDS = st.one_of(
     st.builds(VoteId, IDS, st.sampled_from(Rating)),
-    st.builds(UndoId, IDS),
+    st.builds(UndoId, IDS, st.sampled_from(Rating)),
     st.builds(SetId, st.sampled_from(["again", "details", "cancel"]), IDS),
     st.builds(PrivacyId, st.sampled_from(["data", "forget", "votes", "everything", "keep"])),
 )

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from playwright.async_api import expect
 
 from generation.emoji import MODEL
 from tests.support.discord.demo_page import CHROMIUM, Member, browser, running_demo
@@ -27,28 +28,32 @@ async def test_two_members_vote_change_undo_and_vote_after_a_restart(tmp_path: P
             await alice.imagine("a fox in the snow")
 
         for member in (alice, bob):
-            await member.sees_images(member.message("a fox in the snow"))
+            await member.sees_images(member.images("a fox in the snow"))
 
-        await alice.press(alice.button(alice.message("a fox in the snow"), "👍", 1))
+        await alice.press(alice.button(alice.images("a fox in the snow"), "👍", 1))
         await alice.sees("👍 recorded for image 1.")
-        await bob.press(bob.button(bob.message("a fox in the snow"), "👍", 1))
+        await bob.press(bob.button(bob.images("a fox in the snow"), "👍", 1))
         await bob.sees("👍 recorded for image 1.")
-        await bob.press(bob.button(bob.message("a fox in the snow"), "👎", 1))
+        await bob.press(bob.button(bob.images("a fox in the snow"), "👎", 1))
         await bob.sees("👎 recorded for image 1, instead of your 👍.")
-        await bob.press(bob.button(bob.message("a fox in the snow"), "👍", 4))
+        await bob.press(bob.button(bob.images("a fox in the snow"), "👍", 4))
         await bob.sees("👍 recorded for image 4.")
-        answer = bob.message("👍 recorded for image 4.")
-        await bob.press(answer.get_by_role("button", name="Undo"))
+        ballot = bob.message("👍 recorded for image 4.")
+        await expect(ballot).to_contain_text("1 👎 · 2 – · 3 – · 4 👍")
+        await bob.press(ballot.get_by_role("button", name="Undo 4"))
         await bob.sees("for image 4 is removed")
+        await bob.press(bob.message("for image 4 is removed").get_by_role("button", name="Undo 1"))
+        await bob.sees("Your 👎 for image 1 is taken back; your 👍 counts again.")
+        await expect(bob.page.get_by_text("Only you can see this")).to_have_count(1)
 
         await demo.restart_bot()
-        await bob.press(bob.button(bob.message("a fox in the snow"), "👎", 2))
+        await bob.press(bob.button(bob.images("a fox in the snow"), "👎", 2))
         await bob.sees("👎 recorded for image 2.")
 
     rows = dataset_rows(data, "train")
     images = [row["image_id"] for row in dataset_rows(data, "generations")]
     votes = sorted((images.index(row["image_id"]) + 1, row["rating"]) for row in rows)
-    assert votes == [(1, "bad"), (1, "good"), (2, "bad")]
+    assert votes == [(1, "good"), (1, "good"), (2, "bad")]
     assert len({row["voter_id"] for row in rows}) == 2
     assert {row["prompt"] for row in rows} == {"a fox in the snow"}
     for row in rows:
@@ -66,7 +71,7 @@ async def test_four_images_of_512_px_and_all_their_buttons_are_on_one_screen(
     async with large_demo as demo, browser() as chromium:
         alice = await Member.open(chromium, demo.url, "alice")
         await alice.imagine("a fox in the snow")
-        message = alice.message("a fox in the snow")
+        message = alice.images("a fox in the snow")
         await alice.sees_images(message)
         natural = await message.locator("img").first.evaluate("image => image.naturalWidth")
         desktop = await alice.on_one_screen(message, width=1280, height=900)
@@ -85,7 +90,7 @@ async def test_the_shipped_model_draws_and_the_dataset_says_so(tmp_path: Path) -
     async with running_demo(data) as demo, browser() as chromium:
         alice = await Member.open(chromium, demo.url, "alice")
         await alice.imagine("a happy dog in the rain")
-        message = alice.message("a happy dog in the rain")
+        message = alice.images("a happy dog in the rain")
         await alice.sees_images(message)
         await alice.press(alice.button(message, "👍", 1))
         await alice.sees("👍 recorded for image 1.")

@@ -93,9 +93,9 @@ async def test_every_request_matches_discords_description(
 
     async with world(tmp_path, placeholder_step_seconds=0.1, default_steps=6) as w:
         message = await w.imagine(w.alice, "a *fox* in the snow", negative_prompt="rain", seed=3)
-        voted = await w.vote(w.bob, message, 1, Rating.GOOD)
-        await w.vote(w.bob, message, 1, Rating.BAD)
-        await w.bob.click(seen(voted), custom_id=undo_id(image_ids(message)[0]))
+        await w.vote(w.bob, message, 1, Rating.GOOD)
+        voted = await w.vote(w.bob, message, 1, Rating.BAD)
+        await w.bob.click(voted, custom_id=undo_id(image_ids(message)[0], Rating.BAD))
         await w.bob.click(message, custom_id=set_button(message, "details"))
         cancelled = await w.bob.click(message, custom_id=set_button(message, "again"))
         await w.bob.click(seen(cancelled), custom_id=set_button(seen(cancelled).message, "cancel"))

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from bot.chat.texts import outcome_sentence
+from bot.chat.texts import emoji, outcome_sentence
 from storage.vote import Rating, VoteKind, VoteOutcome
 from tests.chaos.kill_nine import chaos
 from tests.support.storage import kept_dataset
-from tests.support.storage.vote_ledger import Ledger
+from tests.support.storage.vote_ledger import Ledger, Undo
 
 KEY = ("an image", 7)
 
@@ -53,6 +53,26 @@ def test_the_ledger_notices_an_answer_that_forgot_the_last_one() -> None:
     assert len(ledger.problems) == 1
 
 
+def test_the_ledger_notices_a_ballot_that_does_not_show_the_vote_it_speaks_of() -> None:
+    ledger = Ledger()
+    before = ledger.press(KEY, Rating.GOOD)
+
+    text = sentence(Rating.GOOD).replace("1 👍", "1 –")
+    ledger.answer(KEY, Rating.GOOD, text, slot=1, before=before)
+
+    assert len(ledger.problems) == 1
+
+
+def test_the_ledger_expects_the_vote_before_after_an_undo() -> None:
+    ledger = told(Rating.GOOD)
+    ledger.press(KEY, Rating.BAD)
+    ledger.compare({KEY: "bad"})
+    ledger.press(KEY, Undo(Rating.BAD))
+
+    assert ledger.compare({KEY: "good"}) == []
+    assert len(ledger.compare({})) == 1
+
+
 def test_a_stranger_notices_doubled_rows_and_images_that_are_missing_wrong_or_extra(
     tmp_path: Path,
 ) -> None:
@@ -82,5 +102,7 @@ def told(rating: Rating) -> Ledger:
 
 
 def sentence(rating: Rating) -> str:
-    """The answer to a first vote."""
-    return outcome_sentence(VoteOutcome(kind=VoteKind.RECORDED, slot=1, rating=rating))
+    """The answer to a first vote, under the ballot's marks."""
+    return f"1 {emoji(rating)}\n" + outcome_sentence(
+        VoteOutcome(kind=VoteKind.RECORDED, slot=1, rating=rating)
+    )

@@ -45,11 +45,11 @@ async def images(stub: DiscordStub, prompt: str = "a fox") -> Message:
 
 
 async def vote(stub: DiscordStub, message: Message, *, member: int = BOB, button: int = 0) -> str:
-    """Press one of the vote buttons; what the member reads."""
+    """Press one of the vote buttons; the last line of what the member reads."""
     custom_ids = [c for c in message.buttons if VoteId.PATTERN.fullmatch(c)]
     interaction = await stub.press(member, message, custom_ids[button])
 
-    return (await asyncio.wait_for(interaction.answered, PATIENCE_S)).content
+    return (await asyncio.wait_for(interaction.answered, PATIENCE_S)).content.splitlines()[-1]
 
 
 async def problems(program: WholeProgram) -> list[str]:

@@ -12,10 +12,10 @@ import discord
 from discord import ui
 
 from bot.chat import views
-from bot.chat.buttons import SetButton, UndoButton, VoteButton, undo_view
+from bot.chat.buttons import SetButton, UndoButton, VoteButton
 from bot.chat.privacy.buttons import PrivacyButton, first_view
 from generation.request import ImageRequest
-from storage.vote import NewImage, Rating
+from storage.vote import Ballot, Mark, NewImage, Rating
 from tests.support.discord.world import world
 
 OURS = {VoteButton, UndoButton, SetButton, PrivacyButton}
@@ -29,12 +29,19 @@ def all_views() -> list[Any]:
         requester_id=1,
         request=ImageRequest(prompt="a fox", seeds=(1, 2, 3, 4), model="model"),
     )
+    a_ballot = Ballot(
+        set_id=AN_ID,
+        voter_id=1,
+        request=accepted.request.to_json(),
+        marks=[Mark(image_id=AN_ID, slot=1, rating=Rating.GOOD)],
+        as_of=1,
+    )
 
     return [
         views.result(accepted, [image] * 4, note="Image 2 was withheld."),
         views.progress(accepted, "Starting…"),
         views.ended(accepted, "Cancelled."),
-        undo_view(AN_ID),
+        views.ballot(a_ballot),
         first_view(),
     ]
 
@@ -73,7 +80,7 @@ async def test_the_rule_is_still_needed(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         store = w.client._connection._view_store
         view = ui.View(timeout=None)
-        view.add_item(UndoButton(AN_ID))
+        view.add_item(UndoButton(AN_ID, Rating.GOOD))
         room = w.client.get_channel(w.channel.id)
         assert isinstance(room, discord.TextChannel)
         message = await room.send("x", view=view)

@@ -3,22 +3,27 @@
 import asyncio
 from pathlib import Path
 
+import discord
 import pytest
-from simcord import InteractionResult
 
 from bot.chat import texts
 from storage.vote import Rating
-from tests.support.discord.world import Real, image_ids, seen, text_of, undo_id, vote_ids, world
+from tests.support.discord.world import Real, image_ids, text_of, undo_id, vote_ids, world
 
 GOOD, BAD = Rating.GOOD, Rating.BAD
 AS_USERS_HAVE_IT = Real.OXEN | Real.WORKER_PROCESS
 
 
-def answer(result: InteractionResult) -> str:
-    """What the person read, and that only they did."""
-    assert seen(result).ephemeral
+def answer(message: discord.Message) -> str:
+    """What the person's last press did, and that only they read it."""
+    assert message.flags.ephemeral
 
-    return text_of(seen(result).message)
+    return text_of(message).splitlines()[-1]
+
+
+def marks(message: discord.Message) -> str:
+    """The votes that a ballot shows."""
+    return text_of(message).splitlines()[-2]
 
 
 async def test_a_press_becomes_a_row_with_the_voters_id(tmp_path: Path) -> None:
@@ -82,13 +87,13 @@ async def test_the_other_button_replaces(tmp_path: Path) -> None:
 async def test_undo_removes_the_row_and_the_unwanted_image(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         message = await w.imagine(w.alice, "a fox")
-        voted = await w.vote(w.bob, message, 1, GOOD)
+        ballot = await w.vote(w.bob, message, 1, GOOD)
         await w.committed()
 
-        undone = await w.bob.click(seen(voted), custom_id=undo_id(image_ids(message)[0]))
+        await w.bob.click(ballot, custom_id=undo_id(image_ids(message)[0], GOOD))
         await w.committed()
 
-        assert "is removed" in text_of(seen(undone).message)
+        assert "is removed" in answer(w.private(w.bob)[-1])
         assert w.rows() == []
         assert w.pictures() == {}
 
@@ -96,9 +101,9 @@ async def test_undo_removes_the_row_and_the_unwanted_image(tmp_path: Path) -> No
 async def test_a_vote_after_an_undo_counts_again(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         message = await w.imagine(w.alice, "a fox")
-        voted = await w.vote(w.bob, message, 1, GOOD)
+        ballot = await w.vote(w.bob, message, 1, GOOD)
         await w.committed()
-        await w.bob.click(seen(voted), custom_id=undo_id(image_ids(message)[0]))
+        await w.bob.click(ballot, custom_id=undo_id(image_ids(message)[0], GOOD))
         await w.committed()
 
         await w.vote(w.bob, message, 1, BAD)
@@ -141,7 +146,10 @@ async def test_the_public_message_does_not_change_when_people_vote(tmp_path: Pat
 
         await w.vote(w.bob, message, 1, GOOD)
 
-        assert [r.method for r in w.env.http_requests[before:]] == ["POST"]
+        await w.vote(w.bob, message, 1, BAD)
+
+        assert [r.method for r in w.env.http_requests[before:]] == ["POST", "POST", "PATCH"]
+        assert not any(str(message.id) in r.path for r in w.env.http_requests[before:])
 
 
 async def test_a_button_of_a_removed_image_says_so(tmp_path: Path) -> None:
@@ -173,9 +181,9 @@ async def test_a_forged_button_gets_a_sentence(
     async with world(tmp_path) as w:
         message = await w.imagine(w.alice, "a fox")
 
-        result = await w.press(w.bob, message, custom_id)
+        await w.press(w.bob, message, custom_id)
 
-        assert answer(result) == sentence
+        assert answer(w.private(w.bob)[-1]) == sentence
         await w.committed()
         assert w.rows() == []
 
@@ -186,7 +194,8 @@ async def test_a_vote_in_a_channel_the_bot_no_longer_sees_counts(tmp_path: Path)
         await w.hide_channel()
         assert w.client.get_channel(w.channel.id) is None
 
-        said = answer(await w.press(w.bob, message, vote_ids(message)[1, GOOD]))
+        await w.press(w.bob, message, vote_ids(message)[1, GOOD])
+        said = answer(w.private(w.bob)[-1])
         await w.committed()
 
         assert said == "👍 recorded for image 1."
@@ -208,13 +217,15 @@ async def test_many_people_at_once_lose_nothing(tmp_path: Path) -> None:
             for slot in (1, 2, 3, 4)
         ]
 
-        results = await w.press_all(
-            [(m, message, ids[slot, rating]) for m, slot, rating in presses]
-        )
+        await w.press_all([(m, message, ids[slot, rating]) for m, slot, rating in presses])
         await w.committed()
 
-        for result in results:
-            assert "recorded for image" in answer(result)
+        for member in crowd:
+            [ballot] = w.private(member)
+            assert "recorded for image" in answer(ballot)
+            assert marks(ballot) == " · ".join(
+                f"{slot} {texts.emoji(rating)}" for m, slot, rating in presses if m is member
+            )
             await asyncio.sleep(0)
 
         images = image_ids(message)
@@ -231,6 +242,6 @@ async def test_one_person_hammering_two_buttons_ends_in_one_row(tmp_path: Path) 
         await w.press_all([(w.bob, message, ids[1, rating]) for rating in (GOOD, BAD) * 20])
         await w.committed()
 
-        stored = await w.parts.store.vote(image_ids(message)[0], w.bob.id, BAD)
-        assert len(w.rows()) == 1
-        assert w.rows()[0]["rating"] == str(stored.previous or stored.rating)
+        [row] = w.rows()
+        [ballot] = w.private(w.bob)
+        assert marks(ballot) == f"1 {texts.emoji(Rating(row['rating']))} · 2 – · 3 – · 4 –"

@@ -36,6 +36,7 @@ class VotesLife(RuleBasedStateMachine):
         self.shown: list[str] = []
         self.removed: set[str] = set()
         self.ratings: dict[tuple[str, int], Rating] = {}
+        self.undo_to: dict[tuple[str, int], Rating] = {}
 
     @initialize()
     def start(self) -> None:
@@ -61,9 +62,31 @@ class VotesLife(RuleBasedStateMachine):
             assert outcome.kind is VoteKind.REMOVED_IMAGE
         else:
             assert outcome.previous == self.ratings.get(key)
-            self.ratings.pop(key, None)
-            if rating is not None:
-                self.ratings[key] = rating
+            if rating is not outcome.previous:
+                self.becomes(key, rating, undo_to=None if rating is None else outcome.previous)
+
+    @rule(data=st.data(), voter_id=VOTERS, rating=st.sampled_from(Rating))
+    @precondition(lambda self: self.shown)
+    def somebody_undoes(self, data: st.DataObject, voter_id: int, rating: Rating) -> None:
+        image_id = data.draw(st.sampled_from(self.shown))
+        key = (image_id, voter_id)
+
+        outcome = self.desk.undo(image_id, voter_id, rating)
+
+        if image_id not in self.removed and self.ratings.get(key) is rating:
+            assert outcome.previous is rating
+            assert outcome.rating == self.undo_to.get(key)
+            self.becomes(key, outcome.rating, undo_to=None)
+        else:
+            assert not outcome.kind.changed_something
+
+    def becomes(
+        self, key: tuple[str, int], rating: Rating | None, *, undo_to: Rating | None
+    ) -> None:
+        for states, state in ((self.ratings, rating), (self.undo_to, undo_to)):
+            states.pop(key, None)
+            if state is not None:
+                states[key] = state
 
     @rule(limit=LIMITS)
     def the_writer_commits(self, limit: int) -> None:

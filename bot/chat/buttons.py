@@ -9,7 +9,7 @@ from discord import ui
 from bot.chat import texts
 from bot.chat.context import Context
 from bot.chat.custom_ids import SetId, UndoId, VoteId
-from bot.chat.responses import answered, in_time, replace_private, say_privately
+from bot.chat.responses import answered, in_time
 from storage.vote import Rating
 
 # The buttons about a whole request: label, emoji, style.
@@ -44,7 +44,7 @@ class VoteButton(ui.DynamicItem[ui.Button[Any]], template=VoteId.PATTERN):
         return cls(vote.image_id, vote.rating)
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        """Record the vote, then confirm it."""
+        """Record the vote, then show the ballot."""
         context: Context = interaction.client.context
         async with answered(interaction):
             outcome = await in_time(
@@ -55,40 +55,49 @@ class VoteButton(ui.DynamicItem[ui.Button[Any]], template=VoteId.PATTERN):
                     self.rating,
                     guild_id=interaction.guild_id,
                 ),
+                new_message=False,
             )
-            await say_privately(
-                interaction,
-                texts.outcome_sentence(outcome),
-                view=None if outcome.rating is None else undo_view(self.image_id),
-            )
+            await context.show_ballot(interaction, outcome)
 
 
 class UndoButton(ui.DynamicItem[ui.Button[Any]], template=UndoId.PATTERN):
-    """Removes the member's vote on one image. It is under the private answer to that vote."""
+    """Takes the member's vote on one image back. It is on their ballot."""
 
-    def __init__(self, image_id: str) -> None:
+    def __init__(self, image_id: str, rating: Rating, *, slot: int | None = None) -> None:
         self.image_id = image_id
-        super().__init__(ui.Button(label="Undo", emoji="↩️", custom_id=str(UndoId(image_id))))
+        self.rating = rating
+        super().__init__(
+            ui.Button(
+                label=None if slot is None else f"Undo {slot}",
+                emoji="↩️",
+                custom_id=str(UndoId(image_id, rating)),
+            )
+        )
 
     @classmethod
     async def from_custom_id(
         cls, interaction: discord.Interaction[Any], item: ui.Item[Any], match: re.Match[str], /
     ) -> Self:
         """The button that was pressed."""
-        return cls(UndoId.parse(match.string).image_id)
+        undone = UndoId.parse(match.string)
+
+        return cls(undone.image_id, undone.rating)
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
-        """Remove the vote, then confirm it."""
+        """Take the vote back, then show the ballot as it is now."""
         context: Context = interaction.client.context
         async with answered(interaction):
             outcome = await in_time(
                 interaction,
-                context.store.vote(
-                    self.image_id, interaction.user.id, None, guild_id=interaction.guild_id
+                context.store.undo(
+                    self.image_id,
+                    interaction.user.id,
+                    self.rating,
+                    guild_id=interaction.guild_id,
                 ),
                 new_message=False,
             )
-            await replace_private(interaction, texts.outcome_sentence(outcome))
+            await context.refresh_ballot(interaction, outcome)
 
 
 class SetButton(ui.DynamicItem[ui.Button[Any]], template=SetId.PATTERN):
@@ -117,11 +126,3 @@ class SetButton(ui.DynamicItem[ui.Button[Any]], template=SetId.PATTERN):
         actions = {"again": context.again, "details": context.details, "cancel": context.cancel}
         async with answered(interaction):
             await actions[self.action](interaction, self.set_id)
-
-
-def undo_view(image_id: str) -> ui.View:
-    """The Undo button under the private answer to a vote."""
-    view = ui.View(timeout=None)
-    view.add_item(UndoButton(image_id))
-
-    return view

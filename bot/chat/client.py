@@ -10,6 +10,7 @@ import discord
 from discord import app_commands
 
 from bot.chat import custom_ids, texts
+from bot.chat.ballots import Ballots
 from bot.chat.buttons import SetButton, UndoButton, VoteButton
 from bot.chat.commands import add_commands
 from bot.chat.context import Context, ContextClient, Interaction
@@ -46,6 +47,7 @@ class OxherdClient(ContextClient):
             member_cache_flags=discord.MemberCacheFlags.none(),
             shard_count=shard_count,
         )
+        ballots = Ballots()
         self.context = Context(
             store=store,
             door=requests.door,
@@ -54,6 +56,8 @@ class OxherdClient(ContextClient):
             details=requests.details,
             cancel=requests.cancel,
             cancel_all=requests.cancel_all,
+            show_ballot=ballots.show,
+            refresh_ballot=ballots.refresh,
         )
         self.tree = app_commands.CommandTree(self)
         add_commands(self.tree, settings)
@@ -64,7 +68,7 @@ class OxherdClient(ContextClient):
         parsers["INTERACTION_CREATE"] = self._interaction_arrived
         for event in parsers.keys() - {"READY"}:
             parsers[event] = _guarded(event, parsers[event])
-        self._refusals: set[asyncio.Task[None]] = set()
+        self._refusals: set[asyncio.Task[int | None]] = set()
         self._frozen = False
 
     def is_connected(self) -> bool:

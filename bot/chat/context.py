@@ -9,6 +9,7 @@ import discord
 from bot.prompts.door import Door
 from generation.request import ImageRequest
 from storage.store import VoteStore
+from storage.vote import VoteOutcome
 
 
 class InHand:
@@ -38,7 +39,8 @@ class Context:
     """What the command and the buttons work with.
 
     A request's message has buttons, and those buttons start, explain and cancel requests. The
-    buttons therefore get the actions as callables and do not import `bot.chat.requests`.
+    buttons therefore get the actions as callables and do not import `bot.chat.requests`. The same
+    goes for ballots: `refresh_ballot` answers a press on a ballot, `show_ballot` any other.
     """
 
     store: VoteStore
@@ -49,6 +51,8 @@ class Context:
     cancel: Callable[["Interaction", str], Awaitable[None]]
     cancel_all: Callable[[int | None, int], int]
     """Ends what a member of a server, or of any, has waiting or running; how many requests."""
+    show_ballot: Callable[["Interaction", VoteOutcome], Awaitable[None]]
+    refresh_ballot: Callable[["Interaction", VoteOutcome], Awaitable[None]]
     in_hand: InHand = field(default_factory=InHand)
 
 

@@ -39,19 +39,21 @@ class VoteId:
 
 @dataclass(frozen=True, slots=True)
 class UndoId:
-    """The Undo button under the private answer to a vote on this image."""
+    """An Undo button on a ballot: this image, and the vote that the ballot shows."""
 
     image_id: str
+    rating: Rating
 
-    PATTERN: ClassVar = re.compile(rf"oxherd1:undo:{_ID}")
+    PATTERN: ClassVar = re.compile(rf"oxherd1:undo:{_ID}:(?P<rating>good|bad)")
 
     def __str__(self) -> str:
-        return f"oxherd1:undo:{self.image_id}"
+        return f"oxherd1:undo:{self.image_id}:{self.rating}"
 
     @classmethod
     def parse(cls, custom_id: str) -> Self:
         """Raises NotOurs."""
-        return cls(_match(cls.PATTERN, custom_id)["id"])
+        match = _match(cls.PATTERN, custom_id)
+        return cls(match["id"], Rating(match["rating"]))
 
 
 @dataclass(frozen=True, slots=True)

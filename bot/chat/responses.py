@@ -112,29 +112,43 @@ async def say_privately(
     *,
     view: ui.View | None = None,
     file: discord.File | None = None,
-) -> None:
-    """Send a message that only this member sees. There may have been an answer already."""
+) -> int | None:
+    """Send a message that only this member sees; its id, None if Discord did not take it.
+
+    There may have been an answer already.
+    """
+    if view is not None:
+        view.stop()  # discord.py would keep it for 15 minutes; its buttons work without it
+
     shown = discord.utils.MISSING if view is None else view
     attached = discord.utils.MISSING if file is None else file
     with tolerated(interaction, doing="answering"):
         if interaction.response.is_done():
-            await interaction.followup.send(
-                text, view=shown, file=attached, ephemeral=True, allowed_mentions=NO_MENTIONS
+            sent = await interaction.followup.send(
+                text,
+                view=shown,
+                file=attached,
+                ephemeral=True,
+                allowed_mentions=NO_MENTIONS,
+                wait=True,
             )
-        else:
-            await interaction.response.send_message(
-                text, view=shown, file=attached, ephemeral=True, allowed_mentions=NO_MENTIONS
-            )
+            return sent.id
 
-    if view is not None:
-        # discord.py would keep the view for 15 minutes; its buttons work without it.
-        view.stop()
+        response = await interaction.response.send_message(
+            text, view=shown, file=attached, ephemeral=True, allowed_mentions=NO_MENTIONS
+        )
+        return response.message_id
+
+    return None
 
 
 async def replace_private(
     interaction: Interaction, text: str, *, view: ui.View | None = None
 ) -> None:
     """Replace the private message whose button was pressed with the text."""
+    if view is not None:
+        view.stop()  # as in `say_privately`
+
     with tolerated(interaction, doing="editing the answer"):
         if interaction.response.is_done():
             await interaction.edit_original_response(
@@ -144,9 +158,6 @@ async def replace_private(
             await interaction.response.edit_message(
                 content=text, view=view, allowed_mentions=NO_MENTIONS
             )
-
-    if view is not None:
-        view.stop()  # as in `say_privately`
 
 
 @contextmanager

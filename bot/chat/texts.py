@@ -30,6 +30,7 @@ from storage.errors import JournalFull, StorageError, StoreClosing
 from storage.plurals import count
 from storage.status import RemoteStatus
 from storage.vote import (
+    Ballot,
     NewImage,
     Rating,
     StoredSet,
@@ -109,6 +110,16 @@ def outcome_sentence(outcome: VoteOutcome) -> str:
             )
         case VoteKind.UNDONE:
             return f"Your {_face(outcome.previous)} for {image} is removed; you have no vote on it."
+        case VoteKind.RESTORED:
+            return (
+                f"Your {_face(outcome.previous)} for {image} is taken back; your "
+                f"{_face(outcome.rating)} counts again."
+            )
+        case VoteKind.OUTDATED_UNDO:
+            return (
+                f"That vote for {image} was no longer there, so nothing changed; your "
+                f"{_face(outcome.rating)} counts."
+            )
         case VoteKind.NOTHING_TO_UNDO:
             return f"You have no vote on {image}, so there is nothing to undo."
         case VoteKind.UNKNOWN_IMAGE:
@@ -137,6 +148,16 @@ def banned(ban: Ban) -> str:
         f"The moderators of this server have banned you from asking and voting{end}: "
         f"{quoted(ban.reason)}\nNothing was started or recorded."
     )
+
+
+def ballot(ballot: Ballot, sentence: str) -> str:
+    """A member's votes on a set, and what their last press did."""
+    marks = " · ".join(
+        f"{mark.slot} {'–' if mark.rating is None else emoji(mark.rating)}" for mark in ballot.marks
+    )
+    prompt = ImageRequest.from_json(ballot.request).prompt
+
+    return f"**{_cut(quoted(prompt))}**\n{marks}\n{sentence}"
 
 
 def progress_sentence(progress: JobProgress) -> str:

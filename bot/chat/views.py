@@ -14,9 +14,9 @@ import discord
 from discord import ui
 
 from bot.chat import texts
-from bot.chat.buttons import SetButton, VoteButton
+from bot.chat.buttons import SetButton, UndoButton, VoteButton
 from generation.request import ImageRequest, Preview
-from storage.vote import NewImage, NewSet, Rating
+from storage.vote import Ballot, NewImage, NewSet, Rating
 
 _PREVIEW_NAME = "preview.jpg"
 
@@ -115,6 +115,16 @@ def preview_files(preview: Preview | None) -> list[discord.File]:
     return [
         discord.File(BytesIO(preview.jpeg), _PREVIEW_NAME, description=texts.preview_note(preview))
     ]
+
+
+def ballot(ballot: Ballot) -> ui.View:
+    """What a member can do about their votes."""
+    view = ui.View(timeout=None)
+    for mark in ballot.marks:
+        if mark.rating is not None:
+            view.add_item(UndoButton(mark.image_id, mark.rating, slot=mark.slot))
+
+    return view
 
 
 def elsewhere(accepted: AcceptedRequest) -> ui.LayoutView:

@@ -54,7 +54,8 @@ configs:
 # {title}
 
 People asked for images in Discord, looked at four candidates and pressed 👍 or 👎.
-Each press is a row; a changed mind replaces the row, Undo removes it. The history has them all.
+Each press is a row; a changed mind replaces the row, Undo takes a press back. The history has them
+all.
 
 * Licence: {licence}
 * Version of the text that people agreed to: {consent_version}

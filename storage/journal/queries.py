@@ -7,6 +7,7 @@ the disk.
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from storage.clock import timestamp
@@ -17,11 +18,12 @@ from storage.journal.missing import MissingImages
 from storage.journal.moderation import Moderation
 from storage.journal.people import People
 from storage.journal.remote_watermark import RemoteProgress
-from storage.journal.rows import stored_set
+from storage.journal.rows import ballot, stored_set
 from storage.journal.shards import ShardSizes
 from storage.journal.watermark import Progress
 from storage.people import Forgotten
 from storage.vote import (
+    Ballot,
     NewImage,
     NewSet,
     Rating,
@@ -186,7 +188,7 @@ class Journal:
         seconds: float | None = None,
         now: datetime,
     ) -> VoteOutcome:
-        """Make `rating` the voter's vote on the image; None undoes the vote.
+        """Make `rating` the voter's vote on the image; None removes the vote.
 
         guild_id: the server of the press, if it is known; images of others are unknown there.
         seconds: from being shown to the press; None where nobody can know.
@@ -216,6 +218,7 @@ class Journal:
                 slot=image["slot"],
                 rating=None if gone else rating,
                 previous=previous,
+                ballot=self.ballot(image["set_id"], voter_id),
             )
 
         if image["withheld"] is not None:
@@ -266,11 +269,11 @@ class Journal:
             )
         else:
             self.connection.execute(
-                "UPDATE votes SET rating = ?, voted_at = ?, seq = ?, shown_in = ?, seconds = ?,"
-                " set_aside = NULL"
-                " WHERE image_id = ? AND voter_id = ?",
+                "UPDATE votes SET rating = ?, previous = ?, voted_at = ?, seq = ?, shown_in = ?,"
+                " seconds = ?, set_aside = NULL WHERE image_id = ? AND voter_id = ?",
                 (
                     rating,
+                    None if rating is None else previous,
                     timestamp(now),
                     self._next("seq"),
                     shown_in,
@@ -289,6 +292,55 @@ class Journal:
         )
 
         return outcome(VoteKind.REPLACED if previous else VoteKind.RECORDED, previous)
+
+    def undo(
+        self,
+        image_id: str,
+        voter_id: int,
+        rating: Rating,
+        *,
+        guild_id: int | None = None,
+        now: datetime,
+    ) -> VoteOutcome:
+        """Take back the voter's vote `rating`: the one that it replaced counts again, if any.
+
+        If that is not their vote any more, nothing changes. So undoing twice takes back one vote.
+        """
+        known = self.connection.execute(
+            "SELECT counted, previous FROM votes WHERE image_id = ? AND voter_id = ?",
+            (image_id, voter_id),
+        ).fetchone()
+        current = Rating(known["counted"]) if known and known["counted"] else None
+        if rating is not current:
+            same = self.vote(image_id, voter_id, current, guild_id=guild_id, now=now)
+            outdated = same.kind is VoteKind.UNCHANGED
+            return replace(same, kind=VoteKind.OUTDATED_UNDO) if outdated else same
+
+        back = Rating(known["previous"]) if known and known["previous"] else None
+        outcome = self.vote(image_id, voter_id, back, guild_id=guild_id, now=now)
+        if outcome.kind is not VoteKind.REPLACED:
+            return outcome
+
+        self.connection.execute(
+            "UPDATE votes SET previous = NULL WHERE image_id = ? AND voter_id = ?",
+            (image_id, voter_id),
+        )
+
+        return replace(outcome, kind=VoteKind.RESTORED)
+
+    def ballot(self, set_id: str, voter_id: int) -> Ballot | None:
+        """The member's votes on the images of a set that are shown; None if none is."""
+        rows = self.connection.execute(
+            "SELECT images.image_id, slot, counted AS rating, request,"
+            " (SELECT value FROM counters WHERE name = 'seq') AS as_of"
+            " FROM images JOIN sets USING (set_id)"
+            " LEFT JOIN votes ON votes.image_id = images.image_id AND voter_id = ?"
+            " WHERE images.set_id = ? AND withheld IS NULL AND taken_out IS NULL AND NOT erased"
+            " ORDER BY slot",
+            (voter_id, set_id),
+        ).fetchall()
+
+        return ballot(set_id, voter_id, rows)
 
     def _note_unvoted(self, image_id: str, *, remote_only: bool, now: datetime) -> None:
         """If that was the last vote, note its end; without bytes on this host, remove the image."""

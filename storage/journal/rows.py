@@ -4,7 +4,7 @@ import json
 import sqlite3
 from collections.abc import Sequence
 
-from storage.vote import SetState, StoredImage, StoredSet
+from storage.vote import Ballot, Mark, Rating, SetState, StoredImage, StoredSet
 
 
 def stored_image(row: sqlite3.Row) -> StoredImage:
@@ -31,4 +31,27 @@ def stored_set(row: sqlite3.Row, images: Sequence[sqlite3.Row]) -> StoredSet:
         provenance=None if row["provenance"] is None else json.loads(row["provenance"]),
         tries=row["tries"],
         images=tuple(map(stored_image, images)),
+    )
+
+
+def ballot(set_id: str, voter_id: int, rows: Sequence[sqlite3.Row]) -> Ballot | None:
+    """None without rows."""
+    if not rows:
+        return None
+
+    marks = [
+        Mark(
+            image_id=row["image_id"],
+            slot=row["slot"],
+            rating=None if row["rating"] is None else Rating(row["rating"]),
+        )
+        for row in rows
+    ]
+
+    return Ballot(
+        set_id=set_id,
+        voter_id=voter_id,
+        request=json.loads(rows[0]["request"]),
+        marks=tuple(marks),
+        as_of=rows[0]["as_of"],
     )

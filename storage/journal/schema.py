@@ -71,6 +71,7 @@ CREATE TABLE votes (
     image_id TEXT NOT NULL REFERENCES images,
     voter_id INTEGER NOT NULL,
     rating TEXT CHECK (rating IN ({_one_of(Rating)})), -- NULL: undone
+    previous TEXT CHECK (previous IN ({_one_of(Rating)})), -- what undoing brings back
     voted_at TEXT NOT NULL,       -- of the last change
     train_row INTEGER NOT NULL,   -- given at the first vote, never changed
     train_shard INTEGER NOT NULL, -- the same

@@ -71,11 +71,11 @@ async def _one_round(
     asker = chance.choice(list(members))
     await members[asker].imagine(prompt)
     for name, member in members.items():
-        await member.sees_images(member.message(prompt))
+        await member.sees_images(member.images(prompt))
         slot, face = chance.randint(1, 4), chance.choice(["👍", "👎"])
         last = member.page.locator("article.channel-message").last
         before = await last.get_attribute("data-message-id") or ""
-        await member.press(member.button(member.message(prompt), face, slot))
+        await member.press(member.button(member.images(prompt), face, slot))
         await expect(last).not_to_have_attribute("data-message-id", before, timeout=PATIENCE_MS)
         await expect(last).to_contain_text(f"{face} recorded for image {slot}.")
         expected[prompt, slot, name] = "good" if face == "👍" else "bad"

@@ -124,6 +124,15 @@ class DiscordWorld:
         if interaction.source is not None or interaction.posted.done():
             self._open.pop(interaction.token, None)
 
+    def tell_owner(self, editing: Interaction, message: Message) -> None:
+        """A private message is different now: its member has the answer to their other press too,
+        if there is one. Members of these tests press again only after an answer."""
+        self.tell(editing, message)
+        if message.flags & payloads.EPHEMERAL:
+            for open_ in list(self._open.values()):
+                if open_.user_id == editing.user_id and open_.acknowledged.done():
+                    self.tell(open_, message)
+
     def _attached(self, given: Payload, files: dict[str, bytes]) -> Payload:
         content = files[f"files[{given['id']}]"]
         self.sha256[given["filename"]] = hashlib.sha256(content).hexdigest()

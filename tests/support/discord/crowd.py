@@ -8,11 +8,10 @@ from contextlib import asynccontextmanager
 from typing import Self
 
 from bot.chat.custom_ids import NotOurs, UndoId, VoteId
-from storage.vote import Rating
 from tests.support.discord.channel import Disconnected
 from tests.support.discord.payloads import Message
 from tests.support.discord.stub import DiscordStub
-from tests.support.storage.vote_ledger import Ledger
+from tests.support.storage.vote_ledger import Key, Ledger, Press, Undo
 
 FIRST_MEMBER = 2_000_000_000_000_000_000
 UNANSWERED_AFTER_S = 20.0
@@ -25,7 +24,7 @@ class Crowd:
         self._stub = stub
         self._ledger = ledger
         self._random = randomness
-        self._undo: dict[tuple[str, int], Message] = {}
+        self._ballots: dict[Key, Message] = {}
         self.counts: Counter[str] = Counter()
 
     @classmethod
@@ -90,20 +89,19 @@ class Crowd:
 
         pressed = self._random.choice(ids)
         key = (pressed.image_id, member)
-        reply = self._undo.get(key)
-        if reply is not None and self._random.random() < 0.3:
-            await self._press(key, None, reply, str(UndoId(pressed.image_id)), _slot(ids, pressed))
+        ballot = self._ballots.get(key)
+        undo = None if ballot is None else _undo_id(ballot, pressed.image_id)
+        if ballot is not None and undo is not None and self._random.random() < 0.3:
+            await self._press(key, Undo(undo.rating), ballot, str(undo), _slot(ids, pressed))
         else:
             await self._press(key, pressed.rating, message, str(pressed), _slot(ids, pressed))
 
-    async def _press(
-        self, key: tuple[str, int], rating: Rating | None, on: Message, custom_id: str, slot: int
-    ) -> None:
-        before = self._ledger.press(key, rating)
+    async def _press(self, key: Key, press: Press, on: Message, custom_id: str, slot: int) -> None:
+        before = self._ledger.press(key, press)
         try:
-            press = await self._stub.press(key[1], on, custom_id)
+            pressed = await self._stub.press(key[1], on, custom_id)
             async with asyncio.timeout(UNANSWERED_AFTER_S):
-                reply = await press.answered
+                reply = await pressed.answered
         except Disconnected:
             self.counts["votes in flight at a kill"] += 1
             return
@@ -111,11 +109,8 @@ class Crowd:
             self._ledger.problems.append(f"{key}: {custom_id} was never answered")
             return
 
-        self._ledger.answer(key, rating, reply.content, slot=slot, before=before)
-        if reply.buttons:
-            self._undo[key] = reply
-        else:
-            self._undo.pop(key, None)
+        self._ledger.answer(key, press, reply.content, slot=slot, before=before)
+        self._ballots[key] = reply
 
 
 def _vote_id(custom_id: str) -> VoteId | None:
@@ -123,6 +118,17 @@ def _vote_id(custom_id: str) -> VoteId | None:
         return VoteId.parse(custom_id)
     except NotOurs:
         return None
+
+
+def _undo_id(ballot: Message, image_id: str) -> UndoId | None:
+    """The ballot's button that takes the vote on the image back, if it has one."""
+    for custom_id in ballot.buttons:
+        if UndoId.PATTERN.fullmatch(custom_id):
+            undo = UndoId.parse(custom_id)
+            if undo.image_id == image_id:
+                return undo
+
+    return None
 
 
 def _slot(ids: list[VoteId], pressed: VoteId) -> int:

@@ -148,6 +148,12 @@ class Member:
         """The newest message that shows the text."""
         return self.page.locator("article.channel-message", has_text=text).last
 
+    def images(self, prompt: str) -> Locator:
+        """The newest message that shows images of the prompt."""
+        gallery = self.page.locator(".component-gallery")
+
+        return self.page.locator("article.channel-message", has_text=prompt, has=gallery).last
+
     async def sees_images(self, message: Locator) -> None:
         """Wait until four images are there and the page has laid itself out around them."""
         images = message.locator("img")

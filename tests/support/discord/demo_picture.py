@@ -22,7 +22,7 @@ async def take(folder: Path) -> None:
         async with running_demo(Path(data)) as demo, browser() as chromium:
             alice = await Member.open(chromium, demo.url, "alice")
             await alice.imagine(PROMPT)
-            message = alice.message(PROMPT)
+            message = alice.images(PROMPT)
             await alice.sees_images(message)
             for name, width, height in (("desktop", 1280, 900), ("phone", 390, 844)):
                 await alice.on_one_screen(message, width=width, height=height)

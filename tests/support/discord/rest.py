@@ -93,6 +93,7 @@ class DiscordRest:
             web.post(f"{BASE}/interactions/{{id}}/{{token}}/callback", self._callback),
             web.get(f"{BASE}/webhooks/{{app}}/{{token}}/messages/{{id}}", self._reread),
             web.patch(f"{BASE}/webhooks/{{app}}/{{token}}/messages/{{id}}", self._edit),
+            web.delete(f"{BASE}/webhooks/{{app}}/{{token}}/messages/{{id}}", self._remove),
             web.post(f"{BASE}/webhooks/{{app}}/{{token}}", self._follow_up),
             web.post(f"{BASE}/channels/{{channel}}/messages", self._post),
             web.get(f"{BASE}/channels/{{channel}}/messages", self._history),
@@ -210,9 +211,18 @@ class DiscordRest:
             return _no_message()
 
         self._world.change(message, body, files)
-        self._world.tell(self._world.interactions[request.match_info["token"]], message)
+        self._world.tell_owner(self._world.interactions[request.match_info["token"]], message)
 
         return _answer(message.payload())
+
+    async def _remove(self, request: web.Request) -> web.Response:
+        message = self._found(request)
+        if message is None:
+            return _no_message()
+
+        message.components = []  # nobody can press anything on it
+
+        return web.Response(status=204)
 
     async def _follow_up(self, request: web.Request) -> web.Response:
         body, files = await _read(request)
@@ -264,10 +274,11 @@ class DiscordRest:
         if interaction is None:
             return None
 
-        if request.match_info["id"] == "@original":
-            return interaction.original
+        original, wanted = interaction.original, request.match_info["id"]
+        if wanted == "@original" or (original is not None and wanted == str(original.id)):
+            return original
 
-        return interaction.followups.get(int(request.match_info["id"]))
+        return interaction.followups.get(int(wanted))
 
 
 def _reset(request: web.Request) -> None:

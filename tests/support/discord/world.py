@@ -158,12 +158,21 @@ class World:
 
     async def vote(
         self, member: Any, message: discord.Message, slot: int, rating: Rating
-    ) -> InteractionResult:
-        """Press 👍 or 👎 under an image."""
-        custom_id = vote_ids(message)[slot, rating]
-        result: InteractionResult = await member.click(message, custom_id=custom_id)
+    ) -> discord.Message:
+        """Press 👍 or 👎 for an image; what the member reads then."""
+        await member.click(message, custom_id=vote_ids(message)[slot, rating])
 
-        return result
+        return self.private(member)[-1]
+
+    def private(self, member: Any) -> list[discord.Message]:
+        """The messages that only this member sees, oldest first."""
+        stored = self.env.backend.messages.get(self.channel.id, {}).values()
+
+        return [
+            ResponseMessage(self.env, message).message
+            for message in stored
+            if message.is_ephemeral and message.visible_to(member.id)
+        ]
 
     async def press(
         self, member: Any, message: discord.Message, custom_id: str
@@ -306,9 +315,9 @@ def image_ids(message: discord.Message) -> list[str]:
     return [VoteId.parse(ids[slot, Rating.GOOD]).image_id for slot, r in ids if r is Rating.GOOD]
 
 
-def undo_id(image_id: str) -> str:
-    """The custom id of the Undo button under a private answer."""
-    return str(UndoId(image_id))
+def undo_id(image_id: str, rating: Rating) -> str:
+    """The custom id of the Undo button that a ballot has for this vote."""
+    return str(UndoId(image_id, rating))
 
 
 def seen(result: InteractionResult) -> ResponseMessage:

@@ -166,6 +166,10 @@ class Desk:
             lambda journal: journal.vote(image_id, voter_id, rating, seconds=seconds, now=NOON)
         )
 
+    def undo(self, image_id: str, voter_id: int, rating: Rating) -> VoteOutcome:
+        """Press Undo for this vote."""
+        return self.note(lambda journal: journal.undo(image_id, voter_id, rating, now=NOON))
+
     def commit(self, *, limit: int = 512) -> Committed | None:
         """One batch, and the watermark."""
         done = self._commit(self.repository, limit=limit)

@@ -1,0 +1,214 @@
+"""The ballot: the one private message that shows a member their votes on a set."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import discord
+import pytest
+
+from bot.chat import ballots, messages
+from storage.vote import Rating
+from tests.support.discord.world import World, buttons, image_ids, text_of, undo_id, vote_ids, world
+
+GOOD, BAD = Rating.GOOD, Rating.BAD
+
+
+def lines(message: discord.Message) -> list[str]:
+    """The prompt, the votes, and what the last press did."""
+    assert message.flags.ephemeral
+
+    return text_of(message).splitlines()
+
+
+def undo_buttons(message: discord.Message) -> list[str]:
+    return [custom_id for custom_id in buttons(message) if ":undo:" in custom_id]
+
+
+async def undo(
+    w: World, ballot: discord.Message, slot: int, rating: Rating, ids: list[str]
+) -> None:
+    """Press Undo on the ballot as it was when it was looked at."""
+    await w.press(w.bob, ballot, undo_id(ids[slot - 1], rating))
+
+
+async def test_twelve_presses_are_one_private_message_that_is_always_true(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        message = await w.imagine(w.alice, "a fox")
+        voted: dict[int, Rating] = {}
+
+        for press in range(12):
+            slot, rating = 1 + press % 4, GOOD if press % 3 else BAD
+            ballot = await w.vote(w.bob, message, slot, rating)
+            voted[slot] = rating
+
+            faces = {GOOD: "👍", BAD: "👎"}
+            shown = " · ".join(f"{n} {faces[voted[n]] if n in voted else '–'}" for n in range(1, 5))
+            assert lines(ballot)[:2] == ["**a fox**", shown]
+            assert f"image {slot}" in lines(ballot)[2]
+            assert undo_buttons(ballot) == [
+                undo_id(image_id, voted[n])
+                for n, image_id in enumerate(image_ids(message), start=1)
+                if n in voted
+            ]
+
+        assert len(w.private(w.bob)) == 1
+        assert w.private(w.alice) == []
+
+
+async def test_presses_at_the_same_moment_make_one_message_with_the_last_state(
+    tmp_path: Path,
+) -> None:
+    async with world(tmp_path) as w:
+        message = await w.imagine(w.alice, "a fox")
+        ids = vote_ids(message)
+
+        for rating in (GOOD, BAD):
+            await w.press_all([(w.bob, message, ids[slot, rating]) for slot in (1, 2, 3, 4)] * 3)
+
+            [ballot] = w.private(w.bob)
+            face = "👍" if rating is GOOD else "👎"
+            assert lines(ballot)[1] == f"1 {face} · 2 {face} · 3 {face} · 4 {face}"
+
+
+async def test_every_set_and_every_member_has_a_ballot(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        fox, owl = await w.imagine(w.alice, "a fox"), await w.imagine(w.alice, "an owl")
+
+        await w.vote(w.bob, fox, 1, GOOD)
+        await w.vote(w.bob, owl, 2, BAD)
+        await w.vote(w.alice, fox, 3, BAD)
+        await w.vote(w.bob, fox, 4, GOOD)
+
+        assert [lines(ballot)[:2] for ballot in w.private(w.bob)] == [
+            ["**a fox**", "1 👍 · 2 – · 3 – · 4 👍"],
+            ["**an owl**", "1 – · 2 👎 · 3 – · 4 –"],
+        ]
+        assert lines(w.private(w.alice)[0])[1] == "1 – · 2 – · 3 👎 · 4 –"
+
+
+async def test_undo_brings_back_the_vote_before_and_then_none(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        message = await w.imagine(w.alice, "a fox")
+        ids = image_ids(message)
+        await w.vote(w.bob, message, 1, GOOD)
+        ballot = await w.vote(w.bob, message, 1, BAD)
+
+        await undo(w, ballot, 1, BAD, ids)
+        await w.committed()
+
+        [ballot] = w.private(w.bob)
+        assert lines(ballot)[1:] == [
+            "1 👍 · 2 – · 3 – · 4 –",
+            "Your 👎 for image 1 is taken back; your 👍 counts again.",
+        ]
+        assert list(w.ratings().values()) == ["good"]
+
+        await undo(w, ballot, 1, GOOD, ids)
+        await w.committed()
+
+        [ballot] = w.private(w.bob)
+        assert lines(ballot)[1] == "1 – · 2 – · 3 – · 4 –"
+        assert undo_buttons(ballot) == []
+        assert w.ratings() == {}
+
+
+async def test_undo_pressed_twice_takes_back_one_vote(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        message = await w.imagine(w.alice, "a fox")
+        await w.vote(w.bob, message, 1, GOOD)
+        ballot = await w.vote(w.bob, message, 1, BAD)
+
+        again = (w.bob, ballot, undo_id(image_ids(message)[0], BAD))
+        await w.press_all([again, again])
+        await w.committed()
+
+        [ballot] = w.private(w.bob)
+        assert lines(ballot)[1:] == [
+            "1 👍 · 2 – · 3 – · 4 –",
+            "That vote for image 1 was no longer there, so nothing changed; your 👍 counts.",
+        ]
+        assert list(w.ratings().values()) == ["good"]
+
+
+async def test_a_new_ballot_when_the_token_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world(tmp_path) as w:
+        message = await w.imagine(w.alice, "a fox")
+        await w.vote(w.bob, message, 1, GOOD)
+        monkeypatch.setattr(messages, "TOKEN_LIFE", timedelta(seconds=-1))
+
+        await w.vote(w.bob, message, 2, GOOD)
+
+        assert [lines(ballot)[1] for ballot in w.private(w.bob)] == [
+            "1 👍 · 2 – · 3 – · 4 –",
+            "1 👍 · 2 👍 · 3 – · 4 –",
+        ]
+
+
+async def test_a_new_ballot_when_discord_refuses_the_edit(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        message = await w.imagine(w.alice, "a fox")
+        first = await w.vote(w.bob, message, 1, GOOD)
+        w.env.backend.delete_message(w.channel.id, first.id)
+
+        await w.vote(w.bob, message, 2, GOOD)
+        await w.vote(w.bob, message, 3, GOOD)
+
+        [ballot] = w.private(w.bob)
+        assert lines(ballot)[1] == "1 👍 · 2 👍 · 3 👍 · 4 –"
+
+
+async def test_a_press_on_an_old_ballot_says_what_is_recorded_now(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        message = await w.imagine(w.alice, "a fox")
+        old = await w.vote(w.bob, message, 1, GOOD)
+        await w.restart()
+        await w.vote(w.bob, message, 1, BAD)
+        assert len(w.private(w.bob)) == 2
+
+        await undo(w, old, 1, GOOD, image_ids(message))
+        await w.committed()
+
+        [ballot] = w.private(w.bob)  # the other one could not be true any more
+        assert ballot.id == old.id
+        assert lines(ballot)[1:] == [
+            "1 👎 · 2 – · 3 – · 4 –",
+            "That vote for image 1 was no longer there, so nothing changed; your 👎 counts.",
+        ]
+        assert list(w.ratings().values()) == ["bad"]
+
+        await w.vote(w.bob, message, 2, GOOD)
+
+        [ballot] = w.private(w.bob)
+        assert lines(ballot)[1] == "1 👎 · 2 👍 · 3 – · 4 –"
+
+
+async def test_only_so_many_ballots_are_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ballots, "MOST", 1)
+    async with world(tmp_path) as w:
+        message = await w.imagine(w.alice, "a fox")
+        await w.vote(w.bob, message, 1, GOOD)
+        await w.vote(w.alice, message, 1, GOOD)
+
+        await w.vote(w.bob, message, 2, GOOD)
+
+        assert len(w.private(w.bob)) == 2
+        assert len(w.private(w.alice)) == 1
+
+
+async def test_a_forgotten_members_ballot_shows_no_vote(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        message = await w.imagine(w.alice, "a fox")
+        ballot = await w.vote(w.bob, message, 1, GOOD)
+        await w.parts.store.forget(w.bob.id, requests=False)
+
+        await undo(w, ballot, 1, GOOD, image_ids(message))
+
+        [ballot] = w.private(w.bob)
+        assert lines(ballot)[1:] == [
+            "1 – · 2 – · 3 – · 4 –",
+            "You have no vote on image 1, so there is nothing to undo.",
+        ]
