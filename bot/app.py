@@ -17,8 +17,8 @@ import aiohttp
 import discord
 
 from bot.chat import moderators
+from bot.chat.admission.gate import Gate
 from bot.chat.client import OxherdClient
-from bot.chat.gate import Gate
 from bot.chat.requests import Requests
 from bot.cli import control_server
 from bot.configuration import door, model_specs, remote, repository_settings
@@ -127,9 +127,12 @@ async def opened(
             ),
         ) as executor,
     ):
-        requests = Requests(
-            store=store, executor=executor, door=entrance, gate=Gate(store, guilds=settings.guilds)
+        gate = Gate(
+            store,
+            guilds=settings.guilds,
+            requests_per_minute=settings.max_requests_per_minute,
         )
+        requests = Requests(store=store, executor=executor, door=entrance, gate=gate)
         yield Parts(store=store, executor=executor, requests=requests)
 
 

@@ -191,6 +191,9 @@ class Settings(BaseModel):
 
     max_waiting: int = Field(24, ge=1, description="requests that may wait for a worker")
     max_waiting_per_person: int = Field(3, ge=1, description="requests of one member that may wait")
+    max_requests_per_minute: int = Field(
+        10, ge=1, description="requests of one member in a minute, also those that were cancelled"
+    )
     max_running_per_person: int = Field(
         1, ge=1, description="requests of one member that may run at once"
     )

@@ -1,4 +1,4 @@
-"""What moderators do, as plain values."""
+"""What moderators do, and what they set, as plain values."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +14,10 @@ class ActKind(StrEnum):
     RESTORE_VOTES = "restoring of votes"
     REMOVE = "removal"
     RESTORE = "restoring"
+    PAUSE = "pause"
+    RESUME = "resumption"
+    LIMIT = "change of limits"
+    CANCEL = "cancelling of requests"
 
 
 class SetAside(StrEnum):
@@ -60,3 +64,22 @@ class Ban:
 
     reason: str
     until: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerRules:
+    """What moderators have set for one server. None: there is no such limit.
+
+    paused: no new requests. waiting: requests of the server that may wait. account_days,
+    member_days: the least age of an account, and the least time in the server, to ask and to vote.
+    voting_role: only who has it may vote.
+    """
+
+    paused: bool = False
+    requests_per_hour: int | None = None
+    requests_per_day: int | None = None
+    votes_per_minute: int | None = None
+    waiting: int | None = None
+    account_days: int | None = None
+    member_days: int | None = None
+    voting_role: int | None = None

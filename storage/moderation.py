@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from storage.acts import Act, Ban, Order
+from storage.acts import Act, ActKind, Ban, Order, ServerRules
 from storage.dataset.committer import Committer
 from storage.journal.thread import JournalThread
 
@@ -18,6 +18,7 @@ class ModerationStore:
         self._journal = journal
         self._committer = committer
         self._clock = clock
+        self._rules: dict[int, ServerRules] = {}
 
     async def ban(self, member_id: int, order: Order, *, lasts: timedelta | None) -> Act:
         """Keep the member from asking and voting, and set their votes aside; None: for good."""
@@ -76,6 +77,46 @@ class ModerationStore:
         )
 
         return act and self._done(act)
+
+    async def rules(self, guild_id: int | None) -> ServerRules:
+        """What moderators have set for the server. Only the first look goes to the journal."""
+        if guild_id is None:
+            return ServerRules()
+
+        if guild_id not in self._rules:
+            self._rules[guild_id] = await self._journal.run(
+                lambda journal: journal.moderation.rules(guild_id)
+            )
+
+        return self._rules[guild_id]
+
+    async def set_rules(self, kind: ActKind, rules: ServerRules, order: Order) -> Act:
+        """Set them anew, as an act of this kind."""
+        assert order.guild_id is not None
+        act = await self._journal.run(
+            lambda journal: journal.moderation.set_rules(kind, rules, order, now=self._clock())
+        )
+        self._rules[order.guild_id] = rules
+
+        return act
+
+    async def cancelled(
+        self, order: Order, *, member_id: int | None = None, set_id: str | None = None
+    ) -> Act:
+        """Record that a member's requests were cancelled, or one request."""
+        return await self._journal.run(
+            lambda journal: journal.moderation.cancelled(
+                member_id, set_id, order, now=self._clock()
+            )
+        )
+
+    async def asked_within(self, time: timedelta, member_id: int, guild_id: int | None) -> int:
+        """How many requests of the member were accepted in the server in the last `time`."""
+        since = self._clock() - time
+
+        return await self._journal.run(
+            lambda journal: journal.moderation.asked_since(since, member_id, guild_id)
+        )
 
     async def ban_of(self, member_id: int, guild_id: int | None) -> Ban | None:
         """The member's ban in this server, if there is one now."""

@@ -120,6 +120,8 @@ async def test_every_request_matches_discords_description(
         for action in ("data", "forget", "everything"):
             await w.bob.click(told, custom_id=str(PrivacyId(action)))
 
+        await mod.slash(w.channel, "oxherd limits", votes_per_minute=100, reason="a test")
+        await mod.slash(w.channel, "oxherd queue show")
         sent = [r for r in w.env.http_requests if r.method != "GET"]
 
     assert late.response is not None

@@ -47,6 +47,11 @@ class VoteButton(ui.DynamicItem[ui.Button[Any]], template=VoteId.PATTERN):
         """Record the vote, then show the ballot."""
         context: Context = interaction.client.context
         async with answered(interaction):
+            await in_time(
+                interaction,
+                context.gate.admit_vote(interaction.user, interaction.guild_id),
+                new_message=False,
+            )
             outcome = await in_time(
                 interaction,
                 context.store.vote(

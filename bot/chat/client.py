@@ -55,7 +55,8 @@ class OxherdClient(ContextClient):
             again=requests.again,
             details=requests.details,
             cancel=requests.cancel,
-            cancel_all=requests.cancel_all,
+            jobs=requests.jobs,
+            gate=requests.gate,
             show_ballot=ballots.show,
             refresh_ballot=ballots.refresh,
         )

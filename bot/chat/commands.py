@@ -19,4 +19,6 @@ def add_commands(tree: app_commands.CommandTree[Any], settings: Settings, **wher
         ModeratorCommands(),
         remove_from_dataset,
     ):
-        tree.add_command(command, **where)
+        # Not by users for themselves: then they could use it in servers that the bot is not in.
+        here = app_commands.allowed_installs(guilds=True, users=False)(command)
+        tree.add_command(here, **where)

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 import discord
 
+from bot.chat.admission.gate import Gate
+from bot.chat.jobs import Jobs
 from bot.prompts.door import Door
 from generation.request import ImageRequest
 from storage.store import VoteStore
@@ -49,8 +51,8 @@ class Context:
     again: Callable[["Interaction", str], Awaitable[None]]
     details: Callable[["Interaction", str], Awaitable[None]]
     cancel: Callable[["Interaction", str], Awaitable[None]]
-    cancel_all: Callable[[int | None, int], int]
-    """Ends what a member of a server, or of any, has waiting or running; how many requests."""
+    jobs: Jobs
+    gate: Gate
     show_ballot: Callable[["Interaction", VoteOutcome], Awaitable[None]]
     refresh_ballot: Callable[["Interaction", VoteOutcome], Awaitable[None]]
     in_hand: InHand = field(default_factory=InHand)

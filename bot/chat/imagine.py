@@ -70,9 +70,7 @@ def imagine_command(settings: Settings) -> app_commands.Command[Any, ..., None]:
         name="imagine", description="Make four images from a prompt, then vote"
     )(described(chosen(imagine)))
 
-    here = app_commands.allowed_installs(guilds=True, users=False)(made)
-
-    return app_commands.guild_only()(here)
+    return app_commands.guild_only()(made)
 
 
 def _choices(names: Iterable[str]) -> list[app_commands.Choice[str]]:

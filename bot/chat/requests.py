@@ -9,9 +9,10 @@ import discord
 import shortuuid
 
 from bot.chat import texts, views
+from bot.chat.admission.gate import Gate
 from bot.chat.context import Interaction
 from bot.chat.following import Follower
-from bot.chat.gate import Gate
+from bot.chat.jobs import Jobs
 from bot.chat.messages import Place
 from bot.chat.responses import NO_MENTIONS, NOT_TAKEN, in_time, say_privately, tolerated
 from bot.chat.views import AcceptedRequest
@@ -46,7 +47,7 @@ class Requests:
         self.gate = gate
         self._store = store
         self._executor = executor
-        self._jobs: dict[str, Job] = {}
+        self.jobs = Jobs()
         self._starting: asyncio.Queue[Coroutine[Any, Any, None]] = asyncio.Queue()
         self._unfinished: set[str] = set()
         self._idle = asyncio.Event()
@@ -80,7 +81,13 @@ class Requests:
             await say_privately(interaction, texts.NO_ATTACHMENTS)
             return
 
-        await in_time(interaction, self.gate.admit(interaction), public=True)
+        guild_id = interaction.guild_id
+        waiting = 0 if guild_id is None else len(self.jobs.of_server(guild_id))
+        await in_time(
+            interaction,
+            self.gate.admit_request(interaction.user, guild_id, waiting=waiting),
+            public=True,
+        )
         accepted = AcceptedRequest(
             set_id=shortuuid.uuid(), requester_id=interaction.user.id, request=request
         )
@@ -130,7 +137,7 @@ class Requests:
 
     async def cancel(self, interaction: Interaction, set_id: str) -> None:
         """Cancel a waiting or running request, if the member who pressed asked for it."""
-        job = self._jobs.get(set_id)
+        job = self.jobs.find(set_id)
         if job is None:
             await self._mend(interaction, set_id)
         elif job.owner != interaction.user.id:
@@ -139,17 +146,6 @@ class Requests:
             job.cancel()
             with tolerated(interaction, doing="acknowledging a cancel"):
                 await interaction.response.defer()
-
-    def cancel_all(self, guild_id: int | None, member_id: int) -> int:
-        """Cancel what the member has waiting or running in the server, or in all of them; how many
-        requests."""
-        theirs = [
-            job
-            for job in self._jobs.values()
-            if job.owner == member_id and guild_id in (None, job.group)
-        ]
-
-        return sum(job.cancel() for job in theirs)
 
     async def _find(self, interaction: Interaction, set_id: str) -> StoredSet | None:
         """The set, unless it is one of a different server: then it is unknown here."""
@@ -221,7 +217,7 @@ class Requests:
 
     def _begin(self, set_id: str, job: Job | None = None) -> None:
         if job is not None:
-            self._jobs[set_id] = job
+            self.jobs.add(set_id, job)
 
         self._unfinished.add(set_id)
         self._idle.clear()
@@ -237,7 +233,7 @@ class Requests:
         self._starting.put_nowait(follow())
 
     def _forget(self, set_id: str) -> None:
-        job = self._jobs.pop(set_id, None)
+        job = self.jobs.pop(set_id)
         if job is not None:
             job.cancel()
 

@@ -16,8 +16,8 @@ import discord
 from discord import ui
 
 from bot.chat import texts
+from bot.chat.admission.gate import Barred
 from bot.chat.context import Interaction
-from bot.chat.gate import Barred
 from bot.prompts.refusals import BlockedPrompt, Refused
 from generation.errors import GenerationError, QueueFull, TooManyYours
 from generation.request import ImageRequest

@@ -160,6 +160,42 @@ def ballot(ballot: Ballot, sentence: str) -> str:
     return f"**{_cut(quoted(prompt))}**\n{marks}\n{sentence}"
 
 
+PAUSED = "Moderators have paused new requests in this server. Please ask again later."
+
+
+def server_line_full(limit: int) -> str:
+    """The server has as many requests waiting as its moderators allow."""
+    return f"This server already has {count(limit, 'request')} in line, so nothing was started."
+
+
+def too_fast(wait_s: float) -> str:
+    """Too many requests or votes within a minute."""
+    return f"That was too fast, so nothing was started or recorded. Please wait {duration(wait_s)}."
+
+
+def asked_enough(limit: int, period: str) -> str:
+    """As many requests as moderators allow one member in this period."""
+    return (
+        f"You have asked {limit} times within {period}, which is the most here. Please ask again "
+        "later."
+    )
+
+
+def account_too_new(days: int) -> str:
+    """The account is younger than moderators want."""
+    return f"To ask or vote here, your Discord account must be {count(days, 'day')} old."
+
+
+def member_too_new(days: int) -> str:
+    """The member joined the server too recently."""
+    return f"To ask or vote here, you must have been in this server for {count(days, 'day')}."
+
+
+def needs_role(role_id: int) -> str:
+    """Only members with a role may vote. The mention notifies nobody: mentions are off."""
+    return f"Only members with the role <@&{role_id}> may vote here, so nothing was recorded."
+
+
 def progress_sentence(progress: JobProgress) -> str:
     """Where a request stands: its place, an honest wait, or the steps done."""
     wait = "" if progress.eta_s is None else f", {duration(progress.eta_s)}"

@@ -72,7 +72,7 @@ async def served(
 
     async def post_forget(request: web.Request) -> web.Response:
         user_id = int(request.match_info["user_id"])
-        client.context.cancel_all(None, user_id)
+        client.context.jobs.cancel_all(None, user_id)
         forgotten = await store.forget(user_id, requests=request.match_info["kind"] == "everything")
 
         return _json(FORGOTTEN.dump_json(forgotten))

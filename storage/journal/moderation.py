@@ -7,10 +7,10 @@ it back makes the same files as before.
 import json
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime
 
-from storage.acts import Act, ActKind, Ban, Order, SetAside
+from storage.acts import Act, ActKind, Ban, Order, ServerRules, SetAside
 from storage.clock import moment, timestamp
 from storage.journal.counters import next_number
 from storage.journal.people import People
@@ -104,6 +104,38 @@ class Moderation:
     def restore(self, subject: str, order: Order, *, now: datetime) -> Act | None:
         """Bring removed images back; None if the server has none with this id."""
         return self._on_images(ActKind.RESTORE, subject, order, taken_out=None, now=now)
+
+    def rules(self, guild_id: int) -> ServerRules:
+        """What moderators have set for the server."""
+        row = self._connection.execute(
+            "SELECT rules FROM rules WHERE guild_id = ?", (guild_id,)
+        ).fetchone()
+
+        return ServerRules() if row is None else ServerRules(**json.loads(row["rules"]))
+
+    def set_rules(self, kind: ActKind, rules: ServerRules, order: Order, *, now: datetime) -> Act:
+        """Set them anew, as an act of this kind."""
+        self._connection.execute(
+            "INSERT OR REPLACE INTO rules VALUES (?, ?)",
+            (order.guild_id, json.dumps(asdict(rules))),
+        )
+
+        return self._record(kind, order, now=now)
+
+    def cancelled(
+        self, member_id: int | None, set_id: str | None, order: Order, *, now: datetime
+    ) -> Act:
+        """Record that a member's requests were cancelled, or one request."""
+        return self._record(ActKind.CANCEL, order, member_id=member_id, set_id=set_id, now=now)
+
+    def asked_since(self, since: datetime, member_id: int, guild_id: int | None) -> int:
+        """How many requests of the member were accepted in the server, cancelled ones included."""
+        (number,) = self._connection.execute(
+            "SELECT count(*) FROM sets WHERE requester_id = ? AND created_at > ? AND guild_id IS ?",
+            (member_id, timestamp(since), guild_id),
+        ).fetchone()
+
+        return int(number)
 
     def ban_of(self, member_id: int, guild_id: int | None, *, now: datetime) -> Ban | None:
         """The ban that holds now, if there is one."""

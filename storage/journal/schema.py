@@ -59,7 +59,7 @@ CREATE TABLE images (
     withheld TEXT,                -- by whom; the bytes are not kept. NULL: not withheld
     erased INTEGER NOT NULL DEFAULT 0 -- who asked for it is forgotten: it is in no table
 ) STRICT;
-CREATE INDEX sets_by_requester ON sets (requester_id);
+CREATE INDEX sets_by_requester ON sets (requester_id, created_at);
 CREATE INDEX images_by_set ON images (set_id);
 CREATE INDEX images_by_seq ON images (seq) WHERE seq IS NOT NULL;
 CREATE INDEX images_by_shown_shard ON images (shown_shard) WHERE shown_shard IS NOT NULL;
@@ -105,6 +105,11 @@ CREATE TABLE acts (               -- what moderators did, and where
 ) STRICT;
 CREATE INDEX acts_by_seq ON acts (seq) WHERE seq IS NOT NULL;
 CREATE INDEX acts_untold ON acts (act_id) WHERE told = 0;
+
+CREATE TABLE rules (
+    guild_id INTEGER PRIMARY KEY,
+    rules TEXT NOT NULL           -- JSON: what moderators have set for the server
+) STRICT;
 
 CREATE TABLE bans (
     guild_id INTEGER NOT NULL,

@@ -1,5 +1,7 @@
 """The command group /oxherd, by default for those who may manage the server."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import discord
@@ -8,20 +10,24 @@ from discord import app_commands
 from bot.chat.context import Interaction
 from bot.chat.moderation import removing, sentences
 from bot.chat.responses import answered, in_time, say_privately
-from storage.acts import Order
+from storage.acts import ActKind, Order, ServerRules
 
 Reason = app_commands.Range[str, 1, 300]
 Id = app_commands.Range[str, 1, 64]
+Limit = app_commands.Range[int, 0, 100_000]
 Hours = app_commands.Range[int, 1, 24 * 366]
 
 
 @app_commands.guild_only()
-@app_commands.allowed_installs(guilds=True, users=False)
 @app_commands.default_permissions(manage_guild=True)
 class ModeratorCommands(
     app_commands.Group, name="oxherd", description="For moderators: members, votes and images"
 ):
     """Each command is one act in the journal, and can be taken back by another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_command(QueueCommands())
 
     @app_commands.command()
     @app_commands.describe(
@@ -47,7 +53,7 @@ class ModeratorCommands(
                     lasts=None if hours is None else timedelta(hours=hours),
                 ),
             )
-            cancelled = context.cancel_all(act.guild_id, member.id)
+            cancelled = context.jobs.cancel_all(act.guild_id, member.id)
             await say_privately(interaction, sentences.answer(act, cancelled=cancelled))
 
     @app_commands.command()
@@ -117,8 +123,131 @@ class ModeratorCommands(
             said = await in_time(interaction, removing.restore(interaction.client, subject, order))
             await say_privately(interaction, said)
 
+    @app_commands.command()
+    @app_commands.describe(reason="Why; for the log")
+    async def pause(self, interaction: Interaction, reason: Reason = "") -> None:
+        """Take no new requests in this server; votes go on"""
+        await _set(interaction, ActKind.PAUSE, reason, lambda rules: replace(rules, paused=True))
 
-def _order(interaction: Interaction, reason: str) -> Order:
+    @app_commands.command()
+    @app_commands.describe(reason="Why; for the log")
+    async def resume(self, interaction: Interaction, reason: Reason = "") -> None:
+        """Take requests again"""
+        await _set(interaction, ActKind.RESUME, reason, lambda rules: replace(rules, paused=False))
+
+    @app_commands.command()
+    @app_commands.describe(
+        requests_per_hour="Requests of one member; 0: no limit",
+        requests_per_day="Requests of one member; 0: no limit",
+        votes_per_minute="Votes of one member; 0: no limit",
+        waiting="Requests of this server in line or running; 0: no limit",
+        account_days="Least age of an account to ask and vote; 0: none",
+        member_days="Least time in this server to ask and vote; 0: none",
+        voting_role="Only who has it may vote; @everyone: all",
+        reason="Why; for the log",
+    )
+    async def limits(
+        self,
+        interaction: Interaction,
+        requests_per_hour: Limit | None = None,
+        requests_per_day: Limit | None = None,
+        votes_per_minute: Limit | None = None,
+        waiting: Limit | None = None,
+        account_days: Limit | None = None,
+        member_days: Limit | None = None,
+        voting_role: discord.Role | None = None,
+        reason: Reason = "",
+    ) -> None:
+        """Show the limits of this server, or change those that are given"""
+
+        def changed(rules: ServerRules) -> ServerRules:
+            role = rules.voting_role
+            if voting_role is not None:
+                role = None if voting_role.is_default() else voting_role.id
+
+            return replace(
+                rules,
+                requests_per_hour=_limit(requests_per_hour, rules.requests_per_hour),
+                requests_per_day=_limit(requests_per_day, rules.requests_per_day),
+                votes_per_minute=_limit(votes_per_minute, rules.votes_per_minute),
+                waiting=_limit(waiting, rules.waiting),
+                account_days=_limit(account_days, rules.account_days),
+                member_days=_limit(member_days, rules.member_days),
+                voting_role=role,
+            )
+
+        await _set(interaction, ActKind.LIMIT, reason, changed)
+
+
+class QueueCommands(app_commands.Group, name="queue", description="The requests of this server"):
+    """`/oxherd queue …`"""
+
+    @app_commands.command()
+    async def show(self, interaction: Interaction) -> None:
+        """Show what waits and runs, with the IDs"""
+        async with answered(interaction):
+            jobs = interaction.client.context.jobs.of_server(_guild_id(interaction))
+            await say_privately(interaction, sentences.queue(jobs))
+
+    @app_commands.command()
+    @app_commands.describe(subject="The ID that `queue show` gives", reason="Why; for the log")
+    @app_commands.rename(subject="id")
+    async def cancel(self, interaction: Interaction, subject: Id, reason: Reason = "") -> None:
+        """Cancel one request, whoever asked for it"""
+        async with answered(interaction):
+            context = interaction.client.context
+            job = context.jobs.of_server(_guild_id(interaction)).get(subject)
+            if job is None or not job.cancel():
+                await say_privately(interaction, sentences.NOT_IN_THE_QUEUE)
+                return
+
+            await context.store.moderation.cancelled(_order(interaction, reason), set_id=subject)
+            await say_privately(interaction, sentences.cancelled(1))
+
+    @app_commands.command()
+    @app_commands.describe(member="Whose requests", reason="Why; for the log")
+    async def clear(
+        self, interaction: Interaction, member: discord.User, reason: Reason = ""
+    ) -> None:
+        """Cancel all requests of a member"""
+        async with answered(interaction):
+            context = interaction.client.context
+            number = context.jobs.cancel_all(_guild_id(interaction), member.id)
+            if number:
+                order = _order(interaction, reason)
+                await context.store.moderation.cancelled(order, member_id=member.id)
+
+            await say_privately(interaction, sentences.cancelled(number))
+
+
+async def _set(
+    interaction: Interaction,
+    kind: ActKind,
+    reason: str,
+    changed: Callable[[ServerRules], ServerRules],
+) -> None:
+    """Change the rules of the server, unless they are so already, and show them."""
+    async with answered(interaction):
+        moderation = interaction.client.context.store.moderation
+        before = await moderation.rules(interaction.guild_id)
+        rules = changed(before)
+        if rules != before:
+            order = _order(interaction, reason)
+            await in_time(interaction, moderation.set_rules(kind, rules, order))
+
+        await say_privately(interaction, sentences.rules(rules))
+
+
+def _limit(given: int | None, now: int | None) -> int | None:
+    """The limit that holds: the one that is set now unless one was given; 0 ends it."""
+    return now if given is None else given or None
+
+
+def _guild_id(interaction: Interaction) -> int:
     assert interaction.guild_id is not None  # Discord offers the group in servers only
 
-    return Order(guild_id=interaction.guild_id, moderator_id=interaction.user.id, reason=reason)
+    return interaction.guild_id
+
+
+def _order(interaction: Interaction, reason: str) -> Order:
+    return Order(guild_id=_guild_id(interaction), moderator_id=interaction.user.id, reason=reason)

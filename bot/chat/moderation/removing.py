@@ -40,7 +40,6 @@ async def restore(client: ContextClient, subject: str, order: Order) -> str:
 
 
 @app_commands.guild_only()
-@app_commands.allowed_installs(guilds=True, users=False)
 @app_commands.default_permissions(manage_messages=True)
 @app_commands.context_menu(name="Remove from dataset")
 async def remove_from_dataset(interaction: Interaction, message: discord.Message) -> None:

@@ -1,12 +1,18 @@
 """What moderators read: the answers to their commands, and the lines in their channel. Pure."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import assert_never
 
-from bot.chat.texts import quoted
-from storage.acts import Act, ActKind
+from bot.chat.texts import progress_sentence, quoted
+from generation.queue.job import Job
+from storage.acts import Act, ActKind, ServerRules
 from storage.plurals import count
 
+_SHOWN, _PROMPT_CHARS = 10, 40
+"""Requests in a message, and characters of each: Discord takes 2,000, and quoting doubles some."""
+
+NOT_IN_THE_QUEUE = "No request with this ID waits or runs in this server."
 NOT_BANNED = "This member is not banned here, so nothing changed."
 
 
@@ -50,15 +56,57 @@ def answer(act: Act, *, cancelled: int = 0, message_changed: bool = True) -> str
         case ActKind.RESTORE:
             failed = "" if message_changed else MESSAGE_NOT_CHANGED
             return f"{count(act.images, 'image')} brought back, with all votes.{failed}"
+        case ActKind.PAUSE | ActKind.RESUME | ActKind.LIMIT | ActKind.CANCEL:
+            raise AssertionError(f"{act.kind} has an answer of its own")
         case _:
             assert_never(act.kind)
+
+
+def rules(rules: ServerRules) -> str:
+    """What is set for the server."""
+    numbers = {
+        "requests of one member in an hour": rules.requests_per_hour,
+        "requests of one member in a day": rules.requests_per_day,
+        "votes of one member in a minute": rules.votes_per_minute,
+        "requests of this server in line or running": rules.waiting,
+        "days that an account must be old": rules.account_days,
+        "days in this server": rules.member_days,
+    }
+    lines = [
+        "New requests are paused." if rules.paused else "New requests are taken.",
+        *(f"{name}: {'no limit' if n is None else n}" for name, n in numbers.items()),
+        f"may vote: {'all' if rules.voting_role is None else f'<@&{rules.voting_role}>'}",
+    ]
+
+    return "\n".join(lines)
+
+
+def queue(jobs: Mapping[str, Job]) -> str:
+    """The server's requests, the oldest first, as many as fit into a message."""
+    if not jobs:
+        return "Nothing waits or runs in this server."
+
+    lines = [
+        f"`{set_id}` <@{job.owner}> {quoted(job.request.prompt[:_PROMPT_CHARS])} · "
+        f"{progress_sentence(job.progress)}"
+        for set_id, job in list(jobs.items())[:_SHOWN]
+    ]
+    rest = len(jobs) - len(lines)
+
+    return "\n".join([*lines, *([f"and {rest} more"] if rest else [])])
+
+
+def cancelled(number: int) -> str:
+    """How many requests a moderator ended."""
+    return f"{count(number, 'request')} cancelled."
 
 
 def line(act: Act) -> str:
     """For the moderators' channel: who did what to whom, when and why. Mentions are off."""
     who = "oxherd" if act.moderator_id is None else _named(act.moderator_id)
     whom = "" if act.member_id is None else f" of {_named(act.member_id)}"
-    what = "" if act.set_id is None else f" of {count(act.images, 'image')} of `{act.set_id}`"
+    images = f" of {count(act.images, 'image')}" if act.images else ""
+    what = "" if act.set_id is None else f"{images} of `{act.set_id}`"
     votes = f" · {count(act.votes, 'vote')}" if act.votes else ""
     why = f" · {quoted(act.reason)}" if act.reason else ""
 

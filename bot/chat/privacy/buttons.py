@@ -85,7 +85,7 @@ async def _give_data(interaction: Interaction) -> None:
 
 async def _forget(interaction: Interaction, *, requests: bool) -> None:
     context: Context = interaction.client.context
-    context.cancel_all(None, interaction.user.id)
+    context.jobs.cancel_all(None, interaction.user.id)
     done = await in_time(
         interaction,
         context.store.forget(interaction.user.id, requests=requests),

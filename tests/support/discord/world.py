@@ -49,6 +49,7 @@ def quick_settings(data: Path, **changes: Any) -> Settings:
             "default_steps": 2,
             "sizes": "64x64,128x64",
             "shutdown_grace_s": 0,
+            "max_requests_per_minute": 10_000,
             **changes,
         }
     )

@@ -1,0 +1,105 @@
+"""Which servers are served, and who may ask for images and vote there, now."""
+
+from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
+
+import discord
+
+from bot.chat import texts
+from bot.chat.admission.pace import Pace
+from storage.acts import ServerRules
+from storage.store import VoteStore
+
+
+class Barred(Exception):
+    """The member may not do this here, now. The message is what they read."""
+
+
+class Gate:
+    """Refuses what moderators do not want, before it is queued or recorded.
+
+    A ban is not checked for votes here, but where they are recorded.
+    """
+
+    def __init__(
+        self, store: VoteStore, *, guilds: Collection[int] = (), requests_per_minute: int
+    ) -> None:
+        """guilds: the servers that are served; empty for the one that the bot joined first."""
+        self._store = store
+        self._guilds = guilds
+        self._requests_per_minute = requests_per_minute
+        self._requests = Pace()
+        self._votes = Pace()
+
+    def serves(self, guild_id: int | None, *, among: Collection[discord.Guild]) -> bool:
+        """Whether the server is one of those that are served. among: those that the bot is in."""
+        if self._guilds:
+            return guild_id in self._guilds
+
+        return bool(among) and guild_id == min(among, key=_joined_at).id
+
+    async def admit_request(
+        self, member: discord.User | discord.Member, guild_id: int | None, *, waiting: int
+    ) -> None:
+        """Raises Barred for a member who may not ask, and StorageError.
+
+        waiting: how many requests of the server wait or run.
+        """
+        moderation = self._store.moderation
+        if (ban := await moderation.ban_of(member.id, guild_id)) is not None:
+            raise Barred(texts.banned(ban))
+
+        rules = await moderation.rules(guild_id)
+        if rules.paused:
+            raise Barred(texts.PAUSED)
+
+        _check_age(member, rules)
+        if rules.waiting is not None and waiting >= rules.waiting:
+            raise Barred(texts.server_line_full(rules.waiting))
+
+        wait_s = self._requests.wait_s(member.id, per_minute=self._requests_per_minute)
+        if wait_s:
+            raise Barred(texts.too_fast(wait_s))
+
+        for limit, lasts, period in (
+            (rules.requests_per_hour, timedelta(hours=1), "an hour"),
+            (rules.requests_per_day, timedelta(days=1), "a day"),
+        ):
+            if limit is not None and (
+                await moderation.asked_within(lasts, member.id, guild_id) >= limit
+            ):
+                raise Barred(texts.asked_enough(limit, period))
+
+    async def admit_vote(self, member: discord.User | discord.Member, guild_id: int | None) -> None:
+        """Raises Barred for a member who may not vote, and StorageError."""
+        rules = await self._store.moderation.rules(guild_id)
+        _check_age(member, rules)
+        roles = member.roles if isinstance(member, discord.Member) else []
+        if rules.voting_role is not None and rules.voting_role not in [role.id for role in roles]:
+            raise Barred(texts.needs_role(rules.voting_role))
+
+        if rules.votes_per_minute is not None:
+            wait_s = self._votes.wait_s(member.id, per_minute=rules.votes_per_minute)
+            if wait_s:
+                raise Barred(texts.too_fast(wait_s))
+
+
+def _check_age(member: discord.User | discord.Member, rules: ServerRules) -> None:
+    now = discord.utils.utcnow()
+    if rules.account_days is not None and now - member.created_at < timedelta(rules.account_days):
+        raise Barred(texts.account_too_new(rules.account_days))
+
+    joined_at = member.joined_at if isinstance(member, discord.Member) else None
+    if (
+        rules.member_days is not None
+        and joined_at is not None
+        and now - joined_at < timedelta(rules.member_days)
+    ):
+        raise Barred(texts.member_too_new(rules.member_days))
+
+
+def _joined_at(guild: discord.Guild) -> tuple[datetime, int]:
+    """When the bot joined; the same order after each start."""
+    joined_at = None if guild.me is None else guild.me.joined_at
+
+    return joined_at or datetime.max.replace(tzinfo=UTC), guild.id
