@@ -201,6 +201,19 @@ def forget(
 
 
 @app.command()
+def refound(env_file: EnvFile = DEFAULT_ENV_FILE) -> None:
+    """Make the dataset anew from the journal, with no earlier history, and delete the old one.
+
+    For people who were forgotten: the history has them until then. On the remote, a new branch
+    replaces the old one when the bot runs again. Stop the bot first.
+    """
+    settings = settings_from(env_file)
+    from bot.cli import dataset
+
+    render.show_refounded(Console(), dataset.refound(settings), remote=settings.remote)
+
+
+@app.command()
 def rebuild_journal(env_file: EnvFile = DEFAULT_ENV_FILE) -> None:
     """Make the journal anew from the dataset, when it is lost, damaged or older than the dataset.
 

@@ -10,6 +10,7 @@ StorageError
 │   └── RepositoryInUse          a different process has it open
 ├── RequestForgotten           whoever asked is forgotten, and so is what they asked for
 ├── RecordError                a row of the dataset: absent, unusable, or not written by oxherd
+├── RefoundError               the dataset was not made anew; the old one is as it was
 ├── BackupError                the data folder was not copied
 └── RemoteError                the Oxen server; commits are safe in the local dataset
     ├── RemoteUnavailable        down, slow or busy: trying again may help
@@ -167,6 +168,18 @@ class RecordError(StorageError):
         return cls(
             f"The dataset cannot be continued, because oxherd did not write it so: {place}: "
             f"{reason}. Nothing was taken over."
+        )
+
+
+class RefoundError(StorageError):
+    """The dataset was not made anew. The old one is in place, as it was."""
+
+    @classmethod
+    def only_elsewhere(cls, dataset: Path, *, images: Sequence[str]) -> Self:
+        return cls(
+            f"Images with votes are not on this host ({len(images)}, such as {images[0]}), so a "
+            "new dataset would lose them. If the remote has them, clone it with `oxen clone` and "
+            f"copy its folder images into {dataset}; then try again."
         )
 
 

@@ -33,6 +33,16 @@ class DataFolder:
         return self.root / "preview-factors"
 
     @property
+    def refounding(self) -> Path:
+        """A dataset that is made anew, until it takes the place of the old one."""
+        return self.root / "dataset.refounding"
+
+    @property
+    def replaced(self) -> Path:
+        """The old dataset, from then on until it is deleted."""
+        return self.root / "dataset.replaced"
+
+    @property
     def fetched(self) -> Path:
         """A dataset that was fetched from the remote, until the journal knows it."""
         return self.root / "dataset.fetched"

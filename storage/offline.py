@@ -27,6 +27,7 @@ from storage.journal.watermark import Progress
 from storage.people import Forgotten
 from storage.plurals import count
 from storage.processes.child import ChildProcess
+from storage.refound import finish, finish_interrupted
 from storage.remote.pusher import Remote
 from storage.remote.rebuild import Adopted, adopt
 from storage.remote.repository import Fetched, RemoteRepository
@@ -51,7 +52,8 @@ def log(data_dir: Path, settings: RepositorySettings, *, limit: int) -> Sequence
 def backup(data_dir: Path, target: Path) -> None:
     """Copy the dataset, the journal and the spool to the folder `target`, made if absent."""
     folder = DataFolder(data_dir)
-    with JournalFile.open(folder.journal):
+    with JournalFile.open(folder.journal) as file:
+        finish(folder, file)
         Backup(folder).write(target)
 
 
@@ -72,6 +74,7 @@ def rebuild_journal(data_dir: Path, settings: RepositorySettings) -> Adopted:
     """Make the journal anew from the dataset and the spool, and set the old one aside; how much
     the dataset holds. If it is interrupted, the bot does not start, and it can be done again."""
     folder = DataFolder(data_dir)
+    finish_interrupted(folder)
     card = folder.dataset / CARD
     journal_id = journal_of(card.read_text(encoding="utf-8")) if card.is_file() else None
     if journal_id is None:
@@ -154,7 +157,8 @@ async def take_over(data_dir: Path, remote: Remote) -> TakenOver:
 def _writer(data_dir: Path, settings: RepositorySettings) -> Iterator[ChildProcess[Writer]]:
     folder = DataFolder(data_dir)
     # Owning the journal means that no bot runs, and that none can start meanwhile.
-    with JournalFile.open(folder.journal):
+    with JournalFile.open(folder.journal) as file:
+        finish(folder, file)
         writer = start_writer(folder, settings, timeout_s=_TIMEOUT_S)
         try:
             writer.wait_until_open()

@@ -37,6 +37,7 @@ from storage.moderation import ModerationStore
 from storage.people import Forgotten
 from storage.processes.inline import InlineProcess
 from storage.processes.thread import OneThread
+from storage.refound import finish_interrupted
 from storage.remote.pusher import Pusher, Remote
 from storage.remote.takeover import continue_remote
 from storage.status import StoreStatus
@@ -111,6 +112,7 @@ class VoteStore:
         folder = DataFolder(data_dir)
         async with AsyncExitStack() as stack:
             spool_thread = await stack.enter_async_context(OneThread.open("oxherd-spool"))
+            await spool_thread.run(lambda: finish_interrupted(folder))
             journal = await stack.enter_async_context(JournalThread.open(folder.journal))
             await _note_remote(remote, journal=journal, now=clock)
             await _note_voter_ids(voter_ids, journal=journal)

@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from storage.backoff import Backoff
 from storage.dataset.committer import Committer
 from storage.dataset.memory import MemoryRepository
 from storage.dataset.writer import Writer
@@ -17,6 +16,7 @@ from storage.folder import DataFolder
 from storage.journal.remote_watermark import RemoteWatermark
 from storage.journal.spool import Spool
 from storage.journal.thread import JournalThread
+from storage.processes.backoff import Backoff
 from storage.processes.inline import InlineProcess
 from storage.remote.pusher import Pusher, Remote
 from storage.remote.repository import COMMITS_AT_ONCE
@@ -293,3 +293,41 @@ def test_pauses_grow_to_the_longest_and_start_again_after_a_success() -> None:
     assert 1.0 <= pauses[1] <= 2.0
     assert all(1.5 <= pause <= 3.0 for pause in pauses[2:])
     assert backoff.next_s() <= 1.0
+
+
+async def test_a_dataset_that_was_made_anew_gets_a_branch_and_the_old_one_is_deleted(
+    tmp_path: Path,
+) -> None:
+    remote = ScriptedRemote()
+    async with bench(tmp_path, remote) as b:
+        await b.vote()
+        await b.pushed()
+        assert set(remote.branches) == {"main"}
+
+        await b.journal.run(lambda journal: journal.remote.mark_refounded(now=NOON))
+        await b.vote(2)
+        mark = await b.pushed()
+
+    assert set(remote.branches) == {"main-2026-05-04"}
+    assert (mark.branch, mark.announced_branch) == ("main-2026-05-04", "main-2026-05-04")
+    assert mark.replaced_branch is None
+
+
+async def test_the_old_branch_is_not_deleted_before_the_new_one_is_complete(
+    tmp_path: Path,
+) -> None:
+    remote = ScriptedRemote()
+    async with bench(tmp_path, remote) as b:
+        await b.vote()
+        await b.pushed()
+        await b.journal.run(lambda journal: journal.remote.mark_refounded(now=NOON))
+        remote.failures = [RemoteUnavailable.while_("pushing", reason="it is down")]
+        await b.vote(2)
+        async with asyncio.timeout(PATIENCE_S):
+            while remote.failures:  # noqa: ASYNC110 - the scripted remote has no events
+                await asyncio.sleep(0.01)
+
+        assert "main" in remote.branches
+        await b.pushed()
+
+    assert set(remote.branches) == {"main-2026-05-04"}

@@ -11,7 +11,9 @@ from bot.settings import Settings, SettingsError
 from storage import offline
 from storage.dataset.repository import CommitInfo
 from storage.folder import DataFolder
+from storage.journal.watermark import Refounded
 from storage.people import Forgotten
+from storage.refound import refound as make_anew
 from storage.remote.rebuild import Adopted
 from storage.remote.takeover import TakenOver
 
@@ -58,6 +60,13 @@ def forget(settings: Settings, user_id: int, *, requests: bool) -> Forgotten:
         _require_dataset(settings)
 
         return offline.forget(settings.data, user_id, requests=requests)
+
+
+def refound(settings: Settings) -> Refounded:
+    """Make the dataset anew. Raises NotRunning when there is none, and StorageError."""
+    _require_dataset(settings)
+
+    return make_anew(settings.data, repository_settings(settings))
 
 
 def rebuild_journal(settings: Settings) -> Adopted:

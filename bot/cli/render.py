@@ -12,6 +12,7 @@ from bot.cli.status import Discord, LastCommit, Queue, Remote, Status, Votes
 from generation.queue.status import WorkerStatus
 from generation.worker.backend import Finding
 from storage.dataset.repository import CommitInfo
+from storage.journal.watermark import Refounded
 from storage.people import Forgotten
 from storage.plurals import count
 from storage.remote.takeover import TakenOver
@@ -68,6 +69,21 @@ def show_forgotten(console: Console, forgotten: Forgotten, *, set_aside: Path) -
     )
     for old in sorted(set_aside.glob("*/journal.sqlite3")):
         console.print(f"{old.parent} is an older journal, which may name them: delete it.")
+
+
+def show_refounded(console: Console, made: Refounded, *, remote: str | None) -> None:
+    """What the new dataset is, and where the old one may still be found."""
+    console.print(
+        f"Made the dataset anew in {count(made.commits, 'commit')}; the old one is deleted."
+    )
+    if remote is not None:
+        console.print(
+            f"When the bot runs, it pushes to a new branch of {remote} and then deletes the old "
+            "one. The server keeps the files of the deleted branch on its disk: docs/privacy.md "
+            "says how to delete them."
+        )
+
+    console.print("Backups and copies that others have made are not changed.")
 
 
 def show_log(console: Console, commits: Sequence[CommitInfo]) -> None:

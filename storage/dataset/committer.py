@@ -9,13 +9,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Self
 
-from storage.backoff import Backoff
 from storage.dataset.repository import CommitInfo
 from storage.dataset.writer import Writer
 from storage.errors import StorageError
 from storage.journal.queries import Journal
 from storage.journal.thread import JournalThread
 from storage.journal.watermark import Watermark
+from storage.processes.backoff import Backoff
 from storage.processes.inline import AnyProcess
 from storage.processes.thread import OneThread
 

@@ -3,6 +3,7 @@
 import time
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 from storage.dataset.card import CardFacts
 from storage.dataset.changes import open_for_reading
@@ -27,14 +28,19 @@ class RepositorySettings:
 
 
 def start_writer(
-    folder: DataFolder, settings: RepositorySettings, *, timeout_s: float, create: bool = True
+    folder: DataFolder,
+    settings: RepositorySettings,
+    *,
+    timeout_s: float,
+    create: bool = True,
+    dataset: Path | None = None,
 ) -> ChildProcess[Writer]:
     """Start the process, which then opens the dataset. Every call gets `timeout_s`.
 
-    create: whether to make the dataset if there is none.
+    create: whether to make the dataset if there is none. dataset: another one than the folder's.
     """
     return ChildProcess.start(
-        partial(_open_writer, folder, settings, create=create),
+        partial(_open_writer, folder, settings, create=create, dataset=dataset or folder.dataset),
         name="writer",
         log_path=folder.writer_log,
         gone=RepositoryError.unavailable,
@@ -43,16 +49,18 @@ def start_writer(
     )
 
 
-def _open_writer(folder: DataFolder, settings: RepositorySettings, *, create: bool) -> Writer:
+def _open_writer(
+    folder: DataFolder, settings: RepositorySettings, *, create: bool, dataset: Path
+) -> Writer:
     return Writer(
-        _open_patiently(folder, settings, create=create),
+        _open_patiently(folder, settings, create=create, dataset=dataset),
         journal=folder.journal,
         spool=Spool(folder.spool),
     )
 
 
 def _open_patiently(
-    folder: DataFolder, settings: RepositorySettings, *, create: bool
+    folder: DataFolder, settings: RepositorySettings, *, create: bool, dataset: Path
 ) -> DataRepository:
     from storage.dataset.oxen import OxenRepository, OxenSettings
 
@@ -61,7 +69,7 @@ def _open_patiently(
         (journal_id,) = journal.execute("SELECT journal_id FROM watermark").fetchone()
 
     oxen_settings = OxenSettings(
-        path=folder.dataset,
+        path=dataset,
         config_dir=folder.oxen_config,
         journal_id=journal_id,
         user_name=settings.user_name,

@@ -55,6 +55,14 @@ def forget(
     return Forgotten(votes=votes, requests=sets, images=tuple(images))
 
 
+def purge(connection: sqlite3.Connection) -> None:
+    """Delete what is left of rows that were emptied: a new dataset has nothing to take out. Runs
+    inside a transaction of the caller's."""
+    connection.execute("DELETE FROM votes WHERE voter_id < 0")
+    connection.execute("DELETE FROM images WHERE erased")
+    connection.execute(f"DELETE FROM sets WHERE state = '{SetState.FORGOTTEN}'")
+
+
 def _hash_in_acts(connection: sqlite3.Connection, values: dict[str, object]) -> None:
     """A ban holds on, and what moderators did stays on record: both with the hash."""
     for table, column in (("bans", "member_id"), ("acts", "member_id"), ("acts", "moderator_id")):

@@ -17,7 +17,8 @@ class RemoteWatermark:
     branch: the one that is pushed to. moved: whether it differs from the one that was set, because
     somebody else changed that. waiting_since: the time of the oldest commit that is not pushed.
     alarmed_at: when the moderators were told that the remote is behind, None when it is not.
-    announced_branch: the branch that the moderators were last told of.
+    announced_branch: the branch that the moderators were last told of. replaced_branch: the one
+    with the history before the dataset was made anew, to be deleted once the new one is pushed.
     """
 
     branch: str
@@ -29,6 +30,7 @@ class RemoteWatermark:
     waiting_since: datetime | None
     alarmed_at: datetime | None
     announced_branch: str
+    replaced_branch: str | None
 
 
 class RemoteProgress:
@@ -47,7 +49,7 @@ class RemoteProgress:
 
         self._connection.execute(
             "INSERT OR REPLACE INTO remote SELECT 1, ?, ?, ?, 0, 0, NULL, NULL,"
-            " CASE WHEN commits > 0 THEN ? END, NULL, ? FROM watermark",
+            " CASE WHEN commits > 0 THEN ? END, NULL, ?, NULL FROM watermark",
             (url, branch, branch, timestamp(now), branch),
         )
 
@@ -78,6 +80,7 @@ class RemoteProgress:
             waiting_since=moment(row["waiting_since"]),
             alarmed_at=moment(row["alarmed_at"]),
             announced_branch=row["announced_branch"],
+            replaced_branch=row["replaced_branch"],
         )
 
     def mark_pushed(
@@ -104,6 +107,18 @@ class RemoteProgress:
             "UPDATE remote SET pushed_to = ?, pushed_seq = 0, commits = 0, commit_id = NULL",
             (branch,),
         )
+
+    def mark_refounded(self, *, now: datetime) -> None:
+        """Record that nothing of the dataset, which was made anew, is on the remote."""
+        self._connection.execute(
+            "UPDATE remote SET replaced_branch = coalesce(replaced_branch, pushed_to),"
+            " pushed_seq = 0, commits = 0, commit_id = NULL, waiting_since = ?",
+            (timestamp(now),),
+        )
+
+    def mark_replaced(self) -> None:
+        """Record that the branch with the earlier history is deleted."""
+        self._connection.execute("UPDATE remote SET replaced_branch = NULL")
 
     def mark_announced(self, branch: str) -> None:
         """Record that the moderators know which branch is pushed to."""

@@ -148,6 +148,13 @@ CREATE TABLE watermark (
 ) STRICT;
 INSERT INTO watermark VALUES (1, lower(hex(randomblob(8))), 0, 0, NULL, NULL, NULL);
 
+CREATE TABLE refounded (          -- a dataset that was made anew and is to replace the old one
+    only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+    committed_seq INTEGER NOT NULL,
+    commits INTEGER NOT NULL,
+    commit_id TEXT NOT NULL
+) STRICT;
+
 CREATE TABLE remote (
     only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
     url TEXT NOT NULL,
@@ -159,7 +166,8 @@ CREATE TABLE remote (
     pushed_at TEXT,
     waiting_since TEXT,                -- the time of the oldest commit that is not
     alarmed_at TEXT,                   -- when the moderators were told that it is behind
-    announced_branch TEXT              -- the branch that they were last told of
+    announced_branch TEXT,             -- the branch that they were last told of
+    replaced_branch TEXT               -- has the history before the dataset was made anew: delete
 ) STRICT;
 """
 

@@ -20,6 +20,16 @@ class Watermark:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Refounded:
+    """A dataset that was made anew: everything up to `committed_seq`, in `commits` commits of which
+    `commit_id` is the newest."""
+
+    committed_seq: int
+    commits: int
+    commit_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Backlog:
     """The votes that are not in the dataset yet."""
 
@@ -66,6 +76,30 @@ class Progress:
         """Have all changes committed again, from the first one, and then a new `train.csv`."""
         self._connection.execute(
             "UPDATE watermark SET committed_seq = 0, commit_id = NULL, snapshot_at = NULL"
+        )
+
+    def note_refounded(self, made: Refounded) -> None:
+        """Record that a new dataset is complete, beside the old one."""
+        self._connection.execute(
+            "INSERT OR REPLACE INTO refounded VALUES (1, ?, ?, ?)",
+            (made.committed_seq, made.commits, made.commit_id),
+        )
+
+    def refounded(self) -> Refounded | None:
+        """The new dataset that is complete and not in place yet, as far as the journal knows."""
+        row = self._connection.execute(
+            "SELECT committed_seq, commits, commit_id FROM refounded"
+        ).fetchone()
+
+        return None if row is None else Refounded(**dict(row))
+
+    def mark_refounded(self, made: Refounded, *, now: datetime) -> None:
+        """Record that the new dataset is in place. There is no `train.csv` yet."""
+        self._connection.execute("DELETE FROM refounded")
+        self._connection.execute(
+            "UPDATE watermark SET committed_seq = ?, commits = ?, commit_id = ?, committed_at = ?,"
+            " snapshot_at = NULL",
+            (made.committed_seq, made.commits, made.commit_id, timestamp(now)),
         )
 
     def _count_commit(self, commit_id: str, *, now: datetime) -> None:

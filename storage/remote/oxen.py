@@ -76,6 +76,12 @@ class OxenRemote:
         with remote_errors(self._settings, doing="looking for a branch"):
             return bool(self._remote().branch_exists(branch))
 
+    def delete_branch(self, branch: str) -> None:
+        with remote_errors(self._settings, doing="deleting a branch", branch=branch):
+            remote = self._remote()
+            if remote.branch_exists(branch):
+                remote.delete_branch(branch)
+
     def describe(self, branch: str) -> str:
         found = self._branch_found(branch)
         about = about_server(self._settings)

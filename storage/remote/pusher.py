@@ -11,11 +11,12 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Self
 
-from storage.backoff import Backoff
 from storage.dataset.committer import Committer, Share
 from storage.errors import RemoteMoved, RemoteSilent, RemoteUnavailable, StorageError
+from storage.journal.queries import Journal
 from storage.journal.remote_watermark import RemoteWatermark
 from storage.journal.thread import JournalThread
+from storage.processes.backoff import Backoff
 from storage.processes.inline import AnyProcess
 from storage.processes.thread import OneThread
 from storage.remote.repository import COMMITS_AT_ONCE, RemoteRepository
@@ -199,6 +200,9 @@ class Pusher:
         """Push what is committed now. With `verify`, push even if the journal says that the remote
         has it: the remote may have been lost, or restored from a backup."""
         mark = await self._watermark()
+        if mark.replaced_branch == mark.branch:
+            mark = await self._new_branch_for_a_new_history()
+
         # A new folder each time: Oxen caches what it knows of a path for as long as it runs.
         self._number += 1
         shared = self._shared / f"{self._number:08d}"
@@ -206,6 +210,9 @@ class Pusher:
             share = await self._committer.share(shared)
             if verify or share.commit_id != mark.commit_id:
                 await self._push_share(share, shared, branch=mark.branch)
+
+            if mark.replaced_branch is not None:
+                await self._delete_replaced(mark.replaced_branch)
 
             self._pushed_commits = share.commits
             async with self._progress:
@@ -240,6 +247,27 @@ class Pusher:
             )
         )
         log.info("pushed %s to %s", share.commit_id, self._settings.url)
+
+    async def _new_branch_for_a_new_history(self) -> RemoteWatermark:
+        """Push to a free branch from now on: the dataset was made anew, and the branch has what was
+        before. The operator has decided that, so the moderators need not be told."""
+        free = await self._thread.run(self._free_branch)
+
+        def switch(journal: Journal) -> None:
+            journal.remote.switch_branch(free)
+            journal.remote.mark_announced(free)
+
+        await self._journal.run(switch)
+        log.info("the dataset was made anew: it is pushed to the branch %s from now on", free)
+
+        return await self._watermark()
+
+    async def _delete_replaced(self, branch: str) -> None:
+        """Everything is in the new branch: delete the one with the earlier history."""
+        process = self._started()
+        await self._thread.run(lambda: process.call(RemoteRepository.delete_branch, branch))
+        await self._journal.run(lambda journal: journal.remote.mark_replaced())
+        log.info("deleted the branch %s of %s", branch, self._settings.url)
 
     def _free_branch(self) -> str:
         """A name with today's date that no branch of the remote has."""

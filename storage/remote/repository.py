@@ -37,6 +37,11 @@ class RemoteRepository(Protocol):
         """Whether the server has a branch of this name."""
         ...
 
+    def delete_branch(self, branch: str) -> None:
+        """Delete a branch of the server; none is fine. What it refers to stays on the server's
+        disk."""
+        ...
+
     def describe(self, branch: str) -> str:
         """What the server has, as a phrase for operators."""
         ...

@@ -29,6 +29,9 @@ class ScriptedRemote:
     def has_branch(self, branch: str) -> bool:
         return branch in self.branches
 
+    def delete_branch(self, branch: str) -> None:
+        self.branches.pop(branch, None)
+
     def describe(self, branch: str) -> str:
         return "answers"
 
