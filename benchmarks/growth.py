@@ -2,16 +2,21 @@
 
     python -m benchmarks.growth --votes 20000 --kilobytes 20
     python -m benchmarks.growth --votes 1000 --kilobytes 450
+    python -m benchmarks.growth --votes 512 --together 1 --tutorial-votes 16
+    python -m benchmarks.growth --votes 512 --pause-s 1 --commit-every-s 3 --check
 
 Votes go to a VoteStore in groups of --together, each group settled before the next, every vote on
-another image. What is around a vote count is measured over the two whole shards (512 votes) before
-it. Bytes are allocated blocks and include the `generations` rows; time does not include putting the
-images there. Then the same is done the tutorial's way, for as long as is allowed. Prints JSON.
+another image. With --pause-s they come alone instead, one after the other with that pause, and rest
+for --commit-every-s. What is around a vote count is measured over the two whole shards (512 votes)
+before it. Bytes are allocated blocks and include the `generations` rows; time does not include
+putting the images there. Then the same is done the tutorial's way, for as long as is allowed. With
+--check, exit status 1 if a vote takes more bytes than the bar. Prints JSON.
 """
 
 import argparse
 import asyncio
 import random
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,6 +32,8 @@ from storage.vote import Rating
 SHARD = 256
 MARKS = (1_000, 5_000, 20_000)
 SETTLE_S = 120.0
+MANY = 10**6
+MOST_BYTES_A_VOTE = 60_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +42,7 @@ class Point:
 
     votes: int
     seconds: float
+    commits: int
     oxen_bytes: int
     image_bytes: int
 
@@ -53,8 +61,13 @@ async def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     last = points[-1]
     around = {str(mark): _around(points, mark) for mark in MARKS if mark <= last.votes + SHARD}
 
+    at_the_end = _around(points, last.votes)
+    bytes_a_vote = at_the_end["oxen_bytes_per_vote"]
+
     return {
+        "above_the_bar": ["oxen_bytes_per_vote"] if bytes_a_vote > MOST_BYTES_A_VOTE else [],
         "oxherd": {
+            "at_the_end": at_the_end,
             "around_votes": around,
             "last_against_first": _ratios(around),
             "votes": last.votes,
@@ -72,9 +85,14 @@ async def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
 
 async def _oxherd(data: Path, options: argparse.Namespace) -> list[Point]:
     randomness = random.Random(options.seed)
-    points = [Point(votes=0, seconds=0.0, oxen_bytes=0, image_bytes=0)]
     seconds, image_bytes = 0.0, 0
-    async with VoteStore.open(data, repository=REPOSITORY, keep_unvoted=KEEP_UNVOTED) as store:
+    async with VoteStore.open(
+        data,
+        repository=REPOSITORY,
+        keep_unvoted=KEEP_UNVOTED,
+        commit_every_s=options.commit_every_s,
+    ) as store:
+        points = [Point(votes=0, seconds=0, commits=0, oxen_bytes=_oxen_bytes(data), image_bytes=0)]
         while points[-1].votes < options.votes:
             sets = await posted_sets(
                 store,
@@ -84,24 +102,35 @@ async def _oxherd(data: Path, options: argparse.Namespace) -> list[Point]:
             )
             await store.settle(SETTLE_S)
             images = [image for posted in sets for image in posted.images]
+            commits = len(await store.log(MANY))
             began = time.perf_counter()
-            for start in range(0, len(images), options.together):
-                group = images[start : start + options.together]
+            together = 1 if options.pause_s else options.together
+            for start in range(0, len(images), together):
+                group = images[start : start + together]
                 await asyncio.gather(*(store.vote(i.image_id, 1, Rating.GOOD) for i in group))
-                await store.settle(SETTLE_S)
+                if options.pause_s:
+                    await asyncio.sleep(options.pause_s)
+                else:
+                    await store.settle(SETTLE_S)
 
+            await store.settle(SETTLE_S)
             seconds += time.perf_counter() - began
             image_bytes += sum(len(image.png) for image in images)
             points.append(
                 Point(
                     votes=points[-1].votes + len(images),
                     seconds=seconds,
-                    oxen_bytes=disk_bytes(oxen_folder(data)),
+                    commits=points[-1].commits + len(await store.log(MANY)) - commits,
+                    oxen_bytes=_oxen_bytes(data),
                     image_bytes=image_bytes,
                 )
             )
 
     return points
+
+
+def _oxen_bytes(data: Path) -> int:
+    return disk_bytes(oxen_folder(data))
 
 
 def _around(points: Sequence[Point], mark: int) -> dict[str, float]:
@@ -113,6 +142,7 @@ def _around(points: Sequence[Point], mark: int) -> dict[str, float]:
     return {
         "oxen_bytes_per_vote": round((late.oxen_bytes - early.oxen_bytes) / votes),
         "ms_per_vote": round(1000 * (late.seconds - early.seconds) / votes, 2),
+        "commits_per_vote": round((late.commits - early.commits) / votes, 3),
     }
 
 
@@ -138,6 +168,9 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--votes", type=int, default=20_000)
     parser.add_argument("--kilobytes", type=int, default=20)
     parser.add_argument("--together", type=int, default=16, help="votes that come at once")
+    parser.add_argument("--pause-s", type=float, default=0.0, help="votes come alone, so far apart")
+    parser.add_argument("--commit-every-s", type=float, default=0.0, help="how long votes rest")
+    parser.add_argument("--check", action="store_true", help="exit status 1 above the bar")
     parser.add_argument("--tutorial-votes", type=int, default=5_000)
     parser.add_argument("--tutorial-seconds", type=float, default=300)
     parser.add_argument("--seed", type=int, default=1)
@@ -147,7 +180,12 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main() -> None:
     """Measure and print."""
-    run("growth", parsed(), measure)
+    options = parsed()
+    result = run("growth", options, measure)
+    if options.check and result["above_the_bar"]:
+        found = result["oxherd"]["at_the_end"]["oxen_bytes_per_vote"]
+        sys.stderr.write(f"oxen_bytes_per_vote: {found}, and at most {MOST_BYTES_A_VOTE} may be\n")
+        sys.exit(1)
 
 
 if __name__ == "__main__":

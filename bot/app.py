@@ -111,6 +111,7 @@ async def opened(
             keep_unvoted=timedelta(days=settings.keep_unvoted_days),
             voter_ids=VoterIds(settings.voter_ids),
             remote=remote(settings),
+            commit_every_s=settings.commit_every_s,
             commit_timeout_s=settings.commit_timeout_s,
             flush_timeout_s=settings.flush_s,
         ) as store,

@@ -214,6 +214,13 @@ class Settings(BaseModel):
     flush_s: float = Field(
         20, ge=0, description="time the last votes get to be committed on a stop, seconds"
     )
+    commit_every_s: float = Field(
+        0,
+        ge=0,
+        le=86_400,
+        description="votes rest this long, so that several share a commit, which saves disk; "
+        "0: each is committed at once, seconds",
+    )
     commit_timeout_s: float = Field(
         60, gt=0, description="a commit that takes longer is ended and tried again, seconds"
     )

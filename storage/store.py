@@ -97,6 +97,7 @@ class VoteStore:
         keep_unvoted: timedelta,
         voter_ids: VoterIds = VoterIds.DISCORD,
         remote: Remote | None = None,
+        commit_every_s: float = 0.0,
         commit_timeout_s: float = 60.0,
         flush_timeout_s: float = 20.0,
         clock: Callable[[], datetime] = utc_now,
@@ -104,6 +105,9 @@ class VoteStore:
     ) -> AsyncIterator[Self]:
         """Own the data folder until the block ends; then commit and push what is left, for
         `flush_timeout_s` at most. The rest is done after the next start.
+
+        commit_every_s: how long votes may rest in the journal, so that several share a commit.
+        Closing, `settle` and `snapshot` do not wait for that.
 
         A MemoryRepository is used on a thread of this process, without a writer process. Raises a
         JournalError, RepositoryForeign, RepositoryInUse, or a RemoteError of `continue_remote`. A
@@ -126,6 +130,7 @@ class VoteStore:
                     ),
                     journal=journal,
                     now=clock,
+                    commit_every_s=commit_every_s,
                 )
             )
             pusher = None
@@ -424,7 +429,7 @@ class VoteStore:
             # Only now the journal, the dataset and the spool are known to belong together.
             await self._upkeep.sort_spool()
 
-        self._committer.wake()
+        self._committer.hurry()
 
     async def _record(self, operation: Callable[[Journal], T]) -> T:
         self._refuse_when_closing()

@@ -5,6 +5,8 @@ import contextlib
 import itertools
 import os
 import signal
+import threading
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
@@ -53,6 +55,21 @@ class FullRepository(MemoryRepository):
             raise RepositoryError.full(Path("/data/dataset"))
 
         super().apply(changes)
+
+
+class TellingRepository(MemoryRepository):
+    """Tells when a commit has a vote."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.has_a_vote = threading.Event()
+
+    def commit(self, message: str) -> str | None:
+        commit_id = super().commit(message)
+        if "train/000/00000.csv" in self.files:
+            self.has_a_vote.set()
+
+        return commit_id
 
 
 @pytest.fixture
@@ -130,6 +147,78 @@ async def test_what_was_recorded_is_there_after_a_restart(open_store: OpenStore)
         stored = await store.find_set("set-0")
         assert stored is not None
         assert stored.images[0].image_id == image_id
+
+
+def resting(
+    tmp_path: Path, repository: MemoryRepository, every_s: float
+) -> AbstractAsyncContextManager[VoteStore]:
+    """A store in which votes rest so long."""
+    return VoteStore.open(
+        tmp_path, repository=repository, keep_unvoted=WEEK, commit_every_s=every_s
+    )
+
+
+async def test_votes_that_rest_share_a_commit_and_count_as_waiting(
+    tmp_path: Path, repository: MemoryRepository
+) -> None:
+    async with resting(tmp_path, repository, 3600) as store:
+        image_ids = await show(store)
+        await store.settle(PATIENCE_S)
+        before = len(await store.log(100))
+
+        for image_id in image_ids:
+            await store.vote(image_id, ALICE, Rating.GOOD)
+
+        assert (await store.status()).votes_waiting == 4
+        assert await store.settle(PATIENCE_S)
+        assert len(await store.log(100)) == before + 1
+        assert (await store.status()).votes_waiting == 0
+
+
+async def test_a_vote_that_has_rested_is_committed(tmp_path: Path) -> None:
+    repository = TellingRepository()
+    async with resting(tmp_path, repository, 0.05) as store:
+        image_id, *_ = await show(store)
+        await store.vote(image_id, ALICE, Rating.GOOD)
+
+        assert await asyncio.to_thread(repository.has_a_vote.wait, PATIENCE_S)
+
+
+async def test_a_vote_that_is_toggled_is_committed_once_a_rest(
+    tmp_path: Path, repository: MemoryRepository
+) -> None:
+    async with resting(tmp_path, repository, 0.2) as store:
+        image_id, *_ = await show(store)
+        began = time.monotonic()
+        for rating in [Rating.GOOD, Rating.BAD] * 200:
+            await store.vote(image_id, ALICE, rating)
+
+        await store.settle(PATIENCE_S)
+        rests = (time.monotonic() - began) / 0.2
+
+        assert len(await store.log(1000)) <= rests + 2
+
+
+async def test_a_snapshot_does_not_wait_for_votes_to_rest(
+    tmp_path: Path, repository: MemoryRepository
+) -> None:
+    async with resting(tmp_path, repository, 3600) as store:
+        image_id, *_ = await show(store)
+        await store.vote(image_id, ALICE, Rating.GOOD)
+
+        await store.snapshot()
+
+        assert image_id.encode() in repository.files["train.csv"]
+
+
+async def test_closing_does_not_wait_for_votes_to_rest(
+    tmp_path: Path, repository: MemoryRepository
+) -> None:
+    async with resting(tmp_path, repository, 3600) as store:
+        image_id, *_ = await show(store)
+        await store.vote(image_id, ALICE, Rating.GOOD)
+
+    assert dataset(repository.files).ratings == {(image_id, ALICE): Rating.GOOD}
 
 
 async def test_closing_waits_for_the_last_commit(

@@ -69,10 +69,13 @@ def spread_ms(seconds: Sequence[float]) -> dict[str, float | int]:
 
 
 def disk_bytes(folder: Path) -> int:
-    """What the disk holds for a folder: allocated blocks, not the files' nominal sizes."""
-    return sum(
-        entry.lstat().st_blocks * 512 for entry in folder.rglob("*") if not entry.is_symlink()
-    )
+    """What the disk holds for a folder: allocated blocks, not the files' nominal sizes, without
+    those that an open database has reserved after the end of a file."""
+    return sum(_held(entry.lstat()) for entry in folder.rglob("*") if not entry.is_symlink())
+
+
+def _held(entry: os.stat_result) -> int:
+    return min(entry.st_blocks * 512, -(-entry.st_size // entry.st_blksize) * entry.st_blksize)
 
 
 def _ms(seconds: float) -> float:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -40,8 +41,9 @@ class Share:
 class Committer:
     """Owns the writer: starts it, calls it for one thing at a time, replaces it after an error.
 
-    While the dataset cannot be changed, votes wait in the journal and the commit is tried again.
-    `last_error` is the error of the last commit, None when it succeeded.
+    Changes rest in the journal for `commit_every_s`, so that several share a commit. They wait
+    there too while the dataset cannot be changed, and the commit is tried again. `last_error` is
+    the error of the last commit, None when it succeeded.
     """
 
     def __init__(
@@ -51,10 +53,13 @@ class Committer:
         thread: OneThread,
         journal: JournalThread,
         now: Callable[[], datetime],
+        commit_every_s: float,
     ) -> None:
         self._start_writer = start_writer
         self._journal = journal
         self._now = now
+        self._commit_every_s = commit_every_s
+        self._due = math.inf  # when what waits is to be committed, by the event loop's clock
         self._backoff = Backoff(first_s=1.0, longest_s=60.0)
         self._wake = asyncio.Event()
         self._progress = asyncio.Condition()
@@ -76,14 +81,22 @@ class Committer:
         *,
         journal: JournalThread,
         now: Callable[[], datetime],
+        commit_every_s: float = 0.0,
     ) -> AsyncIterator[Self]:
         """Commit in the background until the block ends; a commit that runs then is killed.
 
         start_writer: whether it may create the dataset; True until it has been open once.
+        commit_every_s: how long a change may wait for others to share its commit.
         """
         # One thread for the writer's whole life: its process dies with the thread that started it.
         async with OneThread.open("oxherd-writer") as thread:
-            self = cls(start_writer, thread=thread, journal=journal, now=now)
+            self = cls(
+                start_writer,
+                thread=thread,
+                journal=journal,
+                now=now,
+                commit_every_s=commit_every_s,
+            )
             task = asyncio.create_task(self._commit_forever(), name="oxherd-committer")
             try:
                 yield self
@@ -93,13 +106,17 @@ class Committer:
                 await self._close()
 
     def wake(self) -> None:
-        """Commit soon: the journal has something new."""
-        self._wake.set()
+        """Commit after `commit_every_s`, or sooner: the journal has something new."""
+        self._commit_in(self._commit_every_s)
+
+    def hurry(self) -> None:
+        """Commit now what the journal has."""
+        self._commit_in(0.0)
 
     async def settled(self) -> None:
         """Wait until the dataset holds everything that was recorded before the call."""
         mark = await self._watermark()
-        self.wake()
+        self.hurry()
         async with self._progress:
             await self._progress.wait_for(lambda: self._committed_seq >= mark.newest_seq)
 
@@ -166,32 +183,65 @@ class Committer:
             _log_mended(await self._thread.run(lambda: writer.call(Writer.mend)))
             await self._find_missing(writer)
 
+    def _commit_in(self, seconds: float) -> None:
+        self._due = min(self._due, asyncio.get_running_loop().time() + seconds)
+        self._wake.set()
+
     async def _commit_forever(self) -> None:
         while True:
-            await self._work_to_do()
-            self._wake.clear()
+            is_due = await self._work_to_do()
             try:
-                while await self._commit_next():
-                    self.last_error = None
+                if is_due:
+                    await self._commit_waiting()
+                else:
+                    await self._look()
             except Exception as exc:
                 log.warning("%s", exc, exc_info=not isinstance(exc, StorageError))
                 self.last_error = exc
                 await asyncio.sleep(self._backoff.next_s())
-                self._wake.set()
+                self.hurry()
             else:
                 self.last_error = None
                 self._backoff.reset()
 
-    async def _work_to_do(self) -> None:
-        """Wait for `wake`, or until the writer and the dataset are to be looked at."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_LOOK_EVERY_S):
-                await self._wake.wait()
+    async def _work_to_do(self) -> bool:
+        """Wait until a commit is due (True), or the writer and the dataset are to be looked at."""
+        loop = asyncio.get_running_loop()
+        look_at = loop.time() + _LOOK_EVERY_S
+        while loop.time() < (until := min(look_at, self._due)):
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(until):
+                    await self._wake.wait()
 
-    async def _commit_next(self) -> bool:
-        """Commit one batch; False when there was nothing to commit."""
+            self._wake.clear()
+
+        is_due = self._due <= loop.time()
+        if is_due:
+            self._due = math.inf
+
+        return is_due
+
+    async def _look(self) -> None:
+        """Replace a writer that is gone; notice a dataset that is, and changes that nobody told
+        of."""
         async with self._session() as writer:
-            return await self._commit_once(writer)
+            await self._thread.run(lambda: writer.call(Writer.check))
+            mark = await self._watermark()
+            if mark.committed_seq < mark.newest_seq:
+                self.wake()
+
+    async def _commit_waiting(self) -> None:
+        """Commit what waits now, in batches. What comes meanwhile has its own time to rest."""
+        newest_seq: int | None = None
+        while newest_seq is None or self._committed_seq < newest_seq:
+            async with self._session() as writer:
+                if newest_seq is None:
+                    newest_seq = (await self._watermark()).newest_seq
+
+                if not await self._commit_once(writer):
+                    break
+
+            self.last_error = None
 
     async def _commit_once(self, writer: WriterProcess) -> bool:
         mark = await self._watermark()

@@ -59,6 +59,10 @@ class Writer:
 
         return mark.commit_id is None or any(commit.id == mark.commit_id for commit in history)
 
+    def check(self) -> None:
+        """Do nothing, unless the dataset is gone."""
+        self._repository.check()
+
     def commit_pending(self, *, after_seq: int, limit: int = BATCH_CHANGES) -> Committed | None:
         """Commit the changes that follow `after_seq`, or return None if there are none."""
         self._repository.check()
