@@ -2,11 +2,13 @@
 
 import asyncio
 import gc
+import logging
 import os
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
+from logging.handlers import QueueHandler
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,17 @@ def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith("OXHERD_"):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def no_log_left_behind() -> Iterator[None]:
+    """A command that a test runs in this process does not log into the stream of a later test."""
+    root = logging.getLogger()
+    before = list(root.handlers)
+    yield
+    for handler in set(root.handlers) - set(before):
+        if isinstance(handler, QueueHandler):
+            root.removeHandler(handler)
 
 
 @pytest.fixture(autouse=True)
