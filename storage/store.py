@@ -294,6 +294,25 @@ class VoteStore:
 
         return self._told_committer(outcome)
 
+    async def explain(
+        self,
+        image_id: str,
+        voter_id: int,
+        rating: Rating,
+        reasons: Sequence[str],
+        *,
+        guild_id: int | None = None,
+    ) -> VoteOutcome:
+        """Make these the reasons for this voter's vote `rating`, in place of any other. If that is
+        not their vote any more, nothing changes."""
+        outcome = await self._record(
+            lambda journal: journal.explain(
+                image_id, voter_id, rating, reasons, guild_id=guild_id, now=self._clock()
+            )
+        )
+
+        return self._told_committer(outcome)
+
     # People
 
     async def forget(self, user_id: int, *, requests: bool) -> Forgotten:

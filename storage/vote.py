@@ -15,6 +15,14 @@ class Rating(StrEnum):
     BAD = "bad"
 
 
+REASONS: Mapping[Rating, Sequence[str]] = {
+    Rating.GOOD: ("fits the prompt", "beautiful"),
+    Rating.BAD: ("not the prompt", "artefact", "ugly", "unsafe"),
+}
+"""Why a member may say that an image is good or bad, in members' and the dataset's words. None has
+a `;`, which separates them in the dataset."""
+
+
 class ShownIn(StrEnum):
     """Where the voter saw the image."""
 
@@ -38,7 +46,8 @@ class VoteKind(StrEnum):
     REPLACED = "replaced"
     UNDONE = "undone"
     RESTORED = "restored"
-    OUTDATED_UNDO = "outdated_undo"
+    EXPLAINED = "explained"
+    OUTDATED = "outdated"
     NOTHING_TO_UNDO = "nothing_to_undo"
     UNKNOWN_IMAGE = "unknown_image"
     REMOVED_IMAGE = "removed_image"
@@ -54,16 +63,18 @@ class VoteKind(StrEnum):
             VoteKind.REPLACED,
             VoteKind.UNDONE,
             VoteKind.RESTORED,
+            VoteKind.EXPLAINED,
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
-    """What a member thinks of one image. rating: None without a vote."""
+    """What a member thinks of one image, and why. rating: None without a vote."""
 
     image_id: str
     slot: int
     rating: Rating | None
+    reasons: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

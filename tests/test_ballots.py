@@ -7,7 +7,8 @@ import discord
 import pytest
 
 from bot.chat import ballots, messages
-from storage.vote import Rating
+from bot.chat.custom_ids import ReasonsId
+from storage.vote import REASONS, Rating
 from tests.support.discord.world import World, buttons, image_ids, text_of, undo_id, vote_ids, world
 
 GOOD, BAD = Rating.GOOD, Rating.BAD
@@ -212,3 +213,94 @@ async def test_a_forgotten_members_ballot_shows_no_vote(tmp_path: Path) -> None:
             "1 – · 2 – · 3 – · 4 –",
             "You have no vote on image 1, so there is nothing to undo.",
         ]
+
+
+async def explain(w: World, ballot: discord.Message, custom_id: str, *reasons: str) -> None:
+    await w.bob.select(ballot, list(reasons), custom_id=custom_id)
+
+
+def offered(ballot: discord.Message) -> dict[str, bool]:
+    """The reasons that the ballot offers, and which are picked."""
+    [menu] = [
+        part
+        for row in ballot.components
+        if isinstance(row, discord.ActionRow)
+        for part in row.children
+        if isinstance(part, discord.SelectMenu)
+    ]
+
+    return {option.label: option.default for option in menu.options}
+
+
+async def test_reasons_become_a_column_and_may_be_taken_back(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        message = await w.imagine(w.alice, "a fox")
+        ids = image_ids(message)
+        await w.vote(w.bob, message, 2, GOOD)
+        ballot = await w.vote(w.bob, message, 1, BAD)
+        why = str(ReasonsId(ids[0], BAD))
+        assert list(offered(ballot)) == list(REASONS[BAD])
+        await w.committed()
+        assert {row["reasons"] for row in w.rows()} == {"not given"}
+
+        await explain(w, ballot, why, "ugly", "artefact")
+        await w.committed()
+
+        [ballot] = w.private(w.bob)
+        assert lines(ballot)[1:] == [
+            "1 👎 · 2 👍 · 3 – · 4 –",
+            "Why 👎 for image 1: artefact, ugly.",
+        ]
+        assert [reason for reason, picked in offered(ballot).items() if picked] == [
+            "artefact",
+            "ugly",
+        ]
+        assert {row["slot"]: row["reasons"] for row in w.rows()} == {
+            "1": "artefact;ugly",
+            "2": "not given",
+        }
+
+        await explain(w, ballot, why)
+        await w.committed()
+
+        [ballot] = w.private(w.bob)
+        assert lines(ballot)[2] == "Why 👎 for image 1: no reason given."
+        assert {row["reasons"] for row in w.rows()} == {"not given"}
+
+
+async def test_another_vote_needs_other_reasons_and_undo_brings_the_first_back(
+    tmp_path: Path,
+) -> None:
+    async with world(tmp_path) as w:
+        message = await w.imagine(w.alice, "a fox")
+        ids = image_ids(message)
+        first = await w.vote(w.bob, message, 1, GOOD)
+        await explain(w, first, str(ReasonsId(ids[0], GOOD)), "beautiful")
+
+        ballot = await w.vote(w.bob, message, 1, BAD)
+        await w.committed()
+        [row] = w.rows()
+        assert (row["rating"], row["reasons"]) == ("bad", "not given")
+        assert list(offered(ballot)) == list(REASONS[BAD])
+
+        await undo(w, ballot, 1, BAD, ids)
+        await w.committed()
+
+        [row] = w.rows()
+        assert (row["rating"], row["reasons"]) == ("good", "beautiful")
+
+
+async def test_reasons_for_a_vote_that_is_no_more_change_nothing(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        message = await w.imagine(w.alice, "a fox")
+        old = await w.vote(w.bob, message, 1, GOOD)
+        await w.restart()
+        await w.vote(w.bob, message, 1, BAD)
+
+        await explain(w, old, str(ReasonsId(image_ids(message)[0], GOOD)), "beautiful")
+        await w.committed()
+
+        [ballot] = w.private(w.bob)
+        assert lines(ballot)[2].startswith("That vote for image 1 was no longer there")
+        [row] = w.rows()
+        assert (row["rating"], row["reasons"]) == ("bad", "not given")

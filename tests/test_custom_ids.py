@@ -5,34 +5,40 @@ import shortuuid
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.chat.custom_ids import NotOurs, PrivacyId, SetId, UndoId, VoteId, is_known
+from bot.chat.custom_ids import (
+    NotOurs,
+    PrivacyId,
+    ReasonsId,
+    SetId,
+    UndoId,
+    VoteId,
+    is_known,
+)
 from storage.vote import Rating
 
 IDS = st.uuids().map(shortuuid.encode)
+CustomId = VoteId | UndoId | ReasonsId | SetId | PrivacyId
 CUSTOM_IDS = st.one_of(
     st.builds(VoteId, IDS, st.sampled_from(Rating)),
     st.builds(UndoId, IDS, st.sampled_from(Rating)),
+    st.builds(ReasonsId, IDS, st.sampled_from(Rating)),
     st.builds(SetId, st.sampled_from(["again", "details", "cancel"]), IDS),
     st.builds(PrivacyId, st.sampled_from(["data", "forget", "votes", "everything", "keep"])),
 )
 
 
 @given(CUSTOM_IDS)
-def test_what_is_written_is_read_back(custom_id: VoteId | UndoId | SetId | PrivacyId) -> None:
+def test_what_is_written_is_read_back(custom_id: CustomId) -> None:
     assert type(custom_id).parse(str(custom_id)) == custom_id
 
 
 @given(CUSTOM_IDS)
-def test_every_id_fits_into_discords_hundred_characters(
-    custom_id: VoteId | UndoId | SetId | PrivacyId,
-) -> None:
+def test_every_id_fits_into_discords_hundred_characters(custom_id: CustomId) -> None:
     assert len(str(custom_id)) <= 100
 
 
 @given(CUSTOM_IDS, st.data())
-def test_a_truncated_id_is_not_ours(
-    custom_id: VoteId | UndoId | SetId | PrivacyId, data: st.DataObject
-) -> None:
+def test_a_truncated_id_is_not_ours(custom_id: CustomId, data: st.DataObject) -> None:
     text = str(custom_id)
     cut = text[: data.draw(st.integers(0, len(text) - 1))]
 

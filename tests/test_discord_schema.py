@@ -16,7 +16,7 @@ from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
 from bot.chat import following, messages
-from bot.chat.custom_ids import PrivacyId
+from bot.chat.custom_ids import PrivacyId, ReasonsId
 from generation.worker import preview_budget
 from storage.vote import Rating
 from tests.support.discord.world import image_ids, seen, set_button, undo_id, world
@@ -95,6 +95,8 @@ async def test_every_request_matches_discords_description(
         message = await w.imagine(w.alice, "a *fox* in the snow", negative_prompt="rain", seed=3)
         await w.vote(w.bob, message, 1, Rating.GOOD)
         voted = await w.vote(w.bob, message, 1, Rating.BAD)
+        why = str(ReasonsId(image_ids(message)[0], Rating.BAD))
+        await w.bob.select(voted, ["ugly", "unsafe"], custom_id=why)
         await w.bob.click(voted, custom_id=undo_id(image_ids(message)[0], Rating.BAD))
         await w.bob.click(message, custom_id=set_button(message, "details"))
         cancelled = await w.bob.click(message, custom_id=set_button(message, "again"))

@@ -38,6 +38,7 @@ def honest(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for image in (first[0], first[1], second[0]):
             desk.vote(image, 1, Rating.GOOD)
 
+        desk.explain(first[0], 1, Rating.GOOD, "fits the prompt", "beautiful")
         desk.settle()
 
     for path, content in repository.files.items():
@@ -155,6 +156,7 @@ def test_no_column_takes_junk(dataset: Path, table: str, column: str) -> None:
         ("train", {"server": "12345678"}, "its server is '12345678'"),
         ("train", {"shown_in": "dream"}, "its shown_in is 'dream'"),
         ("train", {"consent": "version 0"}, "its consent is 'version 0'"),
+        ("train", {"reasons": "ugly;;unsafe"}, "its reasons is 'ugly;;unsafe'"),
         ("train", {"server": "unknown"}, "its server contradicts a row of the same set"),
         ("train", {"prompt": "an owl"}, "its prompt contradicts the row in generations"),
         ("train", {"model": "them/theirs"}, "its model contradicts the row in generations"),

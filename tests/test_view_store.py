@@ -12,13 +12,13 @@ import discord
 from discord import ui
 
 from bot.chat import views
-from bot.chat.buttons import SetButton, UndoButton, VoteButton
+from bot.chat.buttons import ReasonsSelect, SetButton, UndoButton, VoteButton
 from bot.chat.privacy.buttons import PrivacyButton, first_view
 from generation.request import ImageRequest
 from storage.vote import Ballot, Mark, NewImage, Rating
 from tests.support.discord.world import world
 
-OURS = {VoteButton, UndoButton, SetButton, PrivacyButton}
+OURS = {VoteButton, UndoButton, ReasonsSelect, SetButton, PrivacyButton}
 AN_ID = "A" * 22
 
 
@@ -33,7 +33,7 @@ def all_views() -> list[Any]:
         set_id=AN_ID,
         voter_id=1,
         request=accepted.request.to_json(),
-        marks=[Mark(image_id=AN_ID, slot=1, rating=Rating.GOOD)],
+        marks=[Mark(image_id=AN_ID, slot=1, rating=Rating.GOOD, reasons=["beautiful"])],
         as_of=1,
     )
 
@@ -41,7 +41,7 @@ def all_views() -> list[Any]:
         views.result(accepted, [image] * 4, note="Image 2 was withheld."),
         views.progress(accepted, "Starting…"),
         views.ended(accepted, "Cancelled."),
-        views.ballot(a_ballot),
+        views.ballot(a_ballot, slot=1),
         first_view(),
     ]
 

@@ -80,6 +80,7 @@ def test_a_new_host_keeps_the_votes_of_people_whom_it_does_not_know(tmp_path: Pa
         image_id, *_ = desk.show("set-0")
         desk.note(hide)
         desk.vote(image_id, OTHER, Rating.GOOD)
+        desk.explain(image_id, OTHER, Rating.GOOD, "fits the prompt", "beautiful")
         desk.settle()
 
     for path, content in first.files.items():

@@ -28,6 +28,7 @@ class _Content:
     """The state of a member's votes, and what the press that made it so did."""
 
     ballot: Ballot
+    slot: int | None
     sentence: str
 
 
@@ -108,7 +109,7 @@ class Ballots:
             await say_privately(interaction, sentence)
             return None
 
-        content = _Content(ballot, sentence)
+        content = _Content(ballot, outcome.slot, sentence)
         key = ballot.voter_id, ballot.set_id
         sheet = self._sheets.setdefault(key, _Sheet(content))
         self._sheets.move_to_end(key)
@@ -179,7 +180,7 @@ def _text(content: _Content) -> str:
 
 
 def _view(content: _Content) -> discord.ui.View:
-    view = views.ballot(content.ballot)
+    view = views.ballot(content.ballot, slot=content.slot)
     view.stop()  # discord.py would keep it for 15 minutes; its buttons work without it
 
     return view

@@ -8,9 +8,9 @@ from discord import ui
 
 from bot.chat import texts
 from bot.chat.context import Context
-from bot.chat.custom_ids import SetId, UndoId, VoteId
+from bot.chat.custom_ids import ReasonsId, SetId, UndoId, VoteId
 from bot.chat.responses import answered, in_time
-from storage.vote import Rating
+from storage.vote import REASONS, Mark, Rating
 
 # The buttons about a whole request: label, emoji, style.
 SET_BUTTONS = {
@@ -98,6 +98,63 @@ class UndoButton(ui.DynamicItem[ui.Button[Any]], template=UndoId.PATTERN):
                     self.image_id,
                     interaction.user.id,
                     self.rating,
+                    guild_id=interaction.guild_id,
+                ),
+                new_message=False,
+            )
+            await context.refresh_ballot(interaction, outcome)
+
+
+class ReasonsSelect(ui.DynamicItem[ui.Select[Any]], template=ReasonsId.PATTERN):
+    """Why the member voted so on one image: as many reasons as apply. It is on their ballot."""
+
+    def __init__(self, image_id: str, rating: Rating, menu: ui.Select[Any]) -> None:
+        self.image_id = image_id
+        self.rating = rating
+        super().__init__(menu)
+
+    @classmethod
+    def of(cls, mark: Mark, rating: Rating) -> Self:
+        """The reasons for this vote; those that were given are picked already."""
+        reasons = REASONS[rating]
+
+        return cls(
+            mark.image_id,
+            rating,
+            ui.Select(
+                custom_id=str(ReasonsId(mark.image_id, rating)),
+                placeholder=texts.ask_why(mark),
+                min_values=0,
+                max_values=len(reasons),
+                options=[
+                    discord.SelectOption(label=reason, default=reason in mark.reasons)
+                    for reason in reasons
+                ],
+            ),
+        )
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: discord.Interaction[Any], item: ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        """The menu from which something was picked."""
+        asked = ReasonsId.parse(match.string)
+        assert isinstance(item, ui.Select)
+
+        return cls(asked.image_id, asked.rating, item)
+
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+        """Record the reasons, then show the ballot as it is now."""
+        context: Context = interaction.client.context
+        offered = REASONS[self.rating]  # an old ballot may have others
+        async with answered(interaction):
+            outcome = await in_time(
+                interaction,
+                context.store.explain(
+                    self.image_id,
+                    interaction.user.id,
+                    self.rating,
+                    [reason for reason in offered if reason in self.item.values],
                     guild_id=interaction.guild_id,
                 ),
                 new_message=False,

@@ -11,7 +11,7 @@ from discord import app_commands
 
 from bot.chat import custom_ids, texts
 from bot.chat.ballots import Ballots
-from bot.chat.buttons import SetButton, UndoButton, VoteButton
+from bot.chat.buttons import ReasonsSelect, SetButton, UndoButton, VoteButton
 from bot.chat.commands import add_commands
 from bot.chat.context import Context, ContextClient, Interaction
 from bot.chat.messages import buttons_on
@@ -86,7 +86,7 @@ class OxherdClient(ContextClient):
     async def setup_hook(self) -> None:
         """Register the classes of the buttons, for the messages of every earlier run too, and put
         the requests of the last run into the queue before new ones arrive."""
-        self.add_dynamic_items(VoteButton, UndoButton, SetButton, PrivacyButton)
+        self.add_dynamic_items(VoteButton, UndoButton, ReasonsSelect, SetButton, PrivacyButton)
         await self._requests.resume(self)
 
     async def on_ready(self) -> None:

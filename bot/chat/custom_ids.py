@@ -57,6 +57,25 @@ class UndoId:
 
 
 @dataclass(frozen=True, slots=True)
+class ReasonsId:
+    """The reasons to pick on a ballot: for this image, and the vote that the ballot shows."""
+
+    image_id: str
+    rating: Rating
+
+    PATTERN: ClassVar = re.compile(rf"oxherd1:why:{_ID}:(?P<rating>good|bad)")
+
+    def __str__(self) -> str:
+        return f"oxherd1:why:{self.image_id}:{self.rating}"
+
+    @classmethod
+    def parse(cls, custom_id: str) -> Self:
+        """Raises NotOurs."""
+        match = _match(cls.PATTERN, custom_id)
+        return cls(match["id"], Rating(match["rating"]))
+
+
+@dataclass(frozen=True, slots=True)
 class SetId:
     """A button about a whole request. action: again, details or cancel."""
 
@@ -92,9 +111,12 @@ class PrivacyId:
         return cls(_match(cls.PATTERN, custom_id)["action"])
 
 
+KINDS = (VoteId, UndoId, ReasonsId, SetId, PrivacyId)
+
+
 def is_known(custom_id: str) -> bool:
     """Whether the id belongs to a button of this version."""
-    return any(kind.PATTERN.fullmatch(custom_id) for kind in (VoteId, UndoId, SetId, PrivacyId))
+    return any(kind.PATTERN.fullmatch(custom_id) for kind in KINDS)
 
 
 def _match(pattern: re.Pattern[str], custom_id: str) -> re.Match[str]:

@@ -31,6 +31,7 @@ from storage.plurals import count
 from storage.status import RemoteStatus
 from storage.vote import (
     Ballot,
+    Mark,
     NewImage,
     Rating,
     StoredSet,
@@ -115,7 +116,9 @@ def outcome_sentence(outcome: VoteOutcome) -> str:
                 f"Your {_face(outcome.previous)} for {image} is taken back; your "
                 f"{_face(outcome.rating)} counts again."
             )
-        case VoteKind.OUTDATED_UNDO:
+        case VoteKind.EXPLAINED:
+            return f"Why {_face(outcome.rating)} for {image}: {_listed(outcome)}."
+        case VoteKind.OUTDATED:
             return (
                 f"That vote for {image} was no longer there, so nothing changed; your "
                 f"{_face(outcome.rating)} counts."
@@ -158,6 +161,18 @@ def ballot(ballot: Ballot, sentence: str) -> str:
     prompt = ImageRequest.from_json(ballot.request).prompt
 
     return f"**{_cut(quoted(prompt))}**\n{marks}\n{sentence}"
+
+
+def ask_why(mark: Mark) -> str:
+    """What a ballot says where reasons can be picked."""
+    return f"Why {_face(mark.rating)} for image {mark.slot}? (optional)"
+
+
+def _listed(outcome: VoteOutcome) -> str:
+    marks = () if outcome.ballot is None else outcome.ballot.marks
+    given = [quoted(why) for mark in marks if mark.slot == outcome.slot for why in mark.reasons]
+
+    return ", ".join(given) or "no reason given"
 
 
 PAUSED = "Moderators have paused new requests in this server. Please ask again later."

@@ -14,7 +14,7 @@ import discord
 from discord import ui
 
 from bot.chat import texts
-from bot.chat.buttons import SetButton, UndoButton, VoteButton
+from bot.chat.buttons import ReasonsSelect, SetButton, UndoButton, VoteButton
 from generation.request import ImageRequest, Preview
 from storage.vote import Ballot, NewImage, NewSet, Rating
 
@@ -117,12 +117,16 @@ def preview_files(preview: Preview | None) -> list[discord.File]:
     ]
 
 
-def ballot(ballot: Ballot) -> ui.View:
-    """What a member can do about their votes."""
+def ballot(ballot: Ballot, *, slot: int | None) -> ui.View:
+    """What a member can do about their votes. slot: of the image whose vote they may explain."""
     view = ui.View(timeout=None)
     for mark in ballot.marks:
         if mark.rating is not None:
             view.add_item(UndoButton(mark.image_id, mark.rating, slot=mark.slot))
+
+    for mark in ballot.marks:
+        if mark.rating is not None and mark.slot == slot:
+            view.add_item(ReasonsSelect.of(mark, mark.rating))
 
     return view
 

@@ -85,6 +85,7 @@ all.
 | `shown_in` | where they saw it: `post` in the channel, `rate` one image after the other |
 | `seconds` | from being shown to the press; empty where nobody can know |
 | `consent` | `version N` of the server's text that the voter agreed to; `not asked` without one |
+| `reasons` | why, as picked from a list, with `;` between; `not given` without any |
 
 `generations/*/*.csv` adds `shown_at`, `negative_prompt`, `steps`, `guidance_scale`, `width_px`,
 `height_px`, `scheduler`, `backend`, `device`, `dtype`, `versions` (JSON), `sha256` of the PNG,

@@ -35,6 +35,7 @@ class TrainRow:
     shown_in: str
     seconds: float | None
     consent: int | None
+    reasons: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,7 +198,7 @@ def _train_rows(connection: sqlite3.Connection, shard: int) -> list[TrainRow]:
             CASE (SELECT voter_ids FROM privacy)
                 WHEN 'pseudonym' THEN coalesce(pseudonym, voter_id) ELSE voter_id END AS voter_id,
             voted_at, coalesce(provenance, '{}') AS provenance, server, own_request, shown_in,
-            seconds, consent
+            seconds, consent, reasons
         FROM votes JOIN images USING (image_id) JOIN sets USING (set_id)
             LEFT JOIN people ON user_id = voter_id
         WHERE train_shard = ? AND counted IS NOT NULL AND missing_since IS NULL
@@ -264,6 +265,8 @@ def _touched_images(
 
 
 def _values(row: sqlite3.Row) -> dict[str, Any]:
-    parsed = {name: json.loads(row[name]) for name in ("request", "provenance")}
+    values = dict(row)
+    for name in {"request", "provenance", "reasons"} & values.keys():
+        values[name] = json.loads(values[name])
 
-    return {**dict(row), **parsed}
+    return values

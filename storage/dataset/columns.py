@@ -29,6 +29,7 @@ TRAIN_COLUMNS = (
     "shown_in",
     "seconds",
     "consent",
+    "reasons",
 )
 
 REQUEST_RANGES: Mapping[str, tuple[int, int] | tuple[float, float]] = {
@@ -62,6 +63,8 @@ SHOWN_COLUMNS = (
 _NOT_WITHHELD = "no"
 _NOT_KNOWN = "unknown"
 _NOT_ASKED = "not asked"
+_NOT_GIVEN = "not given"
+_BETWEEN_REASONS = ";"
 _OWN_REQUEST = {None: _NOT_KNOWN, 0: "no", 1: "yes"}
 
 
@@ -84,6 +87,7 @@ def train_cells(row: TrainRow) -> tuple[str, ...]:
         row.shown_in,
         "" if row.seconds is None else f"{row.seconds:.3f}",
         _NOT_ASKED if row.consent is None else f"version {row.consent}",
+        reasons_cell(row.reasons),
     )
 
 
@@ -179,6 +183,18 @@ def seconds(row: Mapping[str, str]) -> float | None:
 def consent(row: Mapping[str, str]) -> int | None:
     """The version of the text that the voter agreed to; None where none was set."""
     return None if row["consent"] == _NOT_ASKED else int(row["consent"].removeprefix("version "))
+
+
+def reasons_cell(reasons: Sequence[str]) -> str:
+    """Why the voter voted so, as one cell."""
+    return guarded(_BETWEEN_REASONS.join(reasons)) if reasons else _NOT_GIVEN
+
+
+def reasons(row: Mapping[str, str]) -> list[str]:
+    """Why the voter voted so; empty if they did not say."""
+    cell = row["reasons"]
+
+    return [] if cell == _NOT_GIVEN else unguarded(cell).split(_BETWEEN_REASONS)
 
 
 def unsafe_score(row: Mapping[str, str]) -> float | None:

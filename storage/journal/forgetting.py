@@ -91,8 +91,8 @@ def _erase_votes(
     ).fetchone()
     connection.execute(
         f"""
-        UPDATE votes SET voter_id = -1 - train_row, rating = NULL, previous = NULL,
-            voted_at = :now, seq = :seq,
+        UPDATE votes SET voter_id = -1 - train_row, rating = NULL, reasons = '[]',
+            previous = NULL, previous_reasons = '[]', voted_at = :now, seq = :seq,
             own_request = NULL, shown_in = '{ShownIn.POST}', seconds = NULL, consent = NULL,
             set_aside = NULL
         WHERE {theirs}

@@ -43,8 +43,8 @@ class People:
             (user_id,),
         ).fetchall()
         votes = self._connection.execute(
-            "SELECT image_id, rating, voted_at, own_request, shown_in, seconds, consent FROM votes"
-            " WHERE voter_id = ? ORDER BY voted_at",
+            "SELECT image_id, rating, reasons, previous, previous_reasons, voted_at, own_request,"
+            " shown_in, seconds, consent FROM votes WHERE voter_id = ? ORDER BY voted_at",
             (user_id,),
         )
         pseudonym = self._connection.execute(
@@ -69,7 +69,14 @@ class People:
                 }
                 for row in requests
             ],
-            "votes": [dict(row) for row in votes],
+            "votes": [
+                {
+                    **dict(row),
+                    "reasons": json.loads(row["reasons"]),
+                    "previous_reasons": json.loads(row["previous_reasons"]),
+                }
+                for row in votes
+            ],
             "bans": [
                 dict(row)
                 for row in self._connection.execute(

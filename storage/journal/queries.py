@@ -269,8 +269,9 @@ class Journal:
             )
         else:
             self.connection.execute(
-                "UPDATE votes SET rating = ?, previous = ?, voted_at = ?, seq = ?, shown_in = ?,"
-                " seconds = ?, set_aside = NULL WHERE image_id = ? AND voter_id = ?",
+                "UPDATE votes SET rating = ?, previous = ?, previous_reasons = reasons,"
+                " reasons = '[]', voted_at = ?, seq = ?, shown_in = ?, seconds = ?,"
+                " set_aside = NULL WHERE image_id = ? AND voter_id = ?",
                 (
                     rating,
                     None if rating is None else previous,
@@ -307,14 +308,15 @@ class Journal:
         If that is not their vote any more, nothing changes. So undoing twice takes back one vote.
         """
         known = self.connection.execute(
-            "SELECT counted, previous FROM votes WHERE image_id = ? AND voter_id = ?",
+            "SELECT counted, previous, previous_reasons FROM votes"
+            " WHERE image_id = ? AND voter_id = ?",
             (image_id, voter_id),
         ).fetchone()
         current = Rating(known["counted"]) if known and known["counted"] else None
         if rating is not current:
             same = self.vote(image_id, voter_id, current, guild_id=guild_id, now=now)
             outdated = same.kind is VoteKind.UNCHANGED
-            return replace(same, kind=VoteKind.OUTDATED_UNDO) if outdated else same
+            return replace(same, kind=VoteKind.OUTDATED) if outdated else same
 
         back = Rating(known["previous"]) if known and known["previous"] else None
         outcome = self.vote(image_id, voter_id, back, guild_id=guild_id, now=now)
@@ -322,17 +324,57 @@ class Journal:
             return outcome
 
         self.connection.execute(
-            "UPDATE votes SET previous = NULL WHERE image_id = ? AND voter_id = ?",
-            (image_id, voter_id),
+            "UPDATE votes SET previous = NULL, reasons = ? WHERE image_id = ? AND voter_id = ?",
+            (known["previous_reasons"], image_id, voter_id),
         )
 
-        return replace(outcome, kind=VoteKind.RESTORED)
+        return self._now(outcome, voter_id, kind=VoteKind.RESTORED)
+
+    def explain(
+        self,
+        image_id: str,
+        voter_id: int,
+        rating: Rating,
+        reasons: Sequence[str],
+        *,
+        guild_id: int | None = None,
+        now: datetime,
+    ) -> VoteOutcome:
+        """Make these the reasons for the voter's vote `rating`, if that is their vote still."""
+        current = self._counted(image_id, voter_id)
+        same = self.vote(image_id, voter_id, current, guild_id=guild_id, now=now)
+        if same.kind is not VoteKind.UNCHANGED:
+            return same
+
+        if rating is not current:
+            return replace(same, kind=VoteKind.OUTDATED)
+
+        self.connection.execute(
+            "UPDATE votes SET reasons = ?, seq = ? WHERE image_id = ? AND voter_id = ?",
+            (json.dumps(list(reasons), ensure_ascii=False), self._next("seq"), image_id, voter_id),
+        )
+
+        return self._now(same, voter_id, kind=VoteKind.EXPLAINED)
+
+    def _counted(self, image_id: str, voter_id: int) -> Rating | None:
+        """The voter's vote on the image; None without one that counts."""
+        row = self.connection.execute(
+            "SELECT counted FROM votes WHERE image_id = ? AND voter_id = ?", (image_id, voter_id)
+        ).fetchone()
+
+        return Rating(row["counted"]) if row and row["counted"] else None
+
+    def _now(self, outcome: VoteOutcome, voter_id: int, *, kind: VoteKind) -> VoteOutcome:
+        """The outcome with what is recorded now."""
+        assert outcome.set_id is not None  # there was a vote
+
+        return replace(outcome, kind=kind, ballot=self.ballot(outcome.set_id, voter_id))
 
     def ballot(self, set_id: str, voter_id: int) -> Ballot | None:
         """The member's votes on the images of a set that are shown; None if none is."""
         rows = self.connection.execute(
-            "SELECT images.image_id, slot, counted AS rating, request,"
-            " (SELECT value FROM counters WHERE name = 'seq') AS as_of"
+            "SELECT images.image_id, slot, counted AS rating, coalesce(reasons, '[]') AS reasons,"
+            " request, (SELECT value FROM counters WHERE name = 'seq') AS as_of"
             " FROM images JOIN sets USING (set_id)"
             " LEFT JOIN votes ON votes.image_id = images.image_id AND voter_id = ?"
             " WHERE images.set_id = ? AND withheld IS NULL AND taken_out IS NULL AND NOT erased"

@@ -44,6 +44,7 @@ def ballot(set_id: str, voter_id: int, rows: Sequence[sqlite3.Row]) -> Ballot | 
             image_id=row["image_id"],
             slot=row["slot"],
             rating=None if row["rating"] is None else Rating(row["rating"]),
+            reasons=tuple(json.loads(row["reasons"])),
         )
         for row in rows
     ]

@@ -71,7 +71,9 @@ CREATE TABLE votes (
     image_id TEXT NOT NULL REFERENCES images,
     voter_id INTEGER NOT NULL,
     rating TEXT CHECK (rating IN ({_one_of(Rating)})), -- NULL: undone
+    reasons TEXT NOT NULL DEFAULT '[]', -- JSON: why
     previous TEXT CHECK (previous IN ({_one_of(Rating)})), -- what undoing brings back
+    previous_reasons TEXT NOT NULL DEFAULT '[]',
     voted_at TEXT NOT NULL,       -- of the last change
     train_row INTEGER NOT NULL,   -- given at the first vote, never changed
     train_shard INTEGER NOT NULL, -- the same

@@ -17,6 +17,7 @@ from storage.dataset.columns import (
     consent,
     made_by,
     own_request,
+    reasons,
     request_of,
     seconds,
     server,
@@ -94,7 +95,8 @@ def adopt(
         seq += 1
         connection.execute(
             "INSERT INTO votes (image_id, voter_id, rating, voted_at, train_row, train_shard, seq,"
-            " own_request, shown_in, seconds, consent) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " own_request, shown_in, seconds, consent, reasons)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 row["image_id"],
                 int(row["voter_id"]),
@@ -107,6 +109,7 @@ def adopt(
                 row["shown_in"],
                 seconds(row),
                 consent(row),
+                json.dumps(reasons(row)),
             ),
         )
         journal.people.add(int(row["voter_id"]))

@@ -17,6 +17,8 @@ from storage.dataset.columns import (
     SHOWN_COLUMNS,
     TRAIN_COLUMNS,
     made_by,
+    reasons,
+    reasons_cell,
     request_of,
     versions_of,
     withheld,
@@ -210,6 +212,12 @@ def _is_versions(text: str) -> bool:
     return len(text) <= _JSON_CHARS and all(map(_NAME, versions_of(text).values()))
 
 
+def _are_reasons(text: str) -> bool:
+    found = reasons({"reasons": text})
+
+    return all(found) and reasons_cell(found) == text
+
+
 _ID = _shaped(r"[\w-]{1,64}")
 _NAME = _line(_NAME_CHARS)
 _PROMPT = _line(_PROMPT_CHARS)
@@ -251,4 +259,5 @@ _TRAIN: Mapping[str, Check] = {
     "shown_in": lambda text: text in list(ShownIn),
     "seconds": lambda text: text == "" or _number(0, 1e9)(text),
     "consent": _shaped("not asked|version [1-9][0-9]{0,8}"),
+    "reasons": lambda text: _NAME(text) and _are_reasons(text),
 }

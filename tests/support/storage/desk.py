@@ -170,6 +170,12 @@ class Desk:
         """Press Undo for this vote."""
         return self.note(lambda journal: journal.undo(image_id, voter_id, rating, now=NOON))
 
+    def explain(self, image_id: str, voter_id: int, rating: Rating, *reasons: str) -> VoteOutcome:
+        """Pick these reasons for this vote."""
+        return self.note(
+            lambda journal: journal.explain(image_id, voter_id, rating, reasons, now=NOON)
+        )
+
     def commit(self, *, limit: int = 512) -> Committed | None:
         """One batch, and the watermark."""
         done = self._commit(self.repository, limit=limit)

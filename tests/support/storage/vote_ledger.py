@@ -122,7 +122,7 @@ def _kind(old: State, press: Press) -> VoteKind:
             return VoteKind.NOTHING_TO_UNDO
 
         if press.rating is not old.rating:
-            return VoteKind.OUTDATED_UNDO
+            return VoteKind.OUTDATED
 
         return VoteKind.UNDONE if old.previous is None else VoteKind.RESTORED
 
