@@ -121,6 +121,7 @@ async def opened(
             limits=ExecutorLimits(
                 max_waiting=settings.max_waiting,
                 max_waiting_per_person=settings.max_waiting_per_person,
+                groups=max(1, len(settings.guilds)),
                 max_running_per_person=settings.max_running_per_person,
                 deadline_s=settings.deadline_s,
                 silence_s=settings.silence_s,

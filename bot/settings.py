@@ -189,8 +189,16 @@ class Settings(BaseModel):
         description="sizes that members may choose, width x height in pixels; the first is default",
     )
 
-    max_waiting: int = Field(24, ge=1, description="requests that may wait for a worker")
-    max_waiting_per_person: int = Field(3, ge=1, description="requests of one member that may wait")
+    max_waiting: int = Field(
+        24,
+        ge=1,
+        description="requests that may wait for a worker; servers in `OXHERD_GUILDS` share equally",
+    )
+    max_waiting_per_person: int = Field(
+        3,
+        ge=1,
+        description="requests of one member that may wait; one, once half of the places are taken",
+    )
     max_requests_per_minute: int = Field(
         10, ge=1, description="requests of one member in a minute, also those that were cancelled"
     )

@@ -27,12 +27,15 @@ class QueueFull(GenerationError):
 
 
 class TooManyYours(GenerationError):
-    def __init__(self, *, waiting: int, running: int, limit: int) -> None:
+    """crowded: whether the limit is lower than usual because the queue is half full."""
+
+    def __init__(self, *, waiting: int, running: int, limit: int, crowded: bool = False) -> None:
         super().__init__(
             f"This person has {waiting} requests waiting (limit {limit}) and {running} running."
         )
         self.waiting = waiting
         self.running = running
+        self.crowded = crowded
         self.limit = limit
 
 

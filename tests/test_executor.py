@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,7 @@ ALICE, BOB, CAROL = 1, 2, 3
 
 @pytest.fixture
 async def executor(tmp_path: Path) -> AsyncIterator[Executor]:
-    limits = ExecutorLimits(max_waiting=4, max_waiting_per_person=3, grace_s=0)
+    limits = ExecutorLimits(max_waiting=8, max_waiting_per_person=3, grace_s=0)
     async with Executor.open(one_model(tmp_path), limits=limits) as opened:
         yield opened
 
@@ -109,13 +110,13 @@ async def test_people_take_turns(executor: Executor, tmp_path: Path) -> None:
 async def test_a_full_queue_refuses_with_numbers(executor: Executor) -> None:
     running = executor.submit(a_request("until never"), owner=99)
     await stepping(running)
-    for owner in range(4):
+    for owner in range(8):
         executor.submit(a_request(), owner=owner)
 
     with pytest.raises(QueueFull) as refused:
-        executor.submit(a_request(), owner=BOB)
+        executor.submit(a_request(), owner=50)
 
-    assert (refused.value.waiting, refused.value.limit) == (4, 4)
+    assert (refused.value.waiting, refused.value.limit) == (8, 8)
 
 
 async def test_one_person_may_not_fill_the_queue(executor: Executor) -> None:
@@ -129,6 +130,40 @@ async def test_one_person_may_not_fill_the_queue(executor: Executor) -> None:
 
     assert (refused.value.waiting, refused.value.running, refused.value.limit) == (3, 1, 3)
     executor.submit(a_request(), owner=BOB)
+
+
+async def test_nine_people_who_ask_for_all_they_can_leave_room_for_others(
+    tmp_path: Path,
+) -> None:
+    limits = ExecutorLimits(max_waiting=24, max_waiting_per_person=3, grace_s=0)
+    async with Executor.open(one_model(tmp_path), limits=limits) as executor:
+        await stepping(executor.submit(a_request("until never"), owner=99))
+        for _ in range(10):
+            for owner in range(9):
+                with suppress(TooManyYours, QueueFull):
+                    executor.submit(a_request(), owner=owner)
+
+        newcomers = [executor.submit(a_request(), owner=owner) for owner in (10, 11, 12)]
+
+        places = [job.progress.position for job in newcomers]
+        assert places == [10, 11, 12]  # behind one of each of the nine
+
+
+async def test_a_group_that_fills_its_part_of_the_queue_leaves_the_others_theirs(
+    tmp_path: Path,
+) -> None:
+    limits = ExecutorLimits(max_waiting=8, groups=2, grace_s=0)
+    async with Executor.open(one_model(tmp_path), limits=limits) as executor:
+        await stepping(executor.submit(a_request("until never"), owner=99, group=1))
+        for owner in range(4):
+            executor.submit(a_request(), owner=owner, group=1)
+
+        with pytest.raises(QueueFull) as refused:
+            executor.submit(a_request(), owner=5, group=1)
+
+        assert (refused.value.waiting, refused.value.limit) == (4, 4)
+        for owner in range(6, 10):
+            executor.submit(a_request(), owner=owner, group=2)
 
 
 async def test_one_person_does_not_use_two_devices_while_another_waits(

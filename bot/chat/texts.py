@@ -319,10 +319,11 @@ def refusal(error: GenerationError | StorageError, *, reference: str) -> str:
                 f"The line is full, with {count(waiting, 'request')} waiting. "
                 "Please try again in a minute."
             )
-        case TooManyYours(waiting=waiting, limit=limit):
+        case TooManyYours(waiting=waiting, limit=limit, crowded=crowded):
+            when = " while so many wait" if crowded else ""
             return (
                 f"You already have {count(waiting, 'request')} waiting, and {limit} is the most "
-                "for one person. Please wait for one to finish, or cancel it."
+                f"for one person{when}. Please wait for one to finish, or cancel it."
             )
         case Closing():
             return "I am restarting, so I take no new requests. Please ask again in a minute."

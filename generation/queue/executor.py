@@ -124,7 +124,7 @@ class Executor:
 
         self._check_available()
         if not accepted_before:
-            self._check_room(owner)
+            self._check_room(owner, group)
 
         job = Job(
             job_id=next(self._ids),
@@ -248,15 +248,23 @@ class Executor:
         while (job := self._queue.take()) is not None:
             job.fail(new_error())  # an error for each job: raising one adds to its traceback
 
-    def _check_room(self, owner: int) -> None:
-        limits = self._limits
-        if (yours := self._queue.owned_by(owner)) >= limits.max_waiting_per_person:
+    def _check_room(self, owner: int, group: int | None) -> None:
+        limits, waiting = self._limits, len(self._queue)
+        # The second half of the places is for people who have nothing waiting.
+        crowded = 2 * waiting >= limits.max_waiting
+        limit = 1 if crowded else limits.max_waiting_per_person
+        if (yours := self._queue.owned_by(owner)) >= limit:
             raise TooManyYours(
-                waiting=yours, running=self._running_of(owner), limit=limits.max_waiting_per_person
+                waiting=yours, running=self._running_of(owner), limit=limit, crowded=crowded
             )
 
-        if (waiting := len(self._queue)) >= limits.max_waiting:
+        if waiting >= limits.max_waiting:
             raise QueueFull(waiting=waiting, limit=limits.max_waiting)
+
+        share = max(1, limits.max_waiting // limits.groups)
+        theirs = sum(1 for job in self._queue.in_order() if job.group == group)
+        if theirs >= share:
+            raise QueueFull(waiting=theirs, limit=share)
 
     def _check_available(self) -> None:
         if all(worker.state is WorkerState.FAILED for worker in self._workers):
