@@ -18,6 +18,8 @@ class ActKind(StrEnum):
     RESUME = "resumption"
     LIMIT = "change of limits"
     CANCEL = "cancelling of requests"
+    KEEP = "keeping after a report"
+    WARN = "warning"
 
 
 class SetAside(StrEnum):
@@ -25,6 +27,14 @@ class SetAside(StrEnum):
 
     BANNED = "banned"
     DISCARDED = "discarded"
+
+
+class Report(StrEnum):
+    """What became of a member's report of a request."""
+
+    NEW = "new"
+    OPEN = "open"
+    DECIDED = "decided"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from storage.acts import Act, ActKind, Ban, Order, ServerRules
+from storage.acts import Act, ActKind, Ban, Order, Report, ServerRules
 from storage.dataset.committer import Committer
 from storage.journal.thread import JournalThread
 
@@ -107,6 +107,24 @@ class ModerationStore:
         return await self._journal.run(
             lambda journal: journal.moderation.cancelled(
                 member_id, set_id, order, now=self._clock()
+            )
+        )
+
+    async def report(self, set_id: str) -> Report:
+        """Record that a member reported the request; what it was before, or that it is new."""
+        return await self._journal.run(lambda journal: journal.moderation.report(set_id))
+
+    async def take_back_report(self, set_id: str) -> None:
+        """The moderators were not told, so it can be reported again."""
+        await self._journal.run(lambda journal: journal.moderation.take_back_report(set_id))
+
+    async def decide(
+        self, kind: ActKind, set_id: str, order: Order, *, member_id: int | None = None
+    ) -> Act:
+        """Record what moderators decided on a report, on the request or its author."""
+        return await self._journal.run(
+            lambda journal: journal.moderation.decide(
+                kind, set_id, member_id, order, now=self._clock()
             )
         )
 

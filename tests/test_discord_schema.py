@@ -73,8 +73,12 @@ def _encoded(pointer: str) -> str:
 
 
 def _as_described(body: Any) -> Any:
-    """discord.py numbers attachments with integers, which Discord takes and does not describe."""
+    """discord.py numbers attachments and recipients with integers, which Discord takes and does not
+    describe."""
     body = deepcopy(body)
+    if isinstance(body, dict) and "recipient_id" in body:
+        body["recipient_id"] = str(body["recipient_id"])
+
     for part in (body, body.get("data") if isinstance(body, dict) else None):
         for attachment in (part or {}).get("attachments", []) if isinstance(part, dict) else []:
             attachment["id"] = str(attachment["id"])
@@ -92,6 +96,8 @@ async def test_every_request_matches_discords_description(
     monkeypatch.setattr(preview_budget, "EVERY_S", 0.2)
 
     async with world(tmp_path, placeholder_step_seconds=0.1, default_steps=6) as w:
+        w.settings = w.settings.model_copy(update={"moderators_channel": w.channel.id})
+        await w.restart()
         message = await w.imagine(w.alice, "a *fox* in the snow", negative_prompt="rain", seed=3)
         await w.vote(w.bob, message, 1, Rating.GOOD)
         voted = await w.vote(w.bob, message, 1, Rating.BAD)
@@ -124,6 +130,11 @@ async def test_every_request_matches_discords_description(
 
         await mod.slash(w.channel, "oxherd limits", votes_per_minute=100, reason="a test")
         await mod.slash(w.channel, "oxherd queue show")
+        reported = await w.imagine(w.alice, "a crow")
+        await w.bob.context_menu(w.channel, "Report", reported)
+        review = w.last_message()
+        form = await mod.click(review, label="Remove and warn")
+        await mod.submit_modal(form, {"why": "a test"})
         sent = [r for r in w.env.http_requests if r.method != "GET"]
 
     assert late.response is not None

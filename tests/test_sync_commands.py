@@ -36,10 +36,10 @@ async def test_registering_everywhere_removes_the_one_in_a_server(
     await register(settings, guild_id=GUILD_ID)
     said = await register(settings, guild_id=None)
 
-    assert names(stub, None) == ["imagine", "privacy", "oxherd", "Remove from dataset"]
+    assert names(stub, None) == ["imagine", "privacy", "oxherd", "Remove from dataset", "Report"]
     assert names(stub, str(GUILD_ID)) == []
     assert said == [
-        "Registered everywhere: /imagine, /privacy, /oxherd, “Remove from dataset”.",
+        "Registered everywhere: /imagine, /privacy, /oxherd, “Remove from dataset”, “Report”.",
         f"Removed in server {GUILD_ID}, which would have it twice.",
     ]
 
@@ -50,7 +50,13 @@ async def test_registering_in_a_server_names_the_one_everywhere(
     await register(settings, guild_id=None)
     said = await register(settings, guild_id=GUILD_ID)
 
-    assert names(stub, str(GUILD_ID)) == ["imagine", "privacy", "oxherd", "Remove from dataset"]
+    assert names(stub, str(GUILD_ID)) == [
+        "imagine",
+        "privacy",
+        "oxherd",
+        "Remove from dataset",
+        "Report",
+    ]
     assert "this server has it twice" in said[1]
 
 

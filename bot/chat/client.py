@@ -15,6 +15,7 @@ from bot.chat.buttons import ReasonsSelect, SetButton, UndoButton, VoteButton
 from bot.chat.commands import add_commands
 from bot.chat.context import Context, ContextClient, Interaction
 from bot.chat.messages import buttons_on
+from bot.chat.moderation.reports import ReviewButton
 from bot.chat.privacy.buttons import PrivacyButton
 from bot.chat.requests import Requests
 from bot.chat.responses import say_privately
@@ -57,6 +58,7 @@ class OxherdClient(ContextClient):
             cancel=requests.cancel,
             jobs=requests.jobs,
             gate=requests.gate,
+            moderators_channel=settings.moderators_channel,
             show_ballot=ballots.show,
             refresh_ballot=ballots.refresh,
         )
@@ -86,7 +88,9 @@ class OxherdClient(ContextClient):
     async def setup_hook(self) -> None:
         """Register the classes of the buttons, for the messages of every earlier run too, and put
         the requests of the last run into the queue before new ones arrive."""
-        self.add_dynamic_items(VoteButton, UndoButton, ReasonsSelect, SetButton, PrivacyButton)
+        self.add_dynamic_items(
+            VoteButton, UndoButton, ReasonsSelect, SetButton, PrivacyButton, ReviewButton
+        )
         await self._requests.resume(self)
 
     async def on_ready(self) -> None:

@@ -7,6 +7,7 @@ from discord import app_commands
 from bot.chat.imagine import imagine_command
 from bot.chat.moderation.commands import ModeratorCommands
 from bot.chat.moderation.removing import remove_from_dataset
+from bot.chat.moderation.reports import report
 from bot.chat.privacy.command import privacy_command
 from bot.settings import Settings
 
@@ -18,6 +19,7 @@ def add_commands(tree: app_commands.CommandTree[Any], settings: Settings, **wher
         privacy_command(settings),
         ModeratorCommands(),
         remove_from_dataset,
+        report,
     ):
         # Not by users for themselves: then they could use it in servers that the bot is not in.
         here = app_commands.allowed_installs(guilds=True, users=False)(command)

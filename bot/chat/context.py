@@ -53,6 +53,7 @@ class Context:
     cancel: Callable[["Interaction", str], Awaitable[None]]
     jobs: Jobs
     gate: Gate
+    moderators_channel: int | None
     show_ballot: Callable[["Interaction", VoteOutcome], Awaitable[None]]
     refresh_ballot: Callable[["Interaction", VoteOutcome], Awaitable[None]]
     in_hand: InHand = field(default_factory=InHand)

@@ -111,7 +111,26 @@ class PrivacyId:
         return cls(_match(cls.PATTERN, custom_id)["action"])
 
 
-KINDS = (VoteId, UndoId, ReasonsId, SetId, PrivacyId)
+@dataclass(frozen=True, slots=True)
+class ReviewId:
+    """A button of a report in the moderators' channel. action: keep, remove, warn or ban."""
+
+    action: str
+    set_id: str
+
+    PATTERN: ClassVar = re.compile(rf"oxherd1:review-(?P<action>keep|remove|warn|ban):{_ID}")
+
+    def __str__(self) -> str:
+        return f"oxherd1:review-{self.action}:{self.set_id}"
+
+    @classmethod
+    def parse(cls, custom_id: str) -> Self:
+        """Raises NotOurs."""
+        match = _match(cls.PATTERN, custom_id)
+        return cls(match["action"], match["id"])
+
+
+KINDS = (VoteId, UndoId, ReasonsId, SetId, PrivacyId, ReviewId)
 
 
 def is_known(custom_id: str) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
 
-from storage.acts import Act, ActKind, Ban, Order, ServerRules, SetAside
+from storage.acts import Act, ActKind, Ban, Order, Report, ServerRules, SetAside
 from storage.clock import moment, timestamp
 from storage.journal.counters import next_number
 from storage.journal.people import People
@@ -127,6 +127,30 @@ class Moderation:
     ) -> Act:
         """Record that a member's requests were cancelled, or one request."""
         return self._record(ActKind.CANCEL, order, member_id=member_id, set_id=set_id, now=now)
+
+    def report(self, set_id: str) -> Report:
+        """Record that a member reported the request; what it was before, or that it is new."""
+        row = self._connection.execute(
+            "SELECT state FROM reports WHERE set_id = ?", (set_id,)
+        ).fetchone()
+        if row is None:
+            self._connection.execute("INSERT INTO reports VALUES (?, ?)", (set_id, Report.OPEN))
+
+        return Report.NEW if row is None else Report(row["state"])
+
+    def take_back_report(self, set_id: str) -> None:
+        """The moderators were not told, so it can be reported again."""
+        self._connection.execute("DELETE FROM reports WHERE set_id = ?", (set_id,))
+
+    def decide(
+        self, kind: ActKind, set_id: str, member_id: int | None, order: Order, *, now: datetime
+    ) -> Act:
+        """Record what moderators decided on a report, on the request or its author."""
+        self._connection.execute(
+            "UPDATE reports SET state = ? WHERE set_id = ?", (Report.DECIDED, set_id)
+        )
+
+        return self._record(kind, order, member_id=member_id, set_id=set_id, now=now)
 
     def asked_since(self, since: datetime, member_id: int, guild_id: int | None) -> int:
         """How many requests of the member were accepted in the server, cancelled ones included."""

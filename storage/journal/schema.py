@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 
-from storage.acts import ActKind, SetAside
+from storage.acts import ActKind, Report, SetAside
 from storage.errors import JournalError
 from storage.vote import Rating, SetState, ShownIn, VoterIds
 
@@ -111,6 +111,11 @@ CREATE INDEX acts_untold ON acts (act_id) WHERE told = 0;
 CREATE TABLE rules (
     guild_id INTEGER PRIMARY KEY,
     rules TEXT NOT NULL           -- JSON: what moderators have set for the server
+) STRICT;
+
+CREATE TABLE reports (             -- not by whom: nobody needs that afterwards
+    set_id TEXT PRIMARY KEY REFERENCES sets,
+    state TEXT NOT NULL CHECK (state IN ('{Report.OPEN}', '{Report.DECIDED}'))
 ) STRICT;
 
 CREATE TABLE bans (

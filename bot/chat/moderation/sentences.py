@@ -1,16 +1,26 @@
 """What moderators read: the answers to their commands, and the lines in their channel. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import assert_never
 
 from bot.chat.texts import progress_sentence, quoted
 from generation.queue.job import Job
-from storage.acts import Act, ActKind, ServerRules
+from generation.request import ImageRequest
+from storage.acts import Act, ActKind, Report, ServerRules
 from storage.plurals import count
+from storage.vote import StoredSet
 
+_REPORTED_CHARS = 500
 _SHOWN, _PROMPT_CHARS = 10, 40
 """Requests in a message, and characters of each: Discord takes 2,000, and quoting doubles some."""
+
+NOT_A_MODERATOR = "Only members who may manage messages decide on reports."
+NO_MODERATORS_CHANNEL = (
+    "Nobody has set where reports go (OXHERD_MODERATORS_CHANNEL). Please tell a moderator."
+)
+NOT_REPORTED = "The report could not be delivered. Please try again, or tell a moderator."
+KEPT = "The images stay."
 
 NOT_IN_THE_QUEUE = "No request with this ID waits or runs in this server."
 NOT_BANNED = "This member is not banned here, so nothing changed."
@@ -56,10 +66,8 @@ def answer(act: Act, *, cancelled: int = 0, message_changed: bool = True) -> str
         case ActKind.RESTORE:
             failed = "" if message_changed else MESSAGE_NOT_CHANGED
             return f"{count(act.images, 'image')} brought back, with all votes.{failed}"
-        case ActKind.PAUSE | ActKind.RESUME | ActKind.LIMIT | ActKind.CANCEL:
-            raise AssertionError(f"{act.kind} has an answer of its own")
         case _:
-            assert_never(act.kind)
+            raise AssertionError(f"{act.kind} has an answer of its own")
 
 
 def rules(rules: ServerRules) -> str:
@@ -99,6 +107,49 @@ def queue(jobs: Mapping[str, Job]) -> str:
 def cancelled(number: int) -> str:
     """How many requests a moderator ended."""
     return f"{count(number, 'request')} cancelled."
+
+
+def report(stored: StoredSet, *, reporter_id: int) -> str:
+    """For the moderators' channel: what was reported, by whom, and whose it is."""
+    prompt = ImageRequest.from_json(stored.request).prompt
+    link = f"https://discord.com/channels/{stored.guild_id}/{stored.channel_id}/{stored.message_id}"
+
+    return (
+        f"<@{reporter_id}> reports {link} of <@{stored.requester_id}> "
+        f"(`{stored.requester_id}`): {quoted(prompt[:_REPORTED_CHARS])}\n"
+        f"Request `{stored.set_id}`"
+    )
+
+
+def reported(state: Report) -> str:
+    """For the member who reported it."""
+    match state:
+        case Report.NEW:
+            return "Thank you. The moderators of this server look at it."
+        case Report.OPEN:
+            return "Thank you. Somebody has reported this already; the moderators look at it."
+        case Report.DECIDED:
+            return "Thank you. The moderators have looked at this already."
+        case _:
+            assert_never(state)
+
+
+def decided(done: Sequence[str], *, by: int) -> str:
+    """In place of a report's buttons."""
+    return "\n".join([*done, f"Decided by <@{by}>."])
+
+
+def warning(reason: str) -> str:
+    """For the author, in a direct message."""
+    return f"Moderators have removed images that you asked for: {quoted(reason)}"
+
+
+def warned(author_id: int) -> str:
+    return f"<@{author_id}> was warned."
+
+
+def not_warned(author_id: int) -> str:
+    return f"<@{author_id}> could not be warned: they take no direct messages from me."
 
 
 def line(act: Act) -> str:

@@ -1,0 +1,172 @@
+"""Reports: what members tell the moderators about a message, and what those decide."""
+
+import logging
+import re
+from typing import Any, Self
+
+import discord
+from discord import app_commands, ui
+
+from bot.chat.context import Context, Interaction
+from bot.chat.custom_ids import ReviewId
+from bot.chat.moderation import removing, sentences
+from bot.chat.responses import (
+    NO_MENTIONS,
+    NOT_TAKEN,
+    answered,
+    in_time,
+    say_privately,
+    tolerated,
+)
+from storage.acts import ActKind, Order, Report
+from storage.vote import StoredSet
+
+log = logging.getLogger(__name__)
+
+# The buttons under a report: label, style.
+_BUTTONS = {
+    "keep": ("Keep", discord.ButtonStyle.success),
+    "remove": ("Remove", discord.ButtonStyle.secondary),
+    "warn": ("Remove and warn", discord.ButtonStyle.secondary),
+    "ban": ("Remove and ban", discord.ButtonStyle.danger),
+}
+_REASON_CHARS = 300
+
+
+@app_commands.guild_only()
+@app_commands.context_menu(name="Report")
+async def report(interaction: Interaction, message: discord.Message) -> None:
+    """Tells the moderators of a message with images."""
+    async with answered(interaction):
+        context = interaction.client.context
+        stored = await in_time(interaction, removing.set_on(interaction, message))
+        if stored is None:
+            await say_privately(interaction, sentences.NO_IMAGES)
+        elif context.moderators_channel is None:
+            await say_privately(interaction, sentences.NO_MODERATORS_CHANNEL)
+        else:
+            await in_time(interaction, _report(interaction, stored, context.moderators_channel))
+
+
+async def _report(interaction: Interaction, stored: StoredSet, channel_id: int) -> None:
+    """Post it for the moderators, once a request."""
+    moderation = interaction.client.context.store.moderation
+    state = await moderation.report(stored.set_id)
+    if state is Report.NEW:
+        view = ui.View(timeout=None)
+        for action in _BUTTONS:
+            view.add_item(ReviewButton(action, stored.set_id))
+
+        try:
+            await interaction.client.get_partial_messageable(channel_id).send(
+                sentences.report(stored, reporter_id=interaction.user.id),
+                view=view,
+                allowed_mentions=NO_MENTIONS,
+            )
+        except NOT_TAKEN as exc:
+            log.warning("a report was not posted in OXHERD_MODERATORS_CHANNEL: %s", exc)
+            await moderation.take_back_report(stored.set_id)
+            await say_privately(interaction, sentences.NOT_REPORTED)
+            return
+
+    await say_privately(interaction, sentences.reported(state))
+
+
+class ReviewButton(ui.DynamicItem[ui.Button[Any]], template=ReviewId.PATTERN):
+    """Keep, Remove, Remove and warn, or Remove and ban, under a report."""
+
+    def __init__(self, action: str, set_id: str) -> None:
+        self.action = action
+        self.set_id = set_id
+        label, style = _BUTTONS[action]
+        super().__init__(
+            ui.Button(label=label, style=style, custom_id=str(ReviewId(action, set_id)))
+        )
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: discord.Interaction[Any], item: ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        """The button that was pressed."""
+        pressed = ReviewId.parse(match.string)
+
+        return cls(pressed.action, pressed.set_id)
+
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+        """Decide at once, or ask for the reason that the author reads."""
+        async with answered(interaction):
+            if not interaction.permissions.manage_messages:
+                await say_privately(interaction, sentences.NOT_A_MODERATOR)
+            elif self.action in ("warn", "ban"):
+                await interaction.response.send_modal(ReasonForm(self.action, self.set_id))
+            else:
+                await _decide(interaction, self.action, self.set_id, reason="")
+
+
+class ReasonForm(ui.Modal, title="Why"):
+    """Asks for what the author reads. After a restart of the bot, Discord asks to try again."""
+
+    def __init__(self, action: str, set_id: str) -> None:
+        super().__init__()
+        self._action = action
+        self._set_id = set_id
+        self._why: ui.TextInput[Any] = ui.TextInput(custom_id="why", max_length=_REASON_CHARS)
+        self.add_item(ui.Label(text="What the author reads", component=self._why))
+
+    async def on_submit(self, interaction: Interaction, /) -> None:  # type: ignore[override]
+        """Decide."""
+        async with answered(interaction):
+            await _decide(interaction, self._action, self._set_id, reason=self._why.value)
+
+
+async def _decide(interaction: Interaction, action: str, set_id: str, *, reason: str) -> None:
+    """Do it, and write under the report what was done, by whom, in place of the buttons."""
+    done = await in_time(interaction, _done(interaction, action, set_id, reason), new_message=False)
+    text = sentences.decided(done, by=interaction.user.id)
+    with tolerated(interaction, doing="closing a report"):
+        if interaction.response.is_done():
+            await interaction.edit_original_response(
+                content=text, view=None, allowed_mentions=NO_MENTIONS
+            )
+        else:
+            await interaction.response.edit_message(
+                content=text, view=None, allowed_mentions=NO_MENTIONS
+            )
+
+
+async def _done(interaction: Interaction, action: str, set_id: str, reason: str) -> list[str]:
+    """Do what the button says; what was done, in sentences."""
+    context: Context = interaction.client.context
+    moderation = context.store.moderation
+    stored = await context.store.find_set(set_id)
+    if stored is None:
+        return [sentences.NOTHING_TO_REMOVE]
+
+    order = Order(guild_id=stored.guild_id, moderator_id=interaction.user.id, reason=reason)
+    if action == "keep":
+        await moderation.decide(ActKind.KEEP, set_id, order)
+        return [sentences.KEPT]
+
+    done = [await removing.remove(interaction.client, set_id, order)]
+    author = stored.requester_id
+    if action == "warn":
+        await moderation.decide(ActKind.WARN, set_id, order, member_id=author)
+        done.append(await _warned(interaction, author, reason))
+    elif action == "ban":
+        act = await moderation.ban(author, order, lasts=None)
+        cancelled = context.jobs.cancel_all(act.guild_id, author)
+        done.append(sentences.answer(act, cancelled=cancelled))
+
+    return done
+
+
+async def _warned(interaction: Interaction, author_id: int, reason: str) -> str:
+    """Tell the author in a direct message; what became of that."""
+    try:
+        author = await interaction.client.fetch_user(author_id)
+        await author.send(sentences.warning(reason), allowed_mentions=NO_MENTIONS)
+    except NOT_TAKEN as exc:
+        log.info("interaction %d: the author could not be warned: %s", interaction.id, exc)
+        return sentences.not_warned(author_id)
+
+    return sentences.warned(author_id)
