@@ -201,6 +201,31 @@ def forget(
 
 
 @app.command()
+def consent(
+    guild_id: Annotated[int, typer.Argument(min=1, help="The server's id.")],
+    text: Annotated[
+        Path | None, typer.Argument(help="File with the text; without one, nobody is asked.")
+    ] = None,
+    env_file: EnvFile = DEFAULT_ENV_FILE,
+) -> None:
+    """Set the text that members of a server have to agree to before they ask or vote.
+
+    It is shown with *I agree* at the first request or vote. A changed text is shown again.
+    """
+    settings = settings_from(env_file)
+    from bot.cli import dataset
+    from bot.cli.consent_text import read
+
+    words = "" if text is None else read(text)
+    version = dataset.set_consent_text(settings, guild_id, words)
+    Console().print(
+        f"Members of server {guild_id} are asked to agree to version {version}."
+        if words
+        else f"Members of server {guild_id} are not asked any more."
+    )
+
+
+@app.command()
 def refound(env_file: EnvFile = DEFAULT_ENV_FILE) -> None:
     """Make the dataset anew from the journal, with no earlier history, and delete the old one.
 

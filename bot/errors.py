@@ -7,6 +7,7 @@
     ├── NotRunning      no bot runs on the data folder
     ├── ControlFailed   the running bot could not answer, or refused
     ├── CannotReplay    the image could not be made again
+    ├── UnusableText    a text that members cannot be shown
     └── CannotDemo      the demo cannot start
 
 `bot.settings.SettingsError` and the errors of `storage` reach the shell too.
@@ -27,6 +28,10 @@ class ControlFailed(Exception):
 
 class CannotReplay(Exception):
     """The image could not be made again, so nothing was compared."""
+
+
+class UnusableText(Exception):
+    """A text that members cannot be shown."""
 
 
 class CannotDemo(Exception):

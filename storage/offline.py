@@ -70,6 +70,16 @@ def forget(data_dir: Path, user_id: int, *, requests: bool) -> Forgotten:
     return forgotten
 
 
+def set_consent_text(data_dir: Path, guild_id: int, text: str) -> int:
+    """Set the text that people of the server have to agree to; its version. The dataset's card
+    names it from the next start on."""
+    with JournalFile.open(DataFolder(data_dir).journal) as file, file.transaction():
+        journal = Journal(file.connection)
+        journal.people.server(guild_id)
+
+        return journal.consents.set_text(guild_id, text, now=utc_now())
+
+
 def rebuild_journal(data_dir: Path, settings: RepositorySettings) -> Adopted:
     """Make the journal anew from the dataset and the spool, and set the old one aside; how much
     the dataset holds. If it is interrupted, the bot does not start, and it can be done again."""

@@ -5,6 +5,23 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ConsentText:
+    """What people of a server are asked to agree to."""
+
+    version: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsentVersion:
+    """A text of a server, as the dataset's card names it. since: as `timestamp` writes it."""
+
+    server: str
+    version: int
+    since: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Forgotten:
     """What was taken out of the journal, and leaves the dataset with the next commit.
 

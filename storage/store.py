@@ -34,7 +34,7 @@ from storage.journal.queries import Journal
 from storage.journal.spool import Spool
 from storage.journal.thread import JournalThread
 from storage.moderation import ModerationStore
-from storage.people import Forgotten
+from storage.people import ConsentText, Forgotten
 from storage.processes.inline import InlineProcess
 from storage.processes.thread import OneThread
 from storage.refound import finish_interrupted
@@ -85,6 +85,7 @@ class VoteStore:
         self._pusher = pusher
         self._clock = clock
         self._closing = False
+        self._without_text: set[int | None] = set()  # servers where nobody has to agree
         self.moderation = ModerationStore(journal, committer, clock=clock)
 
     @classmethod
@@ -328,6 +329,44 @@ class VoteStore:
         self._committer.wake()
 
         return forgotten
+
+    async def consent_needed(self, user_id: int, guild_id: int | None) -> ConsentText | None:
+        """The text that the person has to agree to first; None if there is none, or they have."""
+        if guild_id in self._without_text:
+            return None
+
+        text, agreed_to = await self._journal.run(
+            lambda journal: (
+                journal.consents.text(guild_id),
+                journal.consents.version_of(user_id, guild_id),
+            )
+        )
+        if text is None:
+            self._without_text.add(guild_id)  # most servers: votes should not wait for this
+
+        return None if text is None or text.version == agreed_to else text
+
+    async def agree(self, user_id: int, guild_id: int, version: int) -> None:
+        """Record that the person agrees to this version of the server's text."""
+        await self._record(
+            lambda journal: journal.consents.agree(user_id, guild_id, version, now=self._clock())
+        )
+
+    async def set_consent_text(self, guild_id: int, text: str) -> int:
+        """Set the text that people of the server have to agree to, and name it in the dataset's
+        card; its version. An empty one: nobody is asked any more."""
+
+        def set_text(journal: Journal) -> int:
+            journal.people.server(guild_id)
+
+            return journal.consents.set_text(guild_id, text, now=self._clock())
+
+        version = await self._record(set_text)
+        self._without_text.discard(guild_id)
+        async with self._committer.paused():
+            pass  # a new writer writes the card
+
+        return version
 
     async def data_of(self, user_id: int) -> dict[str, Any]:
         """Everything that is kept of a person, as JSON."""

@@ -216,3 +216,13 @@ def test_forget_says_what_was_taken_out_and_what_was_not(tmp_path: Path) -> None
     assert "Forgotten: 0 votes and 0 requests" in done.output
     assert "Not changed: the dataset's history" in done.output
     assert "is an older journal" in done.output
+
+
+def test_a_consent_text_that_cannot_be_shown_is_a_sentence(tmp_path: Path) -> None:
+    text = tmp_path / "text.md"
+    for content in (b"", b"x" * 1_501, b"\xff"):
+        text.write_bytes(content)
+        done = oxherd("consent", "1", str(text), OXHERD_DATA=str(tmp_path / "data"))
+
+        assert done.exit_code == 2
+        assert str(text) in done.stderr

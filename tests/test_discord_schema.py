@@ -19,7 +19,7 @@ from bot.chat import following, messages
 from bot.chat.custom_ids import PrivacyId, ReasonsId
 from generation.worker import preview_budget
 from storage.vote import Rating
-from tests.support.discord.world import image_ids, seen, set_button, undo_id, world
+from tests.support.discord.world import buttons, image_ids, seen, set_button, undo_id, world
 
 DESCRIPTION = Path(__file__).parents[2] / "shared" / "discord-openapi.json"
 
@@ -135,6 +135,9 @@ async def test_every_request_matches_discords_description(
         review = w.last_message()
         form = await mod.click(review, label="Remove and warn")
         await mod.submit_modal(form, {"why": "a test"})
+        await w.parts.store.set_consent_text(w.guild.id, "Votes are published.")
+        asked = await w.vote(w.bob, message, 2, Rating.GOOD)
+        await w.bob.click(asked, custom_id=buttons(asked)[0])
         sent = [r for r in w.env.http_requests if r.method != "GET"]
 
     assert late.response is not None

@@ -15,6 +15,7 @@ from storage.dataset.memory import MemoryRepository
 from storage.errors import RequestForgotten
 from storage.folder import DataFolder
 from storage.journal.file import JournalFile
+from storage.journal.forgetting import purge
 from storage.journal.queries import Journal
 from storage.journal.shards import ShardSizes
 from storage.people import Forgotten
@@ -293,3 +294,26 @@ def test_a_ban_cannot_be_escaped_by_being_forgotten(two: TwoPeople, desk: Desk) 
 
     assert desk.note(lambda journal: journal.moderation.unban(PERSON, order, now=NOON)) is not None
     assert desk.vote("others-1", PERSON, Rating.GOOD).kind is VoteKind.RECORDED
+
+
+def test_what_is_left_can_be_purged_whatever_refers_to_it(two: TwoPeople, desk: Desk) -> None:
+    order = Order(guild_id=20, moderator_id=OTHER, reason="no")
+    desk.note(lambda journal: journal.moderation.remove("theirs-1", order, now=NOON))
+    desk.note(
+        lambda journal: journal.connection.execute("INSERT INTO reports VALUES ('theirs', 'open')")
+    )
+    forget(desk, requests=True)
+    desk.settle()
+
+    desk.note(lambda journal: purge(journal.connection))
+
+    left = desk.note(
+        lambda journal: [
+            journal.connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+            for table in ("sets", "images", "votes")
+        ]
+    )
+    assert left == [1, 4, 1]
+    desk.note(lambda journal: journal.progress.restart())
+    desk.settle()
+    assert set(dataset(two.repository.files).ratings) == {("others-1", OTHER)}

@@ -45,13 +45,13 @@ def test_a_commit_s_time_is_read_at_any_hour(written: str, meant: str) -> None:
 
 
 def test_a_new_repository_holds_cards_and_nothing_else(tmp_path: Path) -> None:
-    facts = CardFacts(title="Foxes", licence="CC-BY-4.0", consent_version="2026-05")
+    facts = CardFacts(title="Foxes", licence="CC-BY-4.0")
 
     OxenRepository.open(settings(tmp_path, card=facts)).close()
 
     files = files_below(tmp_path / "dataset")
     assert sorted(files) == ["README.md", "generations/README.md", "train/README.md"]
-    for fact in (b"# Foxes", b"CC-BY-4.0", b"2026-05"):
+    for fact in (b"# Foxes", b"CC-BY-4.0"):
         assert fact in files["README.md"]
 
 

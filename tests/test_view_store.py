@@ -13,12 +13,14 @@ from discord import ui
 
 from bot.chat import views
 from bot.chat.buttons import ReasonsSelect, SetButton, UndoButton, VoteButton
+from bot.chat.moderation.reports import ReviewButton
 from bot.chat.privacy.buttons import PrivacyButton, first_view
+from bot.chat.privacy.consent import AgreeButton, agree_view
 from generation.request import ImageRequest
 from storage.vote import Ballot, Mark, NewImage, Rating
 from tests.support.discord.world import world
 
-OURS = {VoteButton, UndoButton, ReasonsSelect, SetButton, PrivacyButton}
+OURS = {VoteButton, UndoButton, ReasonsSelect, SetButton, PrivacyButton, AgreeButton, ReviewButton}
 AN_ID = "A" * 22
 
 
@@ -43,6 +45,7 @@ def all_views() -> list[Any]:
         views.ended(accepted, "Cancelled."),
         views.ballot(a_ballot, slot=1),
         first_view(),
+        agree_view(1, "typed"),
     ]
 
 

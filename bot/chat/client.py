@@ -17,6 +17,7 @@ from bot.chat.context import Context, ContextClient, Interaction
 from bot.chat.messages import buttons_on
 from bot.chat.moderation.reports import ReviewButton
 from bot.chat.privacy.buttons import PrivacyButton
+from bot.chat.privacy.consent import AgreeButton, Consent
 from bot.chat.requests import Requests
 from bot.chat.responses import say_privately
 from bot.settings import Settings
@@ -49,6 +50,7 @@ class OxherdClient(ContextClient):
             shard_count=shard_count,
         )
         ballots = Ballots()
+        consent = Consent()
         self.context = Context(
             store=store,
             door=requests.door,
@@ -61,6 +63,8 @@ class OxherdClient(ContextClient):
             moderators_channel=settings.moderators_channel,
             show_ballot=ballots.show,
             refresh_ballot=ballots.refresh,
+            ask_consent=consent.ask,
+            go_on=consent.go_on,
         )
         self.tree = app_commands.CommandTree(self)
         add_commands(self.tree, settings)
@@ -89,7 +93,13 @@ class OxherdClient(ContextClient):
         """Register the classes of the buttons, for the messages of every earlier run too, and put
         the requests of the last run into the queue before new ones arrive."""
         self.add_dynamic_items(
-            VoteButton, UndoButton, ReasonsSelect, SetButton, PrivacyButton, ReviewButton
+            VoteButton,
+            UndoButton,
+            ReasonsSelect,
+            SetButton,
+            PrivacyButton,
+            AgreeButton,
+            ReviewButton,
         )
         await self._requests.resume(self)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import discord
 
-from bot.chat.admission.gate import Gate
+from bot.chat.admission.gate import ConsentNeeded, Gate
 from bot.chat.jobs import Jobs
 from bot.prompts.door import Door
 from generation.request import ImageRequest
@@ -56,6 +56,9 @@ class Context:
     moderators_channel: int | None
     show_ballot: Callable[["Interaction", VoteOutcome], Awaitable[None]]
     refresh_ballot: Callable[["Interaction", VoteOutcome], Awaitable[None]]
+    ask_consent: Callable[["Interaction", ConsentNeeded], Awaitable[None]]
+    go_on: Callable[["Interaction", str], Awaitable[None]]
+    """After *I agree*: do what was pressed before."""
     in_hand: InHand = field(default_factory=InHand)
 
 

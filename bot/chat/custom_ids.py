@@ -130,7 +130,28 @@ class ReviewId:
         return cls(match["action"], match["id"])
 
 
-KINDS = (VoteId, UndoId, ReasonsId, SetId, PrivacyId, ReviewId)
+@dataclass(frozen=True, slots=True)
+class AgreeId:
+    """*I agree* under a server's text. press: what to do then, the rest of a custom id of ours."""
+
+    version: int
+    press: str
+
+    PATTERN: ClassVar = re.compile(
+        r"oxherd1:agree:(?P<version>[1-9][0-9]{0,8}):(?P<press>[\w:-]{1,64})"
+    )
+
+    def __str__(self) -> str:
+        return f"oxherd1:agree:{self.version}:{self.press}"
+
+    @classmethod
+    def parse(cls, custom_id: str) -> Self:
+        """Raises NotOurs."""
+        match = _match(cls.PATTERN, custom_id)
+        return cls(int(match["version"]), match["press"])
+
+
+KINDS = (VoteId, UndoId, ReasonsId, SetId, PrivacyId, AgreeId, ReviewId)
 
 
 def is_known(custom_id: str) -> bool:

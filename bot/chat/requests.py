@@ -9,7 +9,7 @@ import discord
 import shortuuid
 
 from bot.chat import texts, views
-from bot.chat.admission.gate import Gate
+from bot.chat.admission.gate import ConsentNeeded, Gate
 from bot.chat.context import Interaction
 from bot.chat.following import Follower
 from bot.chat.jobs import Jobs
@@ -73,9 +73,10 @@ class Requests:
             self._resume(client, stored)
 
     async def imagine(self, interaction: Interaction, request: ImageRequest) -> None:
-        """Queue the request, show it, and follow it. Raises Barred or GenerationError if it is
-        refused,
-        StorageError if it cannot be recorded, and discord.NotFound if it is too late to answer.
+        """Queue the request, show it, and follow it.
+
+        Raises Barred, ConsentNeeded or GenerationError if it is refused, StorageError if it cannot
+        be recorded, and discord.NotFound if it is too late to answer.
         """
         if not interaction.app_permissions.attach_files:
             await say_privately(interaction, texts.NO_ATTACHMENTS)
@@ -83,11 +84,16 @@ class Requests:
 
         guild_id = interaction.guild_id
         waiting = 0 if guild_id is None else len(self.jobs.of_server(guild_id))
-        await in_time(
-            interaction,
-            self.gate.admit_request(interaction.user, guild_id, waiting=waiting),
-            public=True,
-        )
+        try:
+            await in_time(
+                interaction,
+                self.gate.admit_request(interaction.user, guild_id, waiting=waiting),
+                public=True,
+            )
+        except ConsentNeeded as exc:
+            exc.request = request
+            raise
+
         accepted = AcceptedRequest(
             set_id=shortuuid.uuid(), requester_id=interaction.user.id, request=request
         )

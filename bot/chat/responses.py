@@ -16,7 +16,7 @@ import discord
 from discord import ui
 
 from bot.chat import texts
-from bot.chat.admission.gate import Barred
+from bot.chat.admission.gate import Barred, ConsentNeeded
 from bot.chat.context import Interaction
 from bot.prompts.refusals import BlockedPrompt, Refused
 from generation.errors import GenerationError, QueueFull, TooManyYours
@@ -72,8 +72,10 @@ async def answered(interaction: Interaction) -> AsyncIterator[None]:
             log.info("interaction %s: %s", reference, exc)
             await _give_back(interaction, exc)
         except Barred as exc:
-            log.info("interaction %s: member %d is barred", reference, interaction.user.id)
+            log.info("interaction %s: the member is barred", reference)
             await say_privately(interaction, str(exc))
+        except ConsentNeeded as exc:
+            await interaction.client.context.ask_consent(interaction, exc)
         except Refused as exc:
             log.info("interaction %s: %s", reference, exc)
             await say_privately(interaction, texts.refused(exc))

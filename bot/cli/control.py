@@ -32,6 +32,7 @@ SNAPSHOT: TypeAdapter[str | None] = TypeAdapter(str | None)
 NOTHING: TypeAdapter[None] = TypeAdapter(None)
 SENTENCE = TypeAdapter(str)
 FORGOTTEN = TypeAdapter(Forgotten)
+VERSION = TypeAdapter(int)
 LOG: TypeAdapter[Sequence[CommitInfo]] = TypeAdapter(Sequence[CommitInfo])
 
 
@@ -62,6 +63,11 @@ async def forget(data: Path, user_id: int, *, requests: bool) -> Forgotten:
     kind = "everything" if requests else "votes"
 
     return await _ask(data, "POST", f"/forget/{user_id}/{kind}", FORGOTTEN, may_take_long=True)
+
+
+async def set_consent_text(data: Path, guild_id: int, text: str) -> int:
+    """Have the text set that people of the server have to agree to; its version."""
+    return await _ask(data, "POST", f"/consent/{guild_id}", VERSION, body=text)
 
 
 async def log(data: Path, *, limit: int) -> Sequence[CommitInfo]:

@@ -23,6 +23,7 @@ from bot.cli.control import (
     SENTENCE,
     SNAPSHOT,
     STATUS,
+    VERSION,
     Removal,
     socket_path,
 )
@@ -77,6 +78,12 @@ async def served(
 
         return _json(FORGOTTEN.dump_json(forgotten))
 
+    async def post_consent(request: web.Request) -> web.Response:
+        guild_id = int(request.match_info["guild_id"])
+        version = await store.set_consent_text(guild_id, await request.text())
+
+        return _json(VERSION.dump_json(version))
+
     application = web.Application(middlewares=[_failures_told])
     application.router.add_get("/status", get_status)
     application.router.add_post("/snapshot", post_snapshot)
@@ -87,6 +94,7 @@ async def served(
     application.router.add_post(
         r"/forget/{user_id:[0-9]{1,19}}/{kind:votes|everything}", post_forget
     )
+    application.router.add_post(r"/consent/{guild_id:[0-9]{1,19}}", post_consent)
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=LAST_ANSWERS_S)
     await runner.setup()
     with socket_path(settings.data) as socket:

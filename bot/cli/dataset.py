@@ -62,6 +62,17 @@ def forget(settings: Settings, user_id: int, *, requests: bool) -> Forgotten:
         return offline.forget(settings.data, user_id, requests=requests)
 
 
+def set_consent_text(settings: Settings, guild_id: int, text: str) -> int:
+    """Set the text that people of the server have to agree to; its version. Raises ControlFailed
+    and StorageError."""
+    try:
+        return asyncio.run(control.set_consent_text(settings.data, guild_id, text))
+    except NotRunning:
+        _require_dataset(settings)
+
+        return offline.set_consent_text(settings.data, guild_id, text)
+
+
 def refound(settings: Settings) -> Refounded:
     """Make the dataset anew. Raises NotRunning when there is none, and StorageError."""
     _require_dataset(settings)

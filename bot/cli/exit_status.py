@@ -7,7 +7,14 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from bot.errors import CannotConnect, CannotDemo, CannotReplay, ControlFailed, NotRunning
+from bot.errors import (
+    CannotConnect,
+    CannotDemo,
+    CannotReplay,
+    ControlFailed,
+    NotRunning,
+    UnusableText,
+)
 from bot.settings import SettingsError
 from storage.errors import RemoteHasData, RemoteUnavailable, StorageError
 
@@ -45,7 +52,7 @@ def _status_of(error: Exception) -> Exit | None:
             return Exit.SETTINGS
         case CannotConnect() | RemoteUnavailable():
             return Exit.TRY_LATER
-        case CannotReplay():
+        case CannotReplay() | UnusableText():
             return Exit.USAGE
         case NotRunning() | ControlFailed() | CannotDemo() | StorageError():
             return Exit.FAILED

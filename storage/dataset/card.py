@@ -1,7 +1,10 @@
 """The dataset's card, README.md: what people who train with the dataset need to know. Pure."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from storage.people import ConsentVersion
 
 # In the first commit, so that both folders are in every commit: Oxen clones a part of a repository
 # with its history only if each commit has the folders that were asked for.
@@ -19,7 +22,6 @@ class CardFacts:
 
     title: str = "Votes on generated images"
     licence: str = "unknown"
-    consent_version: str = "none"
 
 
 def journal_of(card: str) -> str | None:
@@ -29,14 +31,19 @@ def journal_of(card: str) -> str | None:
     return match[1] if match else None
 
 
-def render(facts: CardFacts, *, journal_id: str) -> str:
-    """The card of the dataset that is made from this journal."""
+def render(facts: CardFacts, *, journal_id: str, consents: Sequence[ConsentVersion] = ()) -> str:
+    """The card of the dataset that is made from this journal. consents: the texts that people were
+    asked to agree to."""
     return _CARD.format(
         marker=MARKER,
         journal_id=journal_id,
         title=_one_line(facts.title),
         licence=_one_line(facts.licence),
-        consent_version=_one_line(facts.consent_version),
+        consents="; ".join(
+            f"version {text.version} of server `{text.server}`, set on {text.since[:10]}"
+            for text in consents
+        )
+        or "none",
     )
 
 
@@ -58,7 +65,7 @@ Each press is a row; a changed mind replaces the row, Undo takes a press back. T
 all.
 
 * Licence: {licence}
-* Version of the text that people agreed to: {consent_version}
+* Texts that people had to agree to: {consents}
 
 ## Files
 

@@ -27,6 +27,7 @@ from storage.dataset.repository import Changes, CommitInfo
 from storage.dataset.tables import Tables
 from storage.errors import RepositoryError, RepositoryForeign
 from storage.files import make_folder, replace_durably, sync, write_all_durably
+from storage.people import ConsentVersion
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ class OxenSettings:
     user_name: str = "oxherd"
     user_email: str = "oxherd@localhost"
     card: CardFacts = field(default_factory=CardFacts)
+    consents: Sequence[ConsentVersion] = ()
     create: bool = True
 
 
@@ -89,7 +91,7 @@ class OxenRepository:
             os.environ["OXEN_CONFIG_DIR"] = str(settings.config_dir)
             oxen.user.config_user(settings.user_name, settings.user_email)
 
-            text = render(settings.card, journal_id=settings.journal_id)
+            text = render(settings.card, journal_id=settings.journal_id, consents=settings.consents)
             if not path.exists() or not any(path.iterdir()):
                 if not settings.create:
                     raise RepositoryError.gone(path)

@@ -11,6 +11,7 @@ from storage.dataset.repository import DataRepository
 from storage.dataset.writer import Writer
 from storage.errors import RepositoryError, RepositoryInUse
 from storage.folder import DataFolder
+from storage.journal.consent import consent_versions
 from storage.journal.spool import Spool
 from storage.processes.child import ChildProcess
 
@@ -67,6 +68,7 @@ def _open_patiently(
     # Imported here, so that the parent, which imports this module too, never loads oxen.
     with open_for_reading(folder.journal) as journal:
         (journal_id,) = journal.execute("SELECT journal_id FROM watermark").fetchone()
+        consents = consent_versions(journal)
 
     oxen_settings = OxenSettings(
         path=dataset,
@@ -75,6 +77,7 @@ def _open_patiently(
         user_name=settings.user_name,
         user_email=settings.user_email,
         card=settings.card,
+        consents=consents,
         create=create,
     )
     give_up_at = time.monotonic() + _LOCK_PATIENCE_S

@@ -48,7 +48,9 @@ def forget(
         f" '{SetState.CANCELLED}', state) WHERE requester_id = :user",
         values,
     )
-    connection.execute("DELETE FROM people WHERE user_id = :user", values)
+    for table in ("people", "consents"):
+        connection.execute(f"DELETE FROM {table} WHERE user_id = :user", values)
+
     _hash_in_acts(connection, values)
     connection.execute("UPDATE privacy SET unclean = 1")
 
@@ -60,6 +62,9 @@ def purge(connection: sqlite3.Connection) -> None:
     inside a transaction of the caller's."""
     connection.execute("DELETE FROM votes WHERE voter_id < 0")
     connection.execute("DELETE FROM images WHERE erased")
+    forgotten = f"set_id IN (SELECT set_id FROM sets WHERE state = '{SetState.FORGOTTEN}')"
+    connection.execute(f"UPDATE acts SET set_id = NULL WHERE {forgotten}")
+    connection.execute(f"DELETE FROM reports WHERE {forgotten}")
     connection.execute(f"DELETE FROM sets WHERE state = '{SetState.FORGOTTEN}'")
 
 

@@ -77,6 +77,13 @@ class People:
                 }
                 for row in votes
             ],
+            "consents": [
+                dict(row)
+                for row in self._connection.execute(
+                    "SELECT guild_id, version, agreed_at FROM consents WHERE user_id = ?",
+                    (user_id,),
+                )
+            ],
             "bans": [
                 dict(row)
                 for row in self._connection.execute(

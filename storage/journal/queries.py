@@ -12,6 +12,7 @@ from datetime import datetime
 
 from storage.clock import timestamp
 from storage.errors import RequestForgotten
+from storage.journal.consent import Consents
 from storage.journal.counters import next_number
 from storage.journal.forgetting import forget
 from storage.journal.missing import MissingImages
@@ -49,6 +50,7 @@ class Journal:
         self.progress = Progress(connection)
         self.missing = MissingImages(connection)
         self.people = People(connection)
+        self.consents = Consents(connection)
         self.remote = RemoteProgress(connection)
         self.moderation = Moderation(connection)
 
@@ -247,13 +249,15 @@ class Journal:
                 "UPDATE images SET image_shard = ? WHERE image_id = ?", (shard, image_id)
             )
 
+        consent = self.consents.version_of(voter_id, image["guild_id"] or guild_id)
         if known is None:
             row = self._next("train_row") - 1
             asked_by = image["requester_id"]  # 0: a dataset that was taken over does not say
             self.people.add(voter_id)
             self.connection.execute(
                 "INSERT INTO votes (image_id, voter_id, rating, voted_at, train_row, train_shard,"
-                " seq, own_request, shown_in, seconds) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " seq, own_request, shown_in, seconds, consent)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     image_id,
                     voter_id,
@@ -265,12 +269,13 @@ class Journal:
                     asked_by == voter_id if asked_by else None,
                     shown_in,
                     seconds,
+                    consent,
                 ),
             )
         else:
             self.connection.execute(
                 "UPDATE votes SET rating = ?, previous = ?, previous_reasons = reasons,"
-                " reasons = '[]', voted_at = ?, seq = ?, shown_in = ?, seconds = ?,"
+                " reasons = '[]', voted_at = ?, seq = ?, shown_in = ?, seconds = ?, consent = ?,"
                 " set_aside = NULL WHERE image_id = ? AND voter_id = ?",
                 (
                     rating,
@@ -279,6 +284,7 @@ class Journal:
                     self._next("seq"),
                     shown_in,
                     seconds,
+                    consent,
                     image_id,
                     voter_id,
                 ),

@@ -133,6 +133,22 @@ CREATE TABLE people (
 
 CREATE TABLE servers (guild_id INTEGER PRIMARY KEY, pseudonym TEXT NOT NULL UNIQUE) STRICT;
 
+CREATE TABLE consent_texts (      -- that people of a server are asked to agree to
+    guild_id INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    text TEXT NOT NULL,           -- empty: nobody is asked any more
+    set_at TEXT NOT NULL,
+    PRIMARY KEY (guild_id, version)
+) STRICT;
+
+CREATE TABLE consents (           -- the last version that a person agreed to
+    user_id INTEGER NOT NULL,
+    guild_id INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    agreed_at TEXT NOT NULL,
+    PRIMARY KEY (user_id, guild_id)
+) STRICT;
+
 CREATE TABLE privacy (
     only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
     voter_ids TEXT NOT NULL CHECK (voter_ids IN ({_one_of(VoterIds)})), -- in the dataset

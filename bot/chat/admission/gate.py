@@ -7,12 +7,24 @@ import discord
 
 from bot.chat import texts
 from bot.chat.admission.pace import Pace
+from generation.request import ImageRequest
 from storage.acts import ServerRules
+from storage.people import ConsentText
 from storage.store import VoteStore
 
 
 class Barred(Exception):
     """The member may not do this here, now. The message is what they read."""
+
+
+class ConsentNeeded(Exception):
+    """The person has to agree to the server's text first. request: what they asked for, if it was a
+    request."""
+
+    def __init__(self, text: ConsentText) -> None:
+        super().__init__(f"version {text.version} of the text was not agreed to")
+        self.text = text
+        self.request: ImageRequest | None = None
 
 
 class Gate:
@@ -41,7 +53,7 @@ class Gate:
     async def admit_request(
         self, member: discord.User | discord.Member, guild_id: int | None, *, waiting: int
     ) -> None:
-        """Raises Barred for a member who may not ask, and StorageError.
+        """Raises Barred for a member who may not ask, ConsentNeeded, and StorageError.
 
         waiting: how many requests of the server wait or run.
         """
@@ -49,6 +61,7 @@ class Gate:
         if (ban := await moderation.ban_of(member.id, guild_id)) is not None:
             raise Barred(texts.banned(ban))
 
+        await self._check_consent(member, guild_id)
         rules = await moderation.rules(guild_id)
         if rules.paused:
             raise Barred(texts.PAUSED)
@@ -71,7 +84,8 @@ class Gate:
                 raise Barred(texts.asked_enough(limit, period))
 
     async def admit_vote(self, member: discord.User | discord.Member, guild_id: int | None) -> None:
-        """Raises Barred for a member who may not vote, and StorageError."""
+        """Raises Barred for a member who may not vote, ConsentNeeded, and StorageError."""
+        await self._check_consent(member, guild_id)
         rules = await self._store.moderation.rules(guild_id)
         _check_age(member, rules)
         roles = member.roles if isinstance(member, discord.Member) else []
@@ -82,6 +96,13 @@ class Gate:
             wait_s = self._votes.wait_s(member.id, per_minute=rules.votes_per_minute)
             if wait_s:
                 raise Barred(texts.too_fast(wait_s))
+
+    async def _check_consent(
+        self, member: discord.User | discord.Member, guild_id: int | None
+    ) -> None:
+        text = await self._store.consent_needed(member.id, guild_id)
+        if text is not None:
+            raise ConsentNeeded(text)
 
 
 def _check_age(member: discord.User | discord.Member, rules: ServerRules) -> None:

@@ -2,8 +2,13 @@
 
 from bot.chat.texts import quoted
 from bot.settings import Settings
-from storage.people import Forgotten
+from storage.people import ConsentText, Forgotten
 from storage.plurals import count
+
+AGREED = "Thank you. `/privacy` says at any time what is kept."
+ASK_AGAIN = (
+    "Thank you. I was restarted meanwhile and no longer know what you wanted: please ask again."
+)
 
 DATA = "This is everything that I keep of you. Only you see this message."
 KEPT_ALL = "Nothing was forgotten."
@@ -40,6 +45,14 @@ def what_is_kept(settings: Settings) -> str:
         "**For how long**\n"
         f"- Images without a vote: {settings.keep_unvoted_days:g} days.\n"
         "- Everything else until you ask me to forget it."
+    )
+
+
+def consent(text: ConsentText) -> str:
+    """The server's own text, and that nothing was recorded."""
+    return (
+        f"**Before you ask or vote in this server**\n{text.text}\n\n-# Nothing of you is recorded "
+        "before you agree. `/privacy` says what is kept."
     )
 
 
