@@ -1,8 +1,8 @@
 """Ballots: the one private message that shows a member their votes on a set.
 
-The first press on a set sends it, later ones edit it, with the token of the press that it answered
-last. In memory, for as long as that token lives: after that, and after a restart, the next press
-sends a new one. What a ballot shows is always read from the journal with the press that it answers.
+The first press on a set sends it and later ones edit it, with the token of the first or of the last
+press on the ballot itself. Tokens are in memory while they live: after that, and after a restart,
+the next press sends a new ballot. What a ballot shows was read from the journal with a press.
 """
 
 import asyncio

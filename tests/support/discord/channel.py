@@ -30,6 +30,7 @@ class Interaction:
     answered: asyncio.Future[Message]  # the first message with something to read
     posted: asyncio.Future[Message]  # a message with attachments
     source: Message | None = None  # the message whose button was pressed
+    custom_id: str = ""  # of that button
     original: Message | None = None
     followups: dict[int, Message] = field(default_factory=dict)
 
@@ -62,7 +63,7 @@ class DiscordWorld:
         self._open: dict[str, Interaction] = {}
         self._counter = itertools.count()
 
-    def begin(self, user_id: int, source: Message | None) -> Interaction:
+    def begin(self, user_id: int, source: Message | None, custom_id: str = "") -> Interaction:
         """A member has just done something."""
         loop = asyncio.get_running_loop()
         interaction = Interaction(
@@ -74,6 +75,7 @@ class DiscordWorld:
             answered=loop.create_future(),
             posted=loop.create_future(),
             source=source,
+            custom_id=custom_id,
         )
         self.interactions[interaction.token] = interaction
         self._open[interaction.token] = interaction
@@ -125,13 +127,18 @@ class DiscordWorld:
             self._open.pop(interaction.token, None)
 
     def tell_owner(self, editing: Interaction, message: Message) -> None:
-        """A private message is different now: its member has the answer to their other press too,
-        if there is one. Members of these tests press again only after an answer."""
+        """A private message is different now. If it shows the vote that a press of its member was
+        for, that press is answered too: votes end in image and rating, and so do a ballot's ids."""
         self.tell(editing, message)
-        if message.flags & payloads.EPHEMERAL:
-            for open_ in list(self._open.values()):
-                if open_.user_id == editing.user_id and open_.acknowledged.done():
-                    self.tell(open_, message)
+        for press in list(self._open.values()):
+            vote = press.custom_id.partition(":vote:")[2]
+            if (
+                press.user_id == editing.user_id
+                and press.acknowledged.done()
+                and vote
+                and any(custom_id.endswith(vote) for custom_id in message.buttons)
+            ):
+                self.tell(press, message)
 
     def _attached(self, given: Payload, files: dict[str, bytes]) -> Payload:
         content = files[f"files[{given['id']}]"]

@@ -88,7 +88,7 @@ class DiscordStub(DiscordWorld):
         if socket is None:
             raise Disconnected
 
-        interaction = self.begin(user_id, source)
+        interaction = self.begin(user_id, source, data.get("custom_id", ""))
         event = payloads.interaction(
             interaction_id=interaction.id,
             token=interaction.token,
