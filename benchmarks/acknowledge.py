@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from benchmarks.support.clicking import Click, click, plan, stalls
 from benchmarks.support.facts import run
 from tests.support.discord.payloads import Message
@@ -57,7 +59,10 @@ async def _oxherd(
         await asyncio.sleep(SETTLE_S)
         posted_before = len(stub.messages)
         asking = [asyncio.create_task(_ask_for_ever(stub, FIRST_ASKER + n)) for n in range(2)]
+        bot = psutil.Process(program.process.pid)
+        used_before_s = _processor_s(bot)
         clicked = await click(stub, clicks, ledger)
+        used_s = _processor_s(bot) - used_before_s
         for task in asking:
             task.cancel()
 
@@ -72,6 +77,7 @@ async def _oxherd(
 
     return {
         **clicked.figures(),
+        "processor_ms_a_click": round(1000 * used_s / len(clicks), 2),
         "loop_stall": stalls(ticks, began=clicked.began, ended=clicked.ended),
         "lost": len(lost),
         "problems": [*wrong, *kept.problems, *ledger.problems, *lost][:10],
@@ -116,6 +122,13 @@ async def _ask_for_ever(stub: DiscordStub, member: int) -> None:
     while True:
         request = await stub.command(member, "imagine", prompt="a fox in the snow")
         await request.posted
+
+
+def _processor_s(bot: psutil.Process) -> float:
+    """What the bot's own process has used; its worker and its writer are others."""
+    used = bot.cpu_times()
+
+    return used.user + used.system
 
 
 def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
