@@ -170,10 +170,13 @@ def test_folder_cards_that_no_commit_has_are_committed_again(dataset: Path) -> N
 
 @pytest.mark.long
 @pytest.mark.skipif(missing() is not None, reason=missing() or "")
-def test_no_acknowledged_vote_is_lost_by_a_power_cut_soon_after_the_first_start(
+def test_no_acknowledged_vote_is_lost_by_a_power_cut_soon_after_the_first_vote(
     tmp_path: Path,
 ) -> None:
-    report = asyncio.run(power_cuts(tmp_path, cuts=1, seed=1, most_s=15))
+    life = power_cuts(tmp_path, cuts=2, seed=1, most_s=5, after_a_vote=True)
+
+    report = asyncio.run(life)
 
     assert report["problems"] == []
-    assert report["kills"] == {"power": 1}
+    assert report["kills"] == {"power": 2}
+    assert report["votes"]["acknowledged"] > 0

@@ -6,11 +6,11 @@
 The data folder is on an ext4 file system of its own, in an image on a loop device. A cut stops all
 processes of the program, copies the image (what the disk had; the rest was in memory), ends them,
 and mounts the copy. Then the program starts on it. So many of the cuts are made on a file system
-that is new, `--young-s` seconds after its creation at most, the others one after the other. After
-every cut: each acknowledged vote is there once, nothing else is, the bot starts, the last commit
-has the card, and the working tree is what it has. Needs root. Prints JSON; exit status 1 if
-anything was wrong. With --unsynced it is a control, which must find something: commits are left as
-Oxen leaves them.
+that is new: every other one `--young-s` seconds after its creation at most, the rest soon after the
+first vote. The cuts that are left are made one after the other on one file system. After every cut:
+each acknowledged vote is there once, nothing else is, the bot starts, the last commit has the card,
+and the working tree is what it has. Needs root. Prints JSON; exit status 1 if anything was wrong.
+With --unsynced it is a control, which must find something: commits are left as Oxen leaves them.
 """
 
 import argparse
@@ -112,16 +112,22 @@ class Disk:
 class PowerCuts(Chaos):
     """One life of a disk."""
 
-    def __init__(self, stub: DiscordStub, disk: Disk, *, seed: int, unsynced: bool) -> None:
+    def __init__(
+        self, stub: DiscordStub, disk: Disk, *, seed: int, after_a_vote: bool, unsynced: bool
+    ) -> None:
         settings = {**whole_program.QUICK, **({"UNSYNCED": "1"} if unsynced else {})}
         super().__init__(stub, disk.mounted / "data", seed=seed, settings=settings)
         self._disk = disk
+        self._after_a_vote = after_a_vote
         self._created_at = time.monotonic()
         self.ages_s: list[float] = []
 
     async def run(self, *, kills: int, check_every: int, most_s: float) -> None:
-        """Cut the power so many times, without waiting for a vote first."""
+        """Cut the power so many times, each within `most_s` of a start."""
         await self._start()
+        if self._after_a_vote:
+            await self.ledger.any_acknowledged.wait()
+
         for number in range(1, kills + 1):
             await self._kill_once(most_s=most_s)
             await self._stop_and_check()
@@ -130,7 +136,11 @@ class PowerCuts(Chaos):
                 await self._start()
 
     async def _kill_once(self, *, most_s: float) -> None:
-        await asyncio.sleep(self._random.uniform(1, most_s))
+        if self._after_a_vote:
+            await self._moment_to_kill("tree", most_s=most_s)
+        else:
+            await asyncio.sleep(self._random.uniform(0, most_s))
+
         family = await asyncio.to_thread(whole_program.family, self._data)
         self.ages_s.append(round(time.monotonic() - self._created_at, 1))
         await asyncio.to_thread(self._disk.cut, family)
@@ -148,15 +158,22 @@ def missing() -> str | None:
 
 
 async def power_cuts(
-    folder: Path, *, cuts: int, seed: int, most_s: float, unsynced: bool = False
+    folder: Path,
+    *,
+    cuts: int,
+    seed: int,
+    most_s: float,
+    after_a_vote: bool = False,
+    unsynced: bool = False,
 ) -> dict[str, Any]:
     """The report of one disk's life, with so many cuts, each within `most_s` of a start.
 
-    unsynced: without what makes commits survive.
+    after_a_vote: the first cut is made after the first vote, and most others within `most_s` of the
+    moment at which members can vote again. unsynced: without what makes commits survive.
     """
     async with DiscordStub.open() as stub:
         with Disk.mount(folder) as disk:
-            run = PowerCuts(stub, disk, seed=seed, unsynced=unsynced)
+            run = PowerCuts(stub, disk, seed=seed, after_a_vote=after_a_vote, unsynced=unsynced)
             try:
                 async with Crowd.at_work(
                     stub,
@@ -205,17 +222,21 @@ def main() -> int:
 
     reports = []
     with tempfile.TemporaryDirectory(prefix="power-cuts-") as folder:
-        lives = [(1, options.young_s)] * options.young
+        # How many cuts, within how many seconds, of what.
+        lives = [
+            (1, options.most_s, True) if number % 2 else (1, options.young_s, False)
+            for number in range(options.young)
+        ]
         if options.cuts > options.young:
-            lives.append((options.cuts - options.young, options.most_s))
+            lives.append((options.cuts - options.young, options.most_s, True))
 
-        for number, (cuts, most_s) in enumerate(lives):
-            seed = options.seed + number
+        for number, (cuts, most_s, after_a_vote) in enumerate(lives):
             life = power_cuts(
                 Path(folder) / str(number),
                 cuts=cuts,
-                seed=seed,
+                seed=options.seed + number,
                 most_s=most_s,
+                after_a_vote=after_a_vote,
                 unsynced=options.unsynced,
             )
             reports.append(asyncio.run(life))
