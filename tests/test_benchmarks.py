@@ -18,6 +18,7 @@ from benchmarks import (
     remote,
     remote_ways,
     sharing,
+    slow_line,
     startup,
     throughput,
 )
@@ -171,6 +172,23 @@ def test_a_backlog_drains_when_the_server_is_back(tmp_path: Path) -> None:
     assert figures["backlog"]["votes"] == 8
     assert figures["backlog"]["commits"] > 0
     assert figures["backlog"]["requests"] > 0
+
+
+@pytest.mark.long
+@oxen_server.needed
+def test_a_backlog_arrives_over_a_slow_line(tmp_path: Path) -> None:
+    options = slow_line.parsed(
+        [
+            *("--megabytes", "0.8", "--commits", "3", "--megabytes-per-s", "0.4"),
+            *("--timeout-s", "2", "--standstill-s", "3"),
+        ]
+    )
+
+    figures = asyncio.run(slow_line.measure(tmp_path, options))
+
+    assert figures["all_arrived"]
+    assert figures["sent_by_backlog"] > 1
+    assert "silent for 2 s" in figures["errors"][0]
 
 
 @pytest.mark.long
