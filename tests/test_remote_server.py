@@ -104,6 +104,29 @@ async def test_a_restart_goes_on_where_it_was(tmp_path: Path, server: OxenServer
     await same_on_the_server(tmp_path / "data", url, tmp_path / "clone")
 
 
+@pytest.mark.long
+async def test_open_files_do_not_grow_with_pushes(tmp_path: Path, server: OxenServer) -> None:
+    """Oxen's client keeps files of every push open until its process ends."""
+    open_files = []
+    async with open_store(tmp_path / "data", f"{server.url}/{REPOSITORY}") as store:
+        for image_id in await show(store, "set-0"):
+            for voter_id in range(15):
+                await store.vote(image_id, voter_id, Rating.GOOD)
+                await pushed(store)
+                open_files.append(open_descriptors())
+
+    assert len(open_files) == 60
+    assert max(open_files[20:]) <= max(open_files[:20]) + 10, open_files
+
+
+def open_descriptors() -> int:
+    """Of this process and of all that it started, but the server."""
+    here = psutil.Process()
+    family = [here, *here.children(recursive=True)]
+
+    return sum(process.num_fds() for process in family if process.name() != "oxen-server")
+
+
 async def test_a_killed_server_costs_nothing(tmp_path: Path, server: OxenServer) -> None:
     url = f"{server.url}/{REPOSITORY}"
     async with open_store(tmp_path / "data", url) as store:
