@@ -3,13 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+from bot.chat.custom_ids import ReasonsId
 from bot.chat.privacy import sentences
 from bot.cli import control
 from bot.cli.control_server import served
 from storage.dataset.card import CardFacts, render
 from storage.people import ConsentVersion
 from storage.vote import Rating
-from tests.support.discord.world import World, buttons, seen, set_button, text_of, world
+from tests.support.discord.world import World, buttons, image_ids, seen, set_button, text_of, world
 
 TEXT = "Votes are published under CC0."
 
@@ -55,6 +56,27 @@ async def test_a_first_vote_shows_the_text_and_goes_on_by_itself(tmp_path: Path)
         assert TEXT not in answer.content
         await w.committed()
         assert len(w.rows()) == 2
+
+
+async def test_reasons_are_not_recorded_before_either(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        message = await w.imagine(w.alice, "a fox")
+        ballot = await w.vote(w.bob, message, 1, Rating.GOOD)
+        why = str(ReasonsId(image_ids(message)[0], Rating.GOOD))
+        await set_text(w)
+
+        await w.bob.select(ballot, ["beautiful"], custom_id=why)
+        await w.committed()
+        [row] = w.rows()
+        assert row["reasons"] == "not given"
+
+        assert TEXT in w.private(w.bob)[-1].content
+        await agree(w.bob, w.private(w.bob)[-1])
+        assert w.private(w.bob)[-1].content == sentences.PICK_AGAIN
+        await w.bob.select(ballot, ["beautiful"], custom_id=why)
+        await w.committed()
+        [row] = w.rows()
+        assert row["reasons"] == "beautiful"
 
 
 async def test_a_changed_text_asks_again_and_none_asks_nobody(tmp_path: Path) -> None:

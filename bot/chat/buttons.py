@@ -148,6 +148,11 @@ class ReasonsSelect(ui.DynamicItem[ui.Select[Any]], template=ReasonsId.PATTERN):
         context: Context = interaction.client.context
         offered = REASONS[self.rating]  # an old ballot may have others
         async with answered(interaction):
+            await in_time(
+                interaction,
+                context.gate.admit_vote(interaction.user, interaction.guild_id),
+                new_message=False,
+            )
             outcome = await in_time(
                 interaction,
                 context.store.explain(

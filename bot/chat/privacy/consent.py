@@ -15,7 +15,7 @@ from discord import ui
 from bot.chat.admission.gate import ConsentNeeded
 from bot.chat.buttons import SetButton, UndoButton, VoteButton
 from bot.chat.context import Context, Interaction
-from bot.chat.custom_ids import AgreeId, SetId, UndoId, VoteId
+from bot.chat.custom_ids import AgreeId, ReasonsId, SetId, UndoId, VoteId
 from bot.chat.privacy import sentences
 from bot.chat.responses import answered, in_time, say_privately, tolerated
 from generation.request import ImageRequest
@@ -135,4 +135,5 @@ async def _pressed(interaction: Interaction, custom_id: str) -> None:
             await item.callback(interaction)
             return
 
-    await say_privately(interaction, sentences.ASK_AGAIN)
+    picked = ReasonsId.PATTERN.fullmatch(custom_id) is not None
+    await say_privately(interaction, sentences.PICK_AGAIN if picked else sentences.ASK_AGAIN)

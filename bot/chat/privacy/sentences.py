@@ -10,6 +10,8 @@ ASK_AGAIN = (
     "Thank you. I was restarted meanwhile and no longer know what you wanted: please ask again."
 )
 
+PICK_AGAIN = "Thank you. Please pick the reasons again."
+
 DATA = "This is everything that I keep of you. Only you see this message."
 KEPT_ALL = "Nothing was forgotten."
 
