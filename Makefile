@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 TWO_CORES := -n 2 --dist loadfile # the tests of a file share what is expensive to make
 
-.PHONY: demo test test-all check chaos chaos-power chaos-remote remote oxen-server soak bench docs lock wheel image-check format clean
+.PHONY: demo test test-all check chaos chaos-forget chaos-power chaos-remote remote oxen-server soak bench docs lock wheel image-check format clean
 
 # The demo's model needs torch, which is large; ARGS=--placeholder needs neither.
 demo: $(if $(findstring --placeholder,$(ARGS)),.venv/.demo,.venv/.demo .venv/.gpu) ## set everything up and open the demo in the browser
@@ -25,6 +25,9 @@ check: .venv/.dev ## format, lint, types, import contracts, the Dockerfile
 
 chaos: .venv/.dev ## 200 kill -9 of the whole program under load
 	$(BIN)/python -m tests.chaos.kill_nine --kills 200 $(ARGS)
+
+chaos-forget: .venv/.dev ## 50 kill -9 of forget and refound; the person is then looked for everywhere
+	$(BIN)/python -m tests.chaos.kill_forgetting --kills 50 $(ARGS)
 
 chaos-power: .venv/.dev ## 20 power cuts under load, 10 of them soon after the first start; needs root
 	$(BIN)/python -m tests.chaos.power_cuts $(ARGS)
