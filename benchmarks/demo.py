@@ -8,7 +8,7 @@ Somebody types /imagine in a real browser, whose own work does not count. Prints
 import argparse
 import sys
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ async def measure(folder: Path, _options: argparse.Namespace) -> dict[str, Any]:
 
 def _processor_s(bot: psutil.Process) -> dict[str, float]:
     """What each process of the demo has used so far; "ended" for those that have ended."""
-    spent: Counter[str] = Counter()
+    spent: defaultdict[str, float] = defaultdict(float)
     times = bot.cpu_times()
     spent["bot"] = times.user + times.system
     spent["ended"] = times.children_user + times.children_system
