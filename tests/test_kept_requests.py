@@ -13,6 +13,7 @@ import pytest
 from bot.app import wind_down
 from bot.chat import following, messages, texts
 from bot.chat.following import Follower
+from bot.chat.messages import Place
 from bot.chat.requests import MOST_TRIES
 from storage.folder import DataFolder
 from storage.vote import SetState
@@ -114,7 +115,33 @@ async def test_a_kept_request_that_the_settings_no_longer_allow_is_explained(
 
         await w.restart()
 
-        await w.until(lambda: "must be from 1 to 50" in text_of(seen(asked).message))
+        await w.posted()
+        assert "must be from 1 to 50" in text_of(seen(asked).message)
+        assert requests(tmp_path) == [(SetState.FAILED, 0)]
+
+
+async def test_an_end_that_a_kill_kept_from_being_said_is_said_after_the_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saying = asyncio.Event()
+
+    async def never(*_: object) -> None:
+        saying.set()
+        await asyncio.Event().wait()
+
+    async with world(tmp_path, **SLOW) as w:
+        asked = await w.ask(w.alice, "one")
+        w.settings = w.settings.model_copy(update={"max_steps": 50})
+        with monkeypatch.context() as patched:
+            patched.setattr(Place, "settle", never)
+            await w.restart()
+            await saying.wait()
+            await w.end()
+
+        await w.begin()
+        await w.posted()
+
+        assert "must be from 1 to 50" in text_of(seen(asked).message)
         assert requests(tmp_path) == [(SetState.FAILED, 0)]
 
 
@@ -175,10 +202,10 @@ async def test_a_request_that_was_being_made_when_the_bot_was_killed_three_times
             await begun(w, times=number)
             await w.restart()
 
-        await w.until(lambda: texts.GIVEN_UP in text_of(seen(deadly).message))
-        await w.until(lambda: "step" in text_of(seen(harmless).message))
+        await w.until(lambda: requests(tmp_path)[0] == (SetState.FAILED, 0))
+        assert texts.GIVEN_UP in text_of(seen(deadly).message)
         assert set_button(seen(deadly).message, "again")
-        assert requests(tmp_path) == [(SetState.FAILED, 0), (SetState.WAITING, 0)]
+        await w.until(lambda: "step" in text_of(seen(harmless).message))
         assert "given up: the bot was killed 3 times while it was made" in caplog.text
 
 

@@ -57,14 +57,14 @@ class Follower:
             await self._post(images, unread, anew=not self._place.is_recent)
 
     async def post_made(self, stored: StoredSet) -> None:
-        """Post images that an earlier run made. If they were posted, the edit changes nothing."""
+        """Post images that an earlier run made. If they were posted, this changes nothing."""
         async with self._explained():
             images = await self._stored_images(stored)
             if images is None:
                 await self._end(SetState.FAILED, texts.IMAGES_LOST)
             else:
                 unread = texts.cut_short(self._accepted.request, stored.provenance or {})
-                await self._post(images, unread, anew=False)
+                await self._post(images, unread, anew=not self._place.is_recent)
 
     async def refuse(self, sentence: str) -> None:
         """Say why the request is not made."""
@@ -83,6 +83,8 @@ class Follower:
             log.info("set %s: its message was deleted", self._set_id)
             await self._record_end(SetState.CANCELLED)
         except Cancelled:
+            # Before it is said: a request that its requester cancelled is not made after a kill.
+            await self._record_end(SetState.CANCELLED)
             await self._end(SetState.CANCELLED, texts.CANCELLED)
         except (GenerationError, StorageError) as exc:
             log.warning("set %s: %s", self._set_id, exc)
@@ -120,14 +122,15 @@ class Follower:
             log.error("set %s: its tries are not counted: %s", self._set_id, exc)
 
     async def _end(self, state: SetState, sentence: str) -> None:
-        """Record the end, so that it is not made after a restart, and then say it."""
-        await self._record_end(state)
+        """Say how it ended, and then record that: after a kill between, the next start says it."""
         try:
             await self._place.settle(lambda: (views.ended(self._accepted, sentence), []))
         except MessageDeleted:
             pass
         except NOT_TAKEN as exc:
             log.warning("set %s: its end could not be explained: %s", self._set_id, exc)
+
+        await self._record_end(state)
 
     async def _record_end(self, state: SetState) -> None:
         try:
@@ -164,6 +167,10 @@ class Follower:
             assert self._place.message_id is not None
             message_id = self._place.message_id
 
+        if message_id != self._place.message_id:
+            with suppress(MessageDeleted, *NOT_TAKEN):
+                await self._place.settle(lambda: (views.elsewhere(self._accepted), []))
+
         try:
             await self._store.mark_posted(self._set_id, message_id)
         except StorageError as exc:  # the next start, or the first vote, does it
@@ -171,10 +178,6 @@ class Follower:
 
         if withheld and self._place.interaction is not None:
             await say_privately(self._place.interaction, texts.withheld(withheld, of=len(images)))
-
-        if message_id != self._place.message_id:
-            with suppress(MessageDeleted, *NOT_TAKEN):
-                await self._place.settle(lambda: (views.elsewhere(self._accepted), []))
 
     async def _shown_result(self, job: Job) -> Result:
         """The job's result; its progress is shown meanwhile."""

@@ -39,7 +39,7 @@ from tests.support.storage.vote_ledger import Ledger
 # The whole tree as often as the bot alone: power cuts and the out-of-memory killer.
 TARGETS = ("bot", "tree", "bot", "tree", "writer", "worker")
 ORPHANS_END_WITHIN_S = 60.0
-FINISHED_WITHIN_S = 60.0
+FINISHED_WITHIN_S = 900.0  # only a limit: on a busy machine many requests wait at the end
 
 
 class Chaos:
@@ -88,6 +88,7 @@ class Chaos:
 
             await asyncio.sleep(0.1)
 
+        self.problems += [f"request {set_id} waits for ever" for set_id in _unfinished(self._data)]
         self.problems += self._left_waiting()
         self.problems += self._requests_made_once()
         await self._stop_and_check()
