@@ -10,7 +10,11 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from bot.cli.env_file import DEFAULT_ENV_FILE, settings_from
+from bot.cli.exit_status import Exit
 from bot.commands import app
+from bot.configuration import repository_settings
+from bot.settings import Settings
+from storage import offline
 
 OXHERD = [sys.executable, "-m", "bot"]
 ROOT = Path(__file__).parents[1]
@@ -114,6 +118,26 @@ def test_log_and_snapshot_without_a_dataset_are_sentences(tmp_path: Path) -> Non
 
         assert done.exit_code == 1
         assert done.stderr.startswith("oxherd: ")
+
+
+def test_a_dataset_without_votes_has_one_commit_and_no_snapshot(tmp_path: Path) -> None:
+    settings = Settings.model_validate({"data": tmp_path})
+
+    found = offline.check_repository(tmp_path, repository_settings(settings))
+    done = oxherd("snapshot", OXHERD_DATA=str(tmp_path))
+
+    assert found.endswith("opens, 1 commit")
+    assert done.output == "There are no votes yet, so there is no train.csv.\n"
+
+
+def test_a_dataset_of_a_different_journal_needs_a_person(tmp_path: Path) -> None:
+    (tmp_path / "dataset").mkdir()
+    (tmp_path / "dataset" / "mine.txt").write_text("not oxherd's")
+
+    done = oxherd("log", OXHERD_DATA=str(tmp_path))
+
+    assert done.exit_code == Exit.SETTINGS
+    assert done.stderr.startswith(f"oxherd: {tmp_path / 'dataset'}")
 
 
 def test_take_over_without_a_remote_says_which_setting_is_missing(tmp_path: Path) -> None:

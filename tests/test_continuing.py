@@ -10,7 +10,7 @@ from bot.cli.exit_status import Exit, _status_of
 from storage import offline
 from storage.dataset.card import CardFacts, render
 from storage.dataset.memory import MemoryRepository
-from storage.errors import RemoteError, RemoteHasData
+from storage.errors import RemoteError, RemoteHasData, RemoteUnavailable
 from storage.folder import DataFolder
 from storage.journal.thread import JournalThread
 from storage.remote.pusher import Remote
@@ -121,6 +121,42 @@ async def test_a_remote_without_a_dataset_lets_the_first_start_make_one(tmp_path
 
     with pytest.raises(RemoteError, match="no dataset of oxherd in the branch main"):
         await offline.take_over(tmp_path / "new", remote(empty))
+
+
+async def test_a_host_that_saw_a_free_remote_starts_without_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    here, down = DataFolder(tmp_path / "here"), RemoteUnavailable.while_("pushing", reason="down")
+    server = ScriptedRemote(failures=[down] * 100)
+    await start(here.root, server)
+    here.dataset.mkdir()  # its writer has made it, and nothing was pushed
+
+    server.unreachable = True
+    await start(here.root, server)
+
+    assert "so this one is continued" in caplog.text
+
+
+async def test_a_host_that_never_saw_the_remote_does_not_start_without_it(tmp_path: Path) -> None:
+    here, server = DataFolder(tmp_path / "here"), ScriptedRemote(unreachable=True)
+    here.dataset.mkdir(parents=True)  # `doctor` made it
+
+    with pytest.raises(RemoteUnavailable) as refused:
+        await start(here.root, server)
+
+    assert _status_of(refused.value) is Exit.TRY_LATER
+
+
+async def test_a_free_remote_says_nothing_about_a_different_one(tmp_path: Path) -> None:
+    here, server = DataFolder(tmp_path / "here"), ScriptedRemote()
+    async with JournalThread.open(here.journal) as journal:
+        await journal.run(lambda j: j.remote.set("http://first", branch="main", now=NOON))
+        await journal.run(lambda j: j.remote.mark_free(now=NOON))
+
+    here.dataset.mkdir(parents=True)
+    server.unreachable = True
+    with pytest.raises(RemoteUnavailable):
+        await start(here.root, server)
 
 
 async def test_a_host_with_requests_takes_over_nothing(

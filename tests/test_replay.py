@@ -132,6 +132,17 @@ def differing(replayed: Replayed) -> list[str]:
     return [difference.name for difference in replayed.differences]
 
 
+@pytest.mark.parametrize("allowed", [True, False])
+def test_pickles_are_allowed_where_the_bot_allows_them(made_before: Made, allowed: bool) -> None:
+    recorded = find_recorded(made_before.settings.data / "dataset", made_before.images[0])
+    settings = made_before.settings.model_copy(update={"allow_pickles": allowed})
+
+    spec = spec_of(recorded, settings, compiled=settings.data)
+
+    assert isinstance(spec, DiffusersSpec)
+    assert spec.allow_pickles is allowed
+
+
 def test_every_slot_is_made_again_by_a_row_of_its_own(made_before: Made) -> None:
     dataset = made_before.settings.data / "dataset"
     rows = [find_recorded(dataset, image_id) for image_id in made_before.images]

@@ -16,7 +16,7 @@ from bot.errors import (
     UnusableText,
 )
 from bot.settings import SettingsError
-from storage.errors import RemoteHasData, RemoteUnavailable, StorageError
+from storage.errors import RemoteHasData, RemoteUnavailable, RepositoryForeign, StorageError
 
 
 class Exit(IntEnum):
@@ -48,7 +48,7 @@ class Commands(TyperGroup):
 
 def _status_of(error: Exception) -> Exit | None:
     match error:
-        case SettingsError() | RemoteHasData():
+        case SettingsError() | RemoteHasData() | RepositoryForeign():
             return Exit.SETTINGS
         case CannotConnect() | RemoteUnavailable():
             return Exit.TRY_LATER

@@ -150,6 +150,7 @@ def spec_of(recorded: RecordedImage, settings: Settings, *, compiled: Path) -> B
         return DiffusersSpec(
             model=model,
             revision=revision or None,
+            allow_pickles=settings.allow_pickles,
             dtype=cast("Dtype", made_by["dtype"]),
             offload="model" if settings.offload else "none",
             threads=_threads(made_by.get("threads", "")),

@@ -19,6 +19,8 @@ class RemoteWatermark:
     alarmed_at: when the moderators were told that the remote is behind, None when it is not.
     announced_branch: the branch that the moderators were last told of. replaced_branch: the one
     with the history before the dataset was made anew, to be deleted once the new one is pushed.
+    announced_branch: the branch that the moderators were last told of. free_at: when the remote
+    was seen to have no dataset but this one.
     """
 
     branch: str
@@ -31,6 +33,7 @@ class RemoteWatermark:
     alarmed_at: datetime | None
     announced_branch: str
     replaced_branch: str | None
+    free_at: datetime | None
 
 
 class RemoteProgress:
@@ -49,7 +52,7 @@ class RemoteProgress:
 
         self._connection.execute(
             "INSERT OR REPLACE INTO remote SELECT 1, ?, ?, ?, 0, 0, NULL, NULL,"
-            " CASE WHEN commits > 0 THEN ? END, NULL, ?, NULL FROM watermark",
+            " CASE WHEN commits > 0 THEN ? END, NULL, ?, NULL, NULL FROM watermark",
             (url, branch, branch, timestamp(now), branch),
         )
 
@@ -81,6 +84,7 @@ class RemoteProgress:
             alarmed_at=moment(row["alarmed_at"]),
             announced_branch=row["announced_branch"],
             replaced_branch=row["replaced_branch"],
+            free_at=moment(row["free_at"]),
         )
 
     def mark_pushed(
@@ -119,6 +123,10 @@ class RemoteProgress:
     def mark_replaced(self) -> None:
         """Record that the branch with the earlier history is deleted."""
         self._connection.execute("UPDATE remote SET replaced_branch = NULL")
+
+    def mark_free(self, *, now: datetime) -> None:
+        """Record that the remote was seen to have no dataset but this one."""
+        self._connection.execute("UPDATE remote SET free_at = ?", (timestamp(now),))
 
     def mark_announced(self, branch: str) -> None:
         """Record that the moderators know which branch is pushed to."""

@@ -190,7 +190,8 @@ CREATE TABLE remote (
     waiting_since TEXT,                -- the time of the oldest commit that is not
     alarmed_at TEXT,                   -- when the moderators were told that it is behind
     announced_branch TEXT,             -- the branch that they were last told of
-    replaced_branch TEXT               -- has the history before the dataset was made anew: delete
+    replaced_branch TEXT,              -- has the history before the dataset was made anew: delete
+    free_at TEXT                       -- when it was seen to have no dataset but this one
 ) STRICT;
 """
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from storage.dataset.card import journal_of
 from storage.dataset.layout import CARD
-from storage.errors import RemoteError, RemoteHasData
+from storage.errors import RemoteError, RemoteHasData, RemoteUnavailable
 from storage.files import make_folder, replace_durably
 from storage.folder import DataFolder
 from storage.journal.spool import Spool
@@ -42,8 +42,9 @@ async def continue_remote(
     """If this host has lost its dataset and the remote has it, fetch it and continue it.
 
     Raises RemoteHasData if this host has no votes and the remote has a dataset: only `take_over`
-    continues that. Raises a RemoteError when the remote cannot be asked: a new dataset beside
-    existing votes would be wrong. After a kill at any point, the next start finishes this or begins
+    continues that. Raises a RemoteError when the remote cannot be asked, because a new dataset
+    beside existing votes would be wrong; but not if it had none when it was asked before, and this
+    host's dataset is there. After a kill at any point, the next start finishes this or begins
     again.
     """
     empty, ours, pushed = await journal.run(
@@ -53,32 +54,42 @@ async def continue_remote(
     if folder.dataset.exists() and (not new_host or _is_of_another_journal(folder.dataset, ours)):
         return  # the writer compares the dataset with the journal
 
-    async with _fetched(remote, folder) as (thread, fetched):
-        if fetched is None:
-            return
+    try:
+        async with _fetched(remote, folder) as (thread, fetched):
+            if fetched is None:
+                await journal.run(lambda opened: opened.remote.mark_free(now=now()))
+                return
 
-        theirs = _journal_of(folder.fetched)
-        if theirs == ours:
-            if folder.dataset.exists():
-                return  # a first push that was not noted
+            theirs = _journal_of(folder.fetched)
+            if theirs == ours:
+                if folder.dataset.exists():
+                    return  # a first push that was not noted
 
-            await journal.run(
-                lambda opened: recover(opened, folder.fetched, fetched=fetched, now=now())
-            )
-            log.warning(
-                "the dataset was missing and was fetched from the remote's branch %s",
-                fetched.branch,
-            )
-            await thread.run(lambda: replace_durably(folder.fetched, folder.dataset))
-        elif empty:
-            raise RemoteHasData.at(
-                remote.settings.url, branch=fetched.branch, folder=str(folder.root)
-            )
-        else:
-            log.warning(
-                "the dataset at %s belongs to a different journal and is not used",
-                remote.settings.url,
-            )
+                await journal.run(
+                    lambda opened: recover(opened, folder.fetched, fetched=fetched, now=now())
+                )
+                log.warning(
+                    "the dataset was missing and was fetched from the remote's branch %s",
+                    fetched.branch,
+                )
+                await thread.run(lambda: replace_durably(folder.fetched, folder.dataset))
+            elif empty:
+                raise RemoteHasData.at(
+                    remote.settings.url, branch=fetched.branch, folder=str(folder.root)
+                )
+            else:
+                log.warning(
+                    "the dataset at %s belongs to a different journal and is not used",
+                    remote.settings.url,
+                )
+    except RemoteUnavailable as exc:
+        free_at = None if pushed is None else pushed.free_at
+        if free_at is None or not folder.dataset.exists():
+            raise
+
+        # If another host has begun a dataset there since, the first push finds it and goes to a
+        # branch of its own.
+        log.warning("%s It had no dataset at %s, so this one is continued.", exc, free_at)
 
 
 async def take_over(

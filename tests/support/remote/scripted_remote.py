@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from storage.errors import RemoteUnavailable
 from storage.processes.inline import InlineProcess
 from storage.remote.repository import COMMITS_AT_ONCE, Fetched, RemoteRepository
 
@@ -16,6 +17,7 @@ class ScriptedRemote:
     failures: list[Exception] = field(default_factory=list)  # of the next pushes
     dataset: Mapping[str, bytes] = field(default_factory=dict)  # the files that `fetch` finds
     at_once: list[int] = field(default_factory=list)  # of each push, how many commits
+    unreachable: bool = False  # for `fetch`
     closed: int = 0
 
     def push(self, path: Path, *, branch: str, commits_at_once: int = COMMITS_AT_ONCE) -> None:
@@ -36,6 +38,9 @@ class ScriptedRemote:
         return "answers"
 
     def fetch(self, path: Path, *, branch: str) -> Fetched | None:
+        if self.unreachable:
+            raise RemoteUnavailable.while_("fetching the dataset", reason="it is down")
+
         for name, content in self.dataset.items():
             (path / name).parent.mkdir(parents=True, exist_ok=True)
             (path / name).write_bytes(content)
