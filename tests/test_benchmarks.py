@@ -66,6 +66,21 @@ def test_growth_is_told_per_vote(tmp_path: Path) -> None:
     assert figures["tutorial"]["stopped_at_votes"] == 5
 
 
+@pytest.mark.long
+def test_votes_that_come_alone_are_measured_while_they_rest(tmp_path: Path) -> None:
+    options = growth.parsed(
+        [
+            *("--votes", "32", "--kilobytes", "5", "--tutorial-votes", "5"),
+            *("--pause-s", "0.01", "--commit-every-s", "1"),
+        ]
+    )
+
+    figures = asyncio.run(growth.measure(tmp_path, options))
+
+    assert 0 < figures["oxherd"]["at_the_end"]["commits_per_vote"] < 1
+    assert figures["above_the_bar"] == []
+
+
 def test_drop_unvoted_stays_below_its_bar_in_a_journal_of_many_votes(tmp_path: Path) -> None:
     options = million.parsed(["--votes", "20000", "--journal-only"])
 
