@@ -1,5 +1,6 @@
 """The ballot: the one private message that shows a member their votes on a set."""
 
+import asyncio
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from bot.chat import ballots, messages
 from bot.chat.custom_ids import ReasonsId
 from storage.vote import REASONS, Rating
+from tests.support.discord.on_stub import ALICE, PATIENCE_S, on_stub
 from tests.support.discord.world import World, buttons, image_ids, text_of, undo_id, vote_ids, world
 
 GOOD, BAD = Rating.GOOD, Rating.BAD
@@ -69,6 +71,25 @@ async def test_presses_at_the_same_moment_make_one_message_with_the_last_state(
             [ballot] = w.private(w.bob)
             face = "👍" if rating is GOOD else "👎"
             assert lines(ballot)[1] == f"1 {face} · 2 {face} · 3 {face} · 4 {face}"
+
+
+async def test_presses_that_meet_on_the_way_to_discord_make_one_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On real sockets, so that a press arrives while the answer to another is under way."""
+    async with on_stub(tmp_path, monkeypatch) as bot:
+        asked = await bot.ask()
+        message = await asyncio.wait_for(asyncio.shield(asked.posted), PATIENCE_S)
+        good = [vote for vote in message.buttons if vote.endswith(":good")]
+
+        presses = [await bot.stub.press(ALICE, message, vote) for vote in good * 3]
+        async with asyncio.timeout(PATIENCE_S):
+            read = [await press.answered for press in presses]
+
+        [ballot] = {message.id: message for message in read}.values()
+        assert ballot.content.splitlines()[1] == "1 👍 · 2 👍 · 3 👍 · 4 👍"
+        assert bot.stub.unknown == []
+        assert bot.stub.late == 0
 
 
 async def test_every_set_and_every_member_has_a_ballot(tmp_path: Path) -> None:

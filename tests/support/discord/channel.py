@@ -132,12 +132,8 @@ class DiscordWorld:
         self.tell(editing, message)
         for press in list(self._open.values()):
             vote = press.custom_id.partition(":vote:")[2]
-            if (
-                press.user_id == editing.user_id
-                and press.acknowledged.done()
-                and vote
-                and any(custom_id.endswith(vote) for custom_id in message.buttons)
-            ):
+            shows_it = vote and any(custom_id.endswith(vote) for custom_id in message.buttons)
+            if shows_it and press.user_id == editing.user_id:
                 self.tell(press, message)
 
     def _attached(self, given: Payload, files: dict[str, bytes]) -> Payload:
