@@ -1,5 +1,6 @@
 """What moderators do, and what they set, as plain values."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -20,6 +21,7 @@ class ActKind(StrEnum):
     CANCEL = "cancelling of requests"
     KEEP = "keeping after a report"
     WARN = "warning"
+    SET_ASIDE = "setting aside of a brigade"
 
 
 class SetAside(StrEnum):
@@ -27,6 +29,7 @@ class SetAside(StrEnum):
 
     BANNED = "banned"
     DISCARDED = "discarded"
+    BRIGADE = "brigade"
 
 
 class Report(StrEnum):
@@ -66,6 +69,16 @@ class Act(Order):
     votes: int
     images: int
     acted_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alarm:
+    """New accounts that voted on one image within a short time."""
+
+    image_id: str
+    set_id: str
+    guild_id: int | None
+    members: Sequence[int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

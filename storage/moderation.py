@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from storage.acts import Act, ActKind, Ban, Order, Report, ServerRules
+from storage.acts import Act, ActKind, Alarm, Ban, Order, Report, ServerRules
 from storage.dataset.committer import Committer
 from storage.journal.thread import JournalThread
 
@@ -109,6 +109,26 @@ class ModerationStore:
                 member_id, set_id, order, now=self._clock()
             )
         )
+
+    async def raise_alarms(self) -> list[Alarm]:
+        """The alarms of new accounts that the moderators' channel does not have."""
+        return await self._journal.run(
+            lambda journal: journal.moderation.brigades.raise_alarms(now=self._clock())
+        )
+
+    async def mark_alarm_told(self, alarm: Alarm) -> None:
+        """Record that the moderators' channel has it."""
+        await self._journal.run(lambda journal: journal.moderation.brigades.mark_told(alarm))
+
+    async def set_alarm_aside(self, image_id: str, moderator_id: int) -> Act | None:
+        """Set aside the votes of an alarm's accounts; None if nothing is left to."""
+        act = await self._journal.run(
+            lambda journal: journal.moderation.set_alarm_aside(
+                image_id, moderator_id, now=self._clock()
+            )
+        )
+
+        return act and self._done(act)
 
     async def report(self, set_id: str) -> Report:
         """Record that a member reported the request; what it was before, or that it is new."""

@@ -15,6 +15,7 @@ from bot.chat.buttons import ReasonsSelect, SetButton, UndoButton, VoteButton
 from bot.chat.commands import add_commands
 from bot.chat.context import Context, ContextClient, Interaction
 from bot.chat.messages import buttons_on
+from bot.chat.moderation.alarms import AlarmButton
 from bot.chat.moderation.reports import ReviewButton
 from bot.chat.privacy.buttons import PrivacyButton
 from bot.chat.privacy.consent import AgreeButton, Consent
@@ -100,6 +101,7 @@ class OxherdClient(ContextClient):
             PrivacyButton,
             AgreeButton,
             ReviewButton,
+            AlarmButton,
         )
         await self._requests.resume(self)
 

@@ -151,7 +151,24 @@ class AgreeId:
         return cls(int(match["version"]), match["press"])
 
 
-KINDS = (VoteId, UndoId, ReasonsId, SetId, PrivacyId, AgreeId, ReviewId)
+@dataclass(frozen=True, slots=True)
+class AlarmId:
+    """The button of an alarm in the moderators' channel, about new accounts on an image."""
+
+    image_id: str
+
+    PATTERN: ClassVar = re.compile(rf"oxherd1:alarm:{_ID}")
+
+    def __str__(self) -> str:
+        return f"oxherd1:alarm:{self.image_id}"
+
+    @classmethod
+    def parse(cls, custom_id: str) -> Self:
+        """Raises NotOurs."""
+        return cls(_match(cls.PATTERN, custom_id)["id"])
+
+
+KINDS = (VoteId, UndoId, ReasonsId, SetId, PrivacyId, AgreeId, ReviewId, AlarmId)
 
 
 def is_known(custom_id: str) -> bool:

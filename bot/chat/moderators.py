@@ -15,6 +15,7 @@ import discord
 
 from bot.chat import texts
 from bot.chat.moderation import sentences
+from bot.chat.moderation.alarms import alarm_view
 from bot.chat.responses import MESSAGE_CHARS, NO_MENTIONS
 from bot.settings import Settings
 from storage.errors import StorageError
@@ -73,6 +74,12 @@ async def tell_news(settings: Settings, store: VoteStore, client: discord.Client
         told = "\n".join(map(sentences.line, acts))
         await channel.send(told[:MESSAGE_CHARS], allowed_mentions=NO_MENTIONS)
         await store.moderation.mark_told(acts)
+
+    for alarm in await store.moderation.raise_alarms():
+        await channel.send(
+            sentences.alarm(alarm), view=alarm_view(alarm), allowed_mentions=NO_MENTIONS
+        )
+        await store.moderation.mark_alarm_told(alarm)
 
     remote = (await store.status()).remote
     if remote is None:

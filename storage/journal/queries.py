@@ -16,7 +16,7 @@ from storage.journal.consent import Consents
 from storage.journal.counters import next_number
 from storage.journal.forgetting import forget
 from storage.journal.missing import MissingImages
-from storage.journal.moderation import Moderation
+from storage.journal.moderation.acts import Moderation
 from storage.journal.people import People
 from storage.journal.remote_watermark import RemoteProgress
 from storage.journal.rows import ballot, stored_set

@@ -118,6 +118,12 @@ CREATE TABLE reports (             -- not by whom: nobody needs that afterwards
     state TEXT NOT NULL CHECK (state IN ('{Report.OPEN}', '{Report.DECIDED}'))
 ) STRICT;
 
+CREATE TABLE alarms (             -- of new accounts on one image
+    image_id TEXT PRIMARY KEY REFERENCES images,
+    oldest_account INTEGER NOT NULL, -- Discord's ids begin with when the account was made
+    told INTEGER NOT NULL DEFAULT 0 -- whether the moderators' channel has it
+) STRICT;
+
 CREATE TABLE bans (
     guild_id INTEGER NOT NULL,
     member_id INTEGER NOT NULL,

@@ -7,7 +7,8 @@ from typing import assert_never
 from bot.chat.texts import progress_sentence, quoted
 from generation.queue.job import Job
 from generation.request import ImageRequest
-from storage.acts import Act, ActKind, Report, ServerRules
+from storage.acts import Act, ActKind, Alarm, Report, ServerRules
+from storage.journal.moderation.brigades import NEW_FOR
 from storage.plurals import count
 from storage.vote import StoredSet
 
@@ -15,7 +16,11 @@ _REPORTED_CHARS = 500
 _SHOWN, _PROMPT_CHARS = 10, 40
 """Requests in a message, and characters of each: Discord takes 2,000, and quoting doubles some."""
 
-NOT_A_MODERATOR = "Only members who may manage messages decide on reports."
+_NAMED = 60
+"""Members in an alarm: Discord takes 2,000 characters."""
+
+NOTHING_TO_SET_ASIDE = "None of these votes counts any more, so nothing changed."
+NOT_A_MODERATOR = "Only members who may manage messages decide here."
 NO_MODERATORS_CHANNEL = (
     "Nobody has set where reports go (OXHERD_MODERATORS_CHANNEL). Please tell a moderator."
 )
@@ -66,6 +71,11 @@ def answer(act: Act, *, cancelled: int = 0, message_changed: bool = True) -> str
         case ActKind.RESTORE:
             failed = "" if message_changed else MESSAGE_NOT_CHANGED
             return f"{count(act.images, 'image')} brought back, with all votes.{failed}"
+        case ActKind.SET_ASIDE:
+            return (
+                f"{votes} set aside: out of the dataset with the next commit. "
+                "`/oxherd restore-votes` brings back those of one member."
+            )
         case _:
             raise AssertionError(f"{act.kind} has an answer of its own")
 
@@ -118,6 +128,18 @@ def report(stored: StoredSet, *, reporter_id: int) -> str:
         f"<@{reporter_id}> reports {link} of <@{stored.requester_id}> "
         f"(`{stored.requester_id}`): {quoted(prompt[:_REPORTED_CHARS])}\n"
         f"Request `{stored.set_id}`"
+    )
+
+
+def alarm(alarm: Alarm) -> str:
+    """For the moderators' channel: which new accounts voted on which image."""
+    named = " ".join(f"<@{member}>" for member in alarm.members[:_NAMED])
+    rest = len(alarm.members) - _NAMED
+
+    return (
+        f"{count(len(alarm.members), 'account')} younger than {NEW_FOR.days} days voted on image "
+        f"`{alarm.image_id}` of request `{alarm.set_id}` within minutes: {named}"
+        f"{f' and {rest} more' if rest > 0 else ''}"
     )
 
 

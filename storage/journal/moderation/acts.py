@@ -13,6 +13,7 @@ from datetime import datetime
 from storage.acts import Act, ActKind, Ban, Order, Report, ServerRules, SetAside
 from storage.clock import moment, timestamp
 from storage.journal.counters import next_number
+from storage.journal.moderation.brigades import Brigades
 from storage.journal.people import People
 
 TIME_IS_OVER = "its time is over"
@@ -27,6 +28,7 @@ class Moderation:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self.brigades = Brigades(connection)
 
     def ban(self, member_id: int, order: Order, *, until: datetime | None, now: datetime) -> Act:
         """Keep the member from voting, and set their votes aside; a second ban replaces the first.
@@ -91,8 +93,36 @@ class Moderation:
             ActKind.RESTORE_VOTES,
             member_id,
             order,
-            old=(SetAside.DISCARDED,),
+            old=(SetAside.DISCARDED, SetAside.BRIGADE),
             new=SetAside.BANNED if banned else None,
+            now=now,
+        )
+
+    def set_alarm_aside(self, image_id: str, moderator_id: int, *, now: datetime) -> Act | None:
+        """Set aside the votes of an alarm's accounts on its image; None if nothing is left to."""
+        row = self._connection.execute(
+            "SELECT set_id, guild_id, oldest_account FROM alarms JOIN images USING (image_id)"
+            " JOIN sets USING (set_id) WHERE image_id = ?",
+            (image_id,),
+        ).fetchone()
+        if row is None:
+            return None
+
+        seq = next_number(self._connection, "seq")
+        moved = self._connection.execute(
+            "UPDATE votes SET set_aside = ?, seq = ?"
+            " WHERE image_id = ? AND voter_id >= ? AND counted IS NOT NULL",
+            (SetAside.BRIGADE, seq, image_id, row["oldest_account"]),
+        )
+        if not moved.rowcount:
+            return None
+
+        return self._record(
+            ActKind.SET_ASIDE,
+            Order(guild_id=row["guild_id"], moderator_id=moderator_id),
+            set_id=row["set_id"],
+            votes=moved.rowcount,
+            seq=seq,
             now=now,
         )
 

@@ -1,0 +1,57 @@
+"""Alarms: new accounts on one image, told to the moderators with a button."""
+
+import re
+from typing import Any, Self
+
+import discord
+from discord import ui
+
+from bot.chat.custom_ids import AlarmId
+from bot.chat.moderation import sentences
+from bot.chat.responses import answered, in_time, say_privately
+from storage.acts import Alarm
+
+
+def alarm_view(alarm: Alarm) -> ui.View:
+    """The button under an alarm."""
+    view = ui.View(timeout=None)
+    view.add_item(AlarmButton(alarm.image_id))
+
+    return view
+
+
+class AlarmButton(ui.DynamicItem[ui.Button[Any]], template=AlarmId.PATTERN):
+    """Sets the votes of the alarm's accounts aside."""
+
+    def __init__(self, image_id: str) -> None:
+        self.image_id = image_id
+        super().__init__(
+            ui.Button(
+                label="Set these votes aside",
+                style=discord.ButtonStyle.danger,
+                custom_id=str(AlarmId(image_id)),
+            )
+        )
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: discord.Interaction[Any], item: ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        """The button that was pressed."""
+        return cls(AlarmId.parse(match.string).image_id)
+
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+        """Do it, and say how many there were."""
+        async with answered(interaction):
+            if not interaction.permissions.manage_messages:
+                await say_privately(interaction, sentences.NOT_A_MODERATOR)
+                return
+
+            moderation = interaction.client.context.store.moderation
+            act = await in_time(
+                interaction, moderation.set_alarm_aside(self.image_id, interaction.user.id)
+            )
+            await say_privately(
+                interaction,
+                sentences.NOTHING_TO_SET_ASIDE if act is None else sentences.answer(act),
+            )
