@@ -109,6 +109,8 @@ async def opened(
             settings.data,
             repository=repository or repository_settings(settings),
             keep_unvoted=timedelta(days=settings.keep_unvoted_days),
+            keep_requests=_kept(settings.keep_requests_days),
+            keep_closed=_kept(settings.keep_closed_days),
             voter_ids=VoterIds(settings.voter_ids),
             remote=remote(settings),
             commit_every_s=settings.commit_every_s,
@@ -136,6 +138,10 @@ async def opened(
         )
         requests = Requests(store=store, executor=executor, door=entrance, gate=gate)
         yield Parts(store=store, executor=executor, requests=requests)
+
+
+def _kept(days: float | None) -> timedelta:
+    return timedelta.max if days is None else timedelta(days=days)
 
 
 @asynccontextmanager

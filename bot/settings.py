@@ -216,6 +216,20 @@ class Settings(BaseModel):
         le=36_500,
         description="days after which images without votes leave the disk",
     )
+    keep_requests_days: float | None = Field(
+        None,
+        gt=0,
+        le=36_500,
+        description="days after which requests without votes, with prompts, leave the journal and "
+        "the dataset; never unless set",
+    )
+    keep_closed_days: float | None = Field(
+        None,
+        gt=0,
+        le=36_500,
+        description="days after which cancelled and failed requests leave the journal; never "
+        "unless set",
+    )
     shutdown_grace_s: float = Field(
         30, ge=0, description="time a running request gets when the bot is told to stop, seconds"
     )

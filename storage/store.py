@@ -96,6 +96,8 @@ class VoteStore:
         *,
         repository: RepositorySettings | MemoryRepository,
         keep_unvoted: timedelta,
+        keep_requests: timedelta = timedelta.max,
+        keep_closed: timedelta = timedelta.max,
         voter_ids: VoterIds = VoterIds.DISCORD,
         remote: Remote | None = None,
         commit_every_s: float = 0.0,
@@ -106,6 +108,9 @@ class VoteStore:
     ) -> AsyncIterator[Self]:
         """Own the data folder until the block ends; then commit and push what is left, for
         `flush_timeout_s` at most. The rest is done after the next start.
+
+        keep_unvoted: how long images without votes are kept. keep_requests: the same of requests
+        without votes. keep_closed: the same of those that were cancelled or failed.
 
         commit_every_s: how long votes may rest in the journal, so that several share a commit.
         Closing, `settle` and `snapshot` do not wait for that.
@@ -153,6 +158,8 @@ class VoteStore:
                 spool_thread=spool_thread,
                 committer=committer,
                 keep_unvoted=keep_unvoted,
+                keep_requests=keep_requests,
+                keep_closed=keep_closed,
                 now=clock,
                 monotonic=monotonic,
             )
@@ -455,6 +462,11 @@ class VoteStore:
         The store does this every 10 minutes by itself, once the clock has been steady for an hour.
         """
         return await self._upkeep.drop_unvoted()
+
+    async def erase_old(self) -> None:
+        """Take out requests that are older than they are kept. The store does this every hour by
+        itself, once the clock has been steady for an hour."""
+        await self._upkeep.erase_old()
 
     # Inside
 

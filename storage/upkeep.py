@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Self
 
@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 _HOUSEKEEPING_EVERY_S = 600.0
 _CHECKPOINT_EVERY_S = 5.0
+_ERASE_EVERY_S = 3600.0  # the journal is written anew each time that there was something
 _BANS_EVERY_S = 30.0
 
 
@@ -35,6 +36,8 @@ class Upkeep:
         spool_thread: OneThread,
         committer: Committer,
         keep_unvoted: timedelta,
+        keep_requests: timedelta,
+        keep_closed: timedelta,
         now: Callable[[], datetime],
         monotonic: Callable[[], float],
     ) -> None:
@@ -45,6 +48,8 @@ class Upkeep:
         self._spool_thread = spool_thread
         self._committer = committer
         self._keep_unvoted = keep_unvoted
+        self._keep_requests = keep_requests
+        self._keep_closed = keep_closed
         self._now = now
         self._clock = SteadyClock(now, monotonic)
 
@@ -55,6 +60,7 @@ class Upkeep:
             asyncio.create_task(_repeat(job, every_s=every_s), name=f"oxherd-{job.__name__}")
             for job, every_s in (
                 (self.drop_by_age, _HOUSEKEEPING_EVERY_S),
+                (self.erase_by_age, _ERASE_EVERY_S),
                 (self._committer.mend, _HOUSEKEEPING_EVERY_S),
                 (self.shorten_the_log, _CHECKPOINT_EVERY_S),
                 (self.end_bans, _BANS_EVERY_S),
@@ -102,11 +108,7 @@ class Upkeep:
     async def drop_unvoted(self) -> int:
         """Delete images without a vote that are older than `keep_unvoted`; how many there were."""
         now = self._now()
-        try:
-            before = now - self._keep_unvoted
-        except OverflowError:
-            return 0  # kept for longer than a datetime reaches back
-
+        before = _ago(now, self._keep_unvoted)
         total = 0
         while dropped := await self._journal.run(
             lambda journal: journal.drop_unvoted(before=before, now=now)
@@ -118,6 +120,26 @@ class Upkeep:
         await self.discard_unneeded()
 
         return total
+
+    async def erase_by_age(self) -> None:
+        """Take out requests that are too old, unless the clock may be wrong."""
+        if self._clock.is_steady():
+            await self.erase_old()
+
+    async def erase_old(self) -> None:
+        """Take out requests without votes, and those that were cancelled or failed, that are older
+        than they are kept."""
+        now = self._now()
+        erased = await self._journal.run(
+            lambda journal: journal.erase_old(
+                unvoted_before=_ago(now, self._keep_requests),
+                closed_before=_ago(now, self._keep_closed),
+                now=now,
+            )
+        )
+        if erased:
+            await self._spool_thread.run(partial(self._spool.discard, erased))
+            self._committer.wake()
 
     async def end_bans(self) -> None:
         """Bring back the votes of members whose ban is over."""
@@ -133,6 +155,14 @@ class Upkeep:
     async def shorten_the_log(self) -> None:
         """Move SQLite's write-ahead log into the database if it has grown."""
         await self._spool_thread.run(partial(checkpoint, self._folder.journal))
+
+
+def _ago(now: datetime, duration: timedelta) -> datetime:
+    """The first moment of all if the duration is longer than a datetime reaches back."""
+    try:
+        return now - duration
+    except OverflowError:
+        return datetime.min.replace(tzinfo=UTC)
 
 
 async def _repeat(job: Callable[[], Awaitable[object]], *, every_s: float) -> None:

@@ -3,6 +3,7 @@
 import random
 import sqlite3
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ from tests.support.discord.world import world
 from tests.support.storage.data import (
     NOON,
     PROVENANCE,
+    Clock,
     a_request,
     a_set,
     dataset,
@@ -317,3 +319,40 @@ def test_what_is_left_can_be_purged_whatever_refers_to_it(two: TwoPeople, desk: 
     desk.note(lambda journal: journal.progress.restart())
     desk.settle()
     assert set(dataset(two.repository.files).ratings) == {("others-1", OTHER)}
+
+
+async def test_requests_without_votes_and_closed_ones_go_after_their_time(tmp_path: Path) -> None:
+    repository, clock = MemoryRepository(), Clock()
+    async with VoteStore.open(
+        tmp_path,
+        repository=repository,
+        keep_unvoted=WEEK,
+        keep_requests=2 * WEEK,
+        keep_closed=WEEK,
+        clock=clock,
+    ) as store:
+        for set_id in ("voted", "unvoted"):
+            await show(store, set_id, prompt=f"a fox, {set_id}")
+
+        await store.vote("voted-1", OTHER, Rating.GOOD)
+        await store.add_request(secret_set("closed"))
+        await store.set_state("closed", SetState.CANCELLED)
+        await store.add_request(secret_set("waiting"))
+
+        clock.forward(WEEK + timedelta(seconds=1))
+        await store.erase_old()
+        assert await store.find_set("closed") is None
+        assert await store.find_set("unvoted") is not None
+
+        clock.forward(WEEK)
+        await store.erase_old()
+        assert await store.settle(PATIENCE_S)
+        assert await store.find_set("unvoted") is None
+        assert [stored.set_id for stored in await store.unfinished_sets()] == ["waiting"]
+
+    found = dataset(repository.files)
+    assert found.shown == {f"voted-{slot}" for slot in (1, 2, 3, 4)}
+    assert found.problems == ()
+    assert traces(tmp_path, user_id=PERSON, prompt="a fox, unvoted") == [
+        "journal.sqlite3: id as a number"  # of the request that waits
+    ]

@@ -1,4 +1,4 @@
-"""Takes a person out of the journal.
+"""Takes a person, or old requests, out of the journal.
 
 A row that the dataset was made from cannot just be deleted: then nothing would say that its file
 has to be written anew. So it becomes a vote that nobody gave, an image without any content, or a
@@ -7,7 +7,9 @@ everything out of the dataset, whatever is killed when. `JournalFile` then write
 without the bytes of what was deleted.
 """
 
+import json
 import sqlite3
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from storage.clock import timestamp
@@ -24,25 +26,15 @@ def forget(
 
     seq: a new number of a change.
     """
-    values = {
+    values: dict[str, object] = {
         "user": user_id,
         "hash": People(connection).hashed_id(user_id),
         "seq": seq,
         "now": timestamp(now),
     }
-    images: list[str] = []
-    sets = 0
-    if requests:
-        images = [
-            image_id
-            for (image_id,) in connection.execute(
-                "SELECT image_id FROM images JOIN sets USING (set_id) WHERE requester_id = :user",
-                values,
-            )
-        ]
-        sets = _erase_requests(connection, values)
-
-    votes = _erase_votes(connection, values, requests=requests)
+    sets = _ids(connection, "SELECT set_id FROM sets WHERE requester_id = :user", values)
+    images = _erase_requests(connection, sets if requests else [], values)
+    votes = _erase_votes(connection, values)
     connection.execute(
         f"UPDATE sets SET requester_id = 0, state = iif(state = '{SetState.WAITING}',"
         f" '{SetState.CANCELLED}', state) WHERE requester_id = :user",
@@ -54,7 +46,50 @@ def forget(
     _hash_in_acts(connection, values)
     connection.execute("UPDATE privacy SET unclean = 1")
 
-    return Forgotten(votes=votes, requests=sets, images=tuple(images))
+    return Forgotten(votes=votes, requests=len(sets) if requests else 0, images=tuple(images))
+
+
+def erase_old(
+    connection: sqlite3.Connection,
+    *,
+    unvoted_before: datetime,
+    closed_before: datetime,
+    seq: Callable[[], int],
+    now: datetime,
+    limit: int = 4_096,
+) -> list[str]:
+    """Take out at most so many requests that are too old: posted ones without a vote, and those
+    that were cancelled or failed; the ids of their images. Runs inside a transaction of the
+    caller's."""
+    values: dict[str, object] = {
+        "unvoted": timestamp(unvoted_before),
+        "closed": timestamp(closed_before),
+        "limit": limit,
+        "now": timestamp(now),
+        "user": None,
+    }
+    sets = _ids(
+        connection,
+        f"""
+        SELECT set_id FROM sets
+        WHERE created_at < iif(state = '{SetState.POSTED}', :unvoted, :closed)
+            AND state IN ('{SetState.POSTED}', '{SetState.FAILED}', '{SetState.CANCELLED}')
+            AND NOT EXISTS (
+                SELECT 1 FROM images JOIN votes USING (image_id)
+                WHERE images.set_id = sets.set_id AND rating IS NOT NULL)
+        ORDER BY created_at LIMIT :limit
+        """,
+        values,
+    )
+    if not sets:
+        return []
+
+    values["seq"] = seq()
+    images = _erase_requests(connection, sets, values)
+    _erase_votes(connection, values)
+    connection.execute("UPDATE privacy SET unclean = 1")
+
+    return images
 
 
 def purge(connection: sqlite3.Connection) -> None:
@@ -83,14 +118,16 @@ def _hash_in_acts(connection: sqlite3.Connection, values: dict[str, object]) -> 
         )
 
 
-def _erase_votes(
-    connection: sqlite3.Connection, values: dict[str, object], *, requests: bool
-) -> int:
-    """Make the votes nobody's, and of nothing; how many of them there were in the dataset."""
-    theirs = "voter_id = :user"
-    if requests:
-        theirs += " OR image_id IN (SELECT image_id FROM images WHERE erased AND seq = :seq)"
+def _ids(connection: sqlite3.Connection, sql: str, values: dict[str, object]) -> list[str]:
+    return [found for (found,) in connection.execute(sql, values)]
 
+
+def _erase_votes(connection: sqlite3.Connection, values: dict[str, object]) -> int:
+    """Make the person's votes, and all on images that were emptied now, nobody's and of nothing;
+    how many of them there were in the dataset."""
+    theirs = (
+        "voter_id = :user OR image_id IN (SELECT image_id FROM images WHERE erased AND seq = :seq)"
+    )
     (rated,) = connection.execute(
         f"SELECT count(*) FROM votes WHERE ({theirs}) AND rating IS NOT NULL", values
     ).fetchone()
@@ -121,25 +158,30 @@ def _erase_votes(
     return int(rated)
 
 
-def _erase_requests(connection: sqlite3.Connection, values: dict[str, object]) -> int:
-    """Empty the requests and their images; how many requests there were."""
+def _erase_requests(
+    connection: sqlite3.Connection, sets: Sequence[str], values: dict[str, object]
+) -> list[str]:
+    """Empty the requests and their images; the images' ids."""
+    values = {**values, "sets": json.dumps(sets)}
+    these = "set_id IN (SELECT value FROM json_each(:sets))"
+    images = _ids(connection, f"SELECT image_id FROM images WHERE {these}", values)
     connection.execute(
-        """
+        f"""
         UPDATE images SET erased = 1, seq = :seq, seed = 0, sha256 = '', made_at = '',
             unvoted_since = NULL, removed_at = :now, missing_since = NULL, unsafe_score = NULL,
             withheld = NULL, taken_out = NULL
-        WHERE set_id IN (SELECT set_id FROM sets WHERE requester_id = :user)
+        WHERE {these}
         """,
         values,
     )
-    emptied = connection.execute(
+    connection.execute(
         f"""
         UPDATE sets SET state = '{SetState.FORGOTTEN}', requester_id = 0, guild_id = NULL,
             channel_id = 0, message_id = NULL, interaction_id = 0, request = '{{}}',
             provenance = NULL, created_at = '', posted_at = NULL, server = NULL
-        WHERE requester_id = :user
+        WHERE {these}
         """,
         values,
     )
 
-    return emptied.rowcount
+    return images

@@ -14,7 +14,7 @@ from storage.clock import timestamp
 from storage.errors import RequestForgotten
 from storage.journal.consent import Consents
 from storage.journal.counters import next_number
-from storage.journal.forgetting import forget
+from storage.journal.forgetting import erase_old, forget
 from storage.journal.missing import MissingImages
 from storage.journal.moderation.acts import Moderation
 from storage.journal.people import People
@@ -404,6 +404,19 @@ class Journal:
     def forget(self, user_id: int, *, requests: bool, now: datetime) -> Forgotten:
         """Take a person out: their votes and, with `requests`, their requests with all images."""
         return forget(self.connection, user_id, requests=requests, seq=self._next("seq"), now=now)
+
+    def erase_old(
+        self, *, unvoted_before: datetime, closed_before: datetime, now: datetime
+    ) -> list[str]:
+        """Take out some requests without votes, and some that were cancelled or failed, that were
+        made before; the ids of their images."""
+        return erase_old(
+            self.connection,
+            unvoted_before=unvoted_before,
+            closed_before=closed_before,
+            seq=lambda: self._next("seq"),
+            now=now,
+        )
 
     # Finding
 

@@ -211,12 +211,12 @@ class Pusher:
             if verify or share.commit_id != mark.commit_id:
                 await self._push_share(share, shared, branch=mark.branch)
 
-            if mark.replaced_branch is not None:
-                await self._delete_replaced(mark.replaced_branch)
-
             self._pushed_commits = share.commits
             async with self._progress:
                 self._progress.notify_all()
+
+            if mark.replaced_branch is not None:
+                await self._delete_replaced(mark.replaced_branch)
         finally:
             await self._thread.run(lambda: shutil.rmtree(shared, ignore_errors=True))
 

@@ -46,8 +46,14 @@ def what_is_kept(settings: Settings) -> str:
         "name.\n"
         "**For how long**\n"
         f"- Images without a vote: {settings.keep_unvoted_days:g} days.\n"
+        f"{_days('Requests without a vote', settings.keep_requests_days)}"
+        f"{_days('Requests that were cancelled or failed', settings.keep_closed_days)}"
         "- Everything else until you ask me to forget it."
     )
+
+
+def _days(what: str, days: float | None) -> str:
+    return "" if days is None else f"- {what}: {days:g} days.\n"
 
 
 def consent(text: ConsentText) -> str:
