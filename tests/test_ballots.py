@@ -168,6 +168,22 @@ async def test_a_new_ballot_when_the_token_is_over(
         ]
 
 
+async def test_ballots_whose_token_is_over_are_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world(tmp_path) as w:
+        message = await w.imagine(w.alice, "a fox")
+        kept = w.client.context.show_ballot.__self__._sheets  # type: ignore[attr-defined]
+        await w.vote(w.bob, message, 1, GOOD)
+        await w.vote(w.member("carol"), message, 1, GOOD)
+        assert len(kept) == 2
+        monkeypatch.setattr(messages, "TOKEN_LIFE", timedelta(seconds=-1))
+
+        await w.vote(w.alice, message, 1, GOOD)
+
+        assert [voter_id for voter_id, _ in kept] == [w.alice.id]
+
+
 async def test_a_new_ballot_when_discord_refuses_the_edit(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         message = await w.imagine(w.alice, "a fox")

@@ -60,6 +60,11 @@ class _Sheet:
     handle: _Handle | None = None
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether what was sent cannot be edited any more, and nothing is being sent."""
+        return self.handle is not None and not self.handle.is_good and not self.turn.locked()
+
 
 class Ballots:
     """The ballots that can be edited, by member and set."""
@@ -111,9 +116,12 @@ class Ballots:
 
         content = _Content(ballot, outcome.slot, sentence)
         key = ballot.voter_id, ballot.set_id
+        while self._sheets and next(iter(self._sheets.values())).is_over:
+            self._sheets.popitem(last=False)
+
         sheet = self._sheets.setdefault(key, _Sheet(content))
         self._sheets.move_to_end(key)
-        while len(self._sheets) > MOST:
+        if len(self._sheets) > MOST:
             self._sheets.popitem(last=False)
 
         # Answers may overtake each other.
