@@ -3,10 +3,12 @@
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from storage.dataset.changes import BATCH_SHARDS
 from storage.dataset.memory import MemoryRepository
 from storage.errors import RepositoryForeign
 from storage.folder import DataFolder
@@ -47,12 +49,15 @@ def test_votes_that_wait_share_one_commit(desk: Desk, repository: MemoryReposito
     )
 
 
-def test_a_message_is_short_however_much_changed(desk: Desk, repository: MemoryRepository) -> None:
-    for number in range(50):
-        for image_id in desk.show(f"set-{number:02d}"):
-            desk.vote(image_id, ALICE, Rating.GOOD)
+def test_a_message_is_short_however_much_changed(
+    tmp_path: Path, repository: MemoryRepository
+) -> None:
+    with Desk.open(DataFolder(tmp_path), lambda: repository) as desk:
+        for number in range(50):
+            for image_id in desk.show(f"set-{number:02d}"):
+                desk.vote(image_id, ALICE, Rating.GOOD)
 
-    desk.settle()
+        desk.settle()
 
     message = repository.log(1)[0].message
     assert re.search(r"and \d+ more\n", message)
@@ -73,6 +78,22 @@ def test_a_commit_rewrites_only_the_shards_whose_rows_changed(
 
     changed = {path for path in before if before[path] != repository.files.get(path)}
     assert changed == {"train/000/00001.csv"}
+
+
+def test_a_commit_changes_no_more_files_than_it_has_time_for(
+    desk: Desk, repository: MemoryRepository
+) -> None:
+    for number in range(5):
+        for image_id in desk.show(f"set-{number}"):
+            desk.vote(image_id, ALICE, Rating.GOOD)
+
+    tables = []
+    while desk.commit():
+        tables.append(len([path for path in repository.files if path.endswith(".csv")]))
+
+    assert tables[0] == BATCH_SHARDS
+    assert all(after - before <= BATCH_SHARDS for before, after in pairwise(tables))
+    assert tables[-1] == 20 + 1  # every vote in a file of its own, and all images in one
 
 
 def test_a_shard_without_rows_is_no_file(desk: Desk, repository: MemoryRepository) -> None:

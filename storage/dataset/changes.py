@@ -13,6 +13,12 @@ from typing import Any
 
 BATCH_CHANGES = 512
 
+# How long a commit takes goes with the files of `train` and `generations` that it changes: at a
+# million votes 0.2 s of processor time, and 0.05 to 0.1 s for each file. New votes are side by side
+# in one file, but changed minds are anywhere. A batch of 512 of those would take longer than the
+# writer's time limit on a busy machine, again and again.
+BATCH_SHARDS = 8
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainRow:
@@ -119,33 +125,57 @@ def open_for_reading(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 def read_pending(
-    connection: sqlite3.Connection, *, after_seq: int, limit: int = BATCH_CHANGES
+    connection: sqlite3.Connection,
+    *,
+    after_seq: int,
+    limit: int = BATCH_CHANGES,
+    shards: int = BATCH_SHARDS,
 ) -> Pending | None:
-    """The next batch of at most `limit` changes after `after_seq`, or None.
+    """The next batch of at most `limit` changes in at most `shards` files after `after_seq`, or
+    None.
 
     More only where one act of a moderator changes more: all of it is in one batch.
     """
     connection.execute("BEGIN")
     try:
-        return _read_pending(connection, after_seq=after_seq, limit=limit)
+        upto_seq = _end_of_batch(connection, after_seq=after_seq, limit=limit, shards=shards)
+        if upto_seq is None:
+            return None
+
+        return _read_pending(connection, after_seq=after_seq, upto_seq=upto_seq)
     finally:
         connection.execute("ROLLBACK")
 
 
-def _read_pending(connection: sqlite3.Connection, *, after_seq: int, limit: int) -> Pending | None:
-    (upto_seq,) = connection.execute(
+def _end_of_batch(
+    connection: sqlite3.Connection, *, after_seq: int, limit: int, shards: int
+) -> int | None:
+    changes = connection.execute(
         """
-        SELECT max(seq) FROM (
-            SELECT seq FROM (SELECT seq FROM votes WHERE seq > :after ORDER BY seq LIMIT :limit)
-            UNION ALL
-            SELECT seq FROM (SELECT seq FROM images WHERE seq > :after ORDER BY seq LIMIT :limit)
+        SELECT * FROM (
+            SELECT seq, 'train', train_shard FROM votes WHERE seq > :after
             ORDER BY seq LIMIT :limit)
+        UNION ALL
+        SELECT * FROM (
+            SELECT seq, 'generations', shown_shard FROM images WHERE seq > :after
+            ORDER BY seq LIMIT :limit)
+        ORDER BY seq LIMIT :limit
         """,
         {"after": after_seq, "limit": limit},
-    ).fetchone()
-    if upto_seq is None:
-        return None
+    )
+    upto_seq = None
+    touched = set()
+    for seq, table, shard in changes:
+        touched.add((table, shard))
+        if len(touched) > shards and upto_seq not in (None, seq):
+            break
 
+        upto_seq = seq
+
+    return upto_seq
+
+
+def _read_pending(connection: sqlite3.Connection, *, after_seq: int, upto_seq: int) -> Pending:
     changed = {"after": after_seq, "upto": upto_seq}
     undone, set_aside, forgotten = connection.execute(
         "SELECT count(*) FILTER (WHERE rating IS NULL AND voter_id >= 0),"
