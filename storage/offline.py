@@ -122,6 +122,7 @@ def check_journal(data_dir: Path) -> str:
     """Open the journal, made if absent; what was found, as a phrase for operators."""
     folder = DataFolder(data_dir)
     with JournalFile.open(folder.journal) as file, file.transaction():
+        file.check()
         waiting = Progress(file.connection).backlog().votes
 
     wait = "waits" if waiting == 1 else "wait"

@@ -1,9 +1,12 @@
 """The journal keeps what it said it keeps, and refuses what is not its own."""
 
+import os
+import shutil
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -17,6 +20,7 @@ from storage.folder import DataFolder
 from storage.journal.file import JournalFile
 from storage.journal.queries import Journal
 from storage.journal.schema import APPLICATION_ID, VERSION
+from storage.offline import check_journal
 from storage.vote import Rating, SetState, VoteKind
 from tests.support.storage.data import NOON, PROVENANCE, a_set, four_images
 from tests.support.storage.desk import Desk
@@ -316,12 +320,61 @@ def test_a_damaged_journal_is_refused_at_the_start(tmp_path: Path) -> None:
         pass
 
 
+def test_a_journal_is_read_whole_at_the_start_unless_it_is_as_it_was_closed(
+    tmp_path: Path,
+) -> None:
+    folder = DataFolder(tmp_path)
+    with Desk.open(folder, MemoryRepository) as desk:
+        for number in range(50):
+            desk.show(f"set-{number}")
+
+    _rot(folder.journal)
+
+    with JournalFile.open(folder.journal) as file, pytest.raises(JournalError, match="damaged"):
+        file.check()
+
+    with pytest.raises(JournalError, match="damaged"):
+        check_journal(tmp_path)
+
+    copied = DataFolder(tmp_path / "copied")
+    shutil.copytree(tmp_path, copied.root, ignore=shutil.ignore_patterns("copied"))
+    with pytest.raises(JournalError, match="damaged"), JournalFile.open(copied.journal):
+        pass
+
+
+def test_a_journal_is_read_whole_after_an_end_that_was_not_clean(tmp_path: Path) -> None:
+    folder = DataFolder(tmp_path)
+    with Desk.open(folder, MemoryRepository) as desk:
+        for number in range(50):
+            desk.show(f"set-{number}")
+
+    # Somebody who reads keeps SQLite from emptying its log, as a kill does.
+    with closing(sqlite3.connect(folder.journal)) as reader:
+        reader.execute("SELECT * FROM sets").fetchall()
+        with Desk.open(folder, MemoryRepository) as desk:
+            desk.show("set-50")
+
+        _rot(folder.journal)
+        with pytest.raises(JournalError, match="damaged"), JournalFile.open(folder.journal):
+            pass
+
+
 def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
     path = tmp_path / "file" / "journal"
     with pytest.raises(JournalError, match="Check the disk"), JournalFile.open(path):
         pass
+
+
+def _rot(path: Path) -> None:
+    """Damage the file as a disk does, so that its time does not tell."""
+    before = path.stat()
+    with path.open("r+b") as file:
+        file.seek(4096 * (before.st_size // 4096 // 2))
+        file.write(b"\xff" * 4096)
+
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 def _database(path: Path, script: str) -> None:

@@ -1,7 +1,7 @@
 """What one commit changes, and that a backlog cut into pieces is right after every piece."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -10,6 +10,7 @@ import pytest
 
 from storage.dataset.changes import BATCH_SHARDS
 from storage.dataset.memory import MemoryRepository
+from storage.dataset.repository import CommitInfo
 from storage.errors import RepositoryForeign
 from storage.folder import DataFolder
 from storage.journal.shards import ShardSizes
@@ -171,6 +172,24 @@ def test_a_journal_that_lacks_what_the_dataset_has_is_noticed(desk: Desk) -> Non
     assert not desk.writer().follows(replace(killed, commit_id="0" * 32))
     with pytest.raises(RepositoryForeign, match=r"up to 6; the journal ends at 5\."):
         desk.writer().follows(older)
+
+
+def test_the_history_is_not_read_when_its_newest_commit_is_the_watermarks(
+    tmp_path: Path,
+) -> None:
+    with Desk.open(DataFolder(tmp_path), _Unread) as desk:
+        desk.vote(desk.show("set-0")[0], ALICE, Rating.GOOD)
+        desk.settle()
+        mark = desk.note(lambda journal: journal.progress.watermark())
+
+        assert desk.writer().follows(mark)
+
+
+class _Unread(MemoryRepository):
+    """Its history is too long to be read."""
+
+    def log(self, limit: int) -> Sequence[CommitInfo]:
+        raise AssertionError
 
 
 def test_an_image_that_is_lost_is_named_and_only_its_votes_wait(

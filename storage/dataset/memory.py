@@ -62,6 +62,10 @@ class MemoryRepository:
         """What is in memory cannot be changed by somebody else."""
         return ()
 
+    def found(self) -> str | None:
+        """There is no opening: the newest commit."""
+        return self._history[-1].id if self._history else None
+
     def log(self, limit: int) -> Sequence[CommitInfo]:
         return self._history[-limit:][::-1] if limit > 0 else []
 

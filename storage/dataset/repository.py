@@ -64,8 +64,13 @@ class DataRepository(Protocol):
         those of them that are in `among`; their paths."""
         ...
 
+    def found(self) -> str | None:
+        """The id of the commit that was the newest when the repository was opened; None for a new
+        one. Cheap."""
+        ...
+
     def log(self, limit: int) -> Sequence[CommitInfo]:
-        """The newest commits, newest first."""
+        """The newest commits, newest first. The cost grows with the history, not with `limit`."""
         ...
 
     def share(self, path: Path) -> str:

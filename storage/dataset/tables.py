@@ -1,7 +1,7 @@
 """Notices when somebody else changes the files of `train` and `generations`."""
 
-from collections.abc import Iterable, Iterator
-from datetime import datetime
+import os
+from collections.abc import Iterable
 from pathlib import Path
 
 _FOLDERS = ("train", "generations")
@@ -17,14 +17,11 @@ class Tables:
     repository was closed and before the last commit.
     """
 
-    def __init__(self, root: Path, *, committed_at: datetime) -> None:
-        """committed_at: the time of the last commit. Tables that are newer count as changed."""
+    def __init__(self, root: Path, *, committed_at_ns: int) -> None:
+        """committed_at_ns: the time of the last commit. Tables that are newer count as changed."""
         self._root = root
-        limit = committed_at.timestamp()
         self._known: dict[str, _Stamp] = {
-            path: stamp
-            for path in self._paths()
-            if (stamp := self._stamp(path)) is not None and stamp[0] <= limit * 1e9
+            path: stamp for path, stamp in self._found().items() if stamp[0] <= committed_at_ns
         }
 
     def note(self, path: str) -> None:
@@ -35,19 +32,40 @@ class Tables:
     def changed(self, among: Iterable[str] | None = None) -> list[str]:
         """The tables that are new, deleted, or not what they were; only some of them if `among` is
         given."""
-        paths = self._known.keys() | set(self._paths()) if among is None else among
+        if among is None:
+            found = self._found()
+            return sorted(
+                path
+                for path in self._known.keys() | found.keys()
+                if self._known.get(path) != found.get(path)
+            )
 
-        return sorted(path for path in paths if self._known.get(path) != self._stamp(path))
+        return sorted(path for path in among if self._known.get(path) != self._stamp(path))
 
-    def _paths(self) -> Iterator[str]:
-        for folder in _FOLDERS:
-            for path in (self._root / folder).glob("*/*"):
-                yield path.relative_to(self._root).as_posix()
+    def _found(self) -> dict[str, tuple[int, int]]:
+        """The tables that are there. Without pathlib, which takes 1 s for 30,000 of them."""
+        found = {}
+        for name in _FOLDERS:
+            for folder in _entries(self._root / name):
+                for table in _entries(folder) if folder.is_dir() else ():
+                    stat = table.stat(follow_symlinks=False)
+                    found[f"{name}/{folder.name}/{table.name}"] = (stat.st_mtime_ns, stat.st_size)
+
+        return found
 
     def _stamp(self, path: str) -> _Stamp:
         try:
-            found = (self._root / path).stat()
+            found = (self._root / path).lstat()
         except FileNotFoundError:
             return None
 
         return found.st_mtime_ns, found.st_size
+
+
+def _entries(folder: os.PathLike[str]) -> list[os.DirEntry[str]]:
+    """What is in the folder; nothing if there is none."""
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except FileNotFoundError:
+        return []

@@ -50,8 +50,13 @@ class Writer:
     def follows(self, mark: Watermark) -> bool:
         """Whether the dataset's history holds the watermark's commit.
 
-        Raises RepositoryForeign when it holds changes that the journal does not have.
+        Raises RepositoryForeign when it holds changes that the journal does not have. Reads the
+        history, which takes 20 s at a million commits, only if its newest commit is not the
+        watermark's: after a kill between commit and watermark, and for a dataset that was restored.
         """
+        if mark.commit_id is not None and mark.commit_id == self._repository.found():
+            return True
+
         history = self._repository.log(1_000_000)
         newest = newest_change(commit.message for commit in history)
         if newest > mark.newest_seq:

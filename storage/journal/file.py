@@ -89,6 +89,11 @@ class JournalFile:
 
             self.connection.execute("RELEASE operation")
 
+    def check(self) -> None:
+        """Read all of the journal, also where the start does not. Raises a JournalError."""
+        with _disk_errors(self._path):
+            _check(self.connection, path=self._path)
+
     def scrub_if_unclean(self) -> None:
         """If somebody was forgotten, write the file anew, without bytes of what was deleted.
 
@@ -133,21 +138,63 @@ def checkpoint(path: Path) -> None:
 
 @contextmanager
 def _connection(path: Path) -> Iterator[sqlite3.Connection]:
+    """Check the journal, unless its file is the very one that was closed here last. The check reads
+    all of it: 1.8 s of processor time at a million votes."""
+    untouched = _untouched(path)
     with closing(
         sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     ) as connection:
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA busy_timeout = 5000")
         prepare(connection, path=path)
-        (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-        if found != "ok":
-            raise JournalError.foreign(path, found=" ".join(found.split()))
+        if not untouched:
+            _check(connection, path=path)
 
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute(f"PRAGMA wal_autocheckpoint = {_LONGEST_LOG_PAGES}")
         yield connection
+
+    _note_closed(path)
+
+
+def _check(connection: sqlite3.Connection, *, path: Path) -> None:
+    (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if found != "ok":
+        raise JournalError.foreign(path, found=" ".join(found.split()))
+
+
+def _untouched(path: Path) -> bool:
+    """Whether nobody has written the journal, copied it or put it back since it was closed.
+
+    Whatever is written goes to the write-ahead log first, which a clean end removes.
+    """
+    log = path.with_name(f"{path.name}-wal")
+    try:
+        if log.exists() and log.stat().st_size:
+            return False
+
+        return _closed_note(path).read_text(encoding="utf-8") == _state(path)
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _note_closed(path: Path) -> None:
+    """Without an fsync: a note that a power cut spoils is one that does not match."""
+    with suppress(OSError):  # on a full disk the next start checks
+        _closed_note(path).write_text(_state(path), encoding="utf-8")
+
+
+def _state(path: Path) -> str:
+    """What changes whenever the file is written, or a different one is put in its place."""
+    found = path.stat()
+
+    return f"{found.st_ino} {found.st_size} {found.st_mtime_ns}"
+
+
+def _closed_note(path: Path) -> Path:
+    return path.with_name(f"{path.name}.closed")
 
 
 def _move_away(path: Path, set_aside: Path) -> None:

@@ -75,6 +75,9 @@ class StoppingRepository:
     def mend(self, among: Iterable[str] | None = None) -> Sequence[str]:
         return self.inner.mend(among)
 
+    def found(self) -> str | None:
+        return self.inner.found()
+
     def log(self, limit: int) -> Sequence[CommitInfo]:
         return self.inner.log(limit)
 
