@@ -96,6 +96,9 @@ def purge(connection: sqlite3.Connection) -> None:
     """Delete what is left of rows that were emptied: a new dataset has nothing to take out. Runs
     inside a transaction of the caller's."""
     connection.execute("DELETE FROM votes WHERE voter_id < 0")
+    connection.execute(
+        "DELETE FROM alarms WHERE image_id IN (SELECT image_id FROM images WHERE erased)"
+    )
     connection.execute("DELETE FROM images WHERE erased")
     forgotten = f"set_id IN (SELECT set_id FROM sets WHERE state = '{SetState.FORGOTTEN}')"
     connection.execute(f"UPDATE acts SET set_id = NULL WHERE {forgotten}")
