@@ -8,7 +8,9 @@ import pytest
 
 from benchmarks import (
     acknowledge,
+    busy,
     checking,
+    demo,
     estimates,
     generation,
     growth,
@@ -23,6 +25,7 @@ from benchmarks import (
     throughput,
 )
 from benchmarks.support.facts import machine
+from tests.support.discord.demo_page import CHROMIUM
 from tests.support.generation.tiny_model import save_tiny_model
 from tests.support.remote import oxen_server
 
@@ -257,6 +260,25 @@ def test_previews_are_compared_with_the_images(tmp_path: Path) -> None:
     assert all(0 < share < 1 for share in figures["r_squared_in_the_fit"])
     assert figures["slow_request"]["share_of_its_time"] <= 0.02
     assert sheet.stat().st_size > 0
+
+
+@pytest.mark.long
+def test_four_emoji_are_timed_beside_a_load() -> None:
+    options = busy.parsed(["--beside", "1", "--times", "1"])
+
+    figures = asyncio.run(busy.measure(Path(), options))
+
+    assert set(figures["ways"]) == set(busy.WAYS)
+    assert all(way["processor_s"][0] > 0 for way in figures["ways"].values())
+
+
+@pytest.mark.long
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+def test_the_first_images_of_the_demo_are_timed(tmp_path: Path) -> None:
+    figures = asyncio.run(demo.measure(tmp_path, demo.parsed([])))
+
+    assert figures["processor_s"]["worker"] > 0
+    assert figures["processor_s"]["in all"] > figures["processor_s"]["bot"] > 0
 
 
 def test_the_machine_is_named_in_json() -> None:
