@@ -13,6 +13,7 @@ from discord import ui
 
 from bot.chat import views
 from bot.chat.buttons import ReasonsSelect, SetButton, UndoButton, VoteButton
+from bot.chat.moderation.alarms import AlarmButton
 from bot.chat.moderation.reports import ReviewButton
 from bot.chat.privacy.buttons import PrivacyButton, first_view
 from bot.chat.privacy.consent import AgreeButton, agree_view
@@ -20,7 +21,16 @@ from generation.request import ImageRequest
 from storage.vote import Ballot, Mark, NewImage, Rating
 from tests.support.discord.world import world
 
-OURS = {VoteButton, UndoButton, ReasonsSelect, SetButton, PrivacyButton, AgreeButton, ReviewButton}
+OURS = {
+    VoteButton,
+    UndoButton,
+    ReasonsSelect,
+    SetButton,
+    PrivacyButton,
+    AgreeButton,
+    ReviewButton,
+    AlarmButton,
+}
 AN_ID = "A" * 22
 
 
