@@ -164,7 +164,7 @@ async def test_both_tries_together_have_one_deadline(tmp_path: Path) -> None:
 async def test_when_no_worker_can_load_nobody_is_left_waiting(
     tmp_path: Path, load: str, load_s: float, reason: str
 ) -> None:
-    limits = ExecutorLimits(load_s=load_s, retry_s=60, grace_s=0)
+    limits = ExecutorLimits(load_s=load_s, retry_s=1, grace_s=0)
     async with Executor.open(one_model(tmp_path, load=load), limits=limits) as executor:
         waiting = executor.submit(a_request(), owner=ALICE)
 
@@ -174,6 +174,14 @@ async def test_when_no_worker_can_load_nobody_is_left_waiting(
             executor.submit(a_request(), owner=ALICE)
 
         assert executor.status().workers[0].state is WorkerState.FAILED
+
+
+async def test_a_worker_that_is_killed_once_while_it_loads_refuses_nobody(tmp_path: Path) -> None:
+    limits = ExecutorLimits(retry_s=0.01, grace_s=0)
+    async with Executor.open(one_model(tmp_path, load="die once"), limits=limits) as executor:
+        await executor.submit(a_request(), owner=ALICE).result()
+
+        assert (tmp_path / "died").exists()
 
 
 async def test_loading_is_tried_again_until_it_succeeds(tmp_path: Path) -> None:

@@ -241,8 +241,10 @@ class WorkerSupervisor:
             self.last_error = f"The worker on {self._device} ended while {doing}: {ending}."
             log.warning("%s", self.last_error)
 
-        self.state = WorkerState.RESTARTING if self.is_loaded else WorkerState.FAILED
         self._failures += 1
+        # A first loss while loading may be an accident: what waits in the queue is not refused yet.
+        may_load = self.is_loaded or (self._refusal is None and self._failures == 1)
+        self.state = WorkerState.RESTARTING if may_load else WorkerState.FAILED
         self._loaded = {}
         self._serving = ""
         attempt, self.attempt = self.attempt, None

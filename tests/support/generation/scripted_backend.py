@@ -30,8 +30,8 @@ _LOADED: list[str] = []
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScriptedSpec(BackendSpec):
-    """load: "at once", "refuse", "die", "hang", "after FILE" in `folder`, "when FILE" is there,
-        "tell", which writes its environment to a file.
+    """load: "at once", "refuse", "die", "die once", "hang", "after FILE" in `folder`,
+        "when FILE" is there, "tell", which writes its environment to a file.
     room: how many models there is memory for. claim: how many it says there is memory for.
     """
 
@@ -105,6 +105,9 @@ class ScriptedBackend:
             case ["raise"]:
                 raise ZeroDivisionError("by the script")
             case ["die"]:
+                os.kill(os.getpid(), signal.SIGKILL)
+            case ["die", "once"] if not (died_before := self._folder / "died").exists():
+                died_before.touch()
                 os.kill(os.getpid(), signal.SIGKILL)
             case ["hang"]:
                 threading.Event().wait()
