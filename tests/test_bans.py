@@ -1,17 +1,22 @@
 """Moderators stop members and take their votes out; every such act can be taken back."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bot.chat import moderators
+from storage import store as store_module
 from storage.acts import Order
+from storage.dataset.committer import ACT_S_PER_VOTE
 from storage.dataset.memory import MemoryRepository
+from storage.dataset.writer import Writer
 from storage.folder import DataFolder
 from storage.journal.queries import Journal
+from storage.processes.inline import InlineProcess
 from storage.vote import Rating, VoteKind
 from tests.support.discord.world import (
     image_ids,
@@ -197,6 +202,41 @@ async def test_a_ban_stops_requests_and_votes_at_once_and_an_unban_lets_them_in(
         assert rows == []
         assert "1 vote brought back" in text_of(seen(answer).message)
         assert [row["voter_id"] for row in w.rows()] == [str(w.bob.id)]
+
+
+async def test_the_commit_of_a_large_act_may_take_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allowed_s = []
+
+    class Watched(InlineProcess[Writer]):
+        """Notes how long each commit may take."""
+
+        def call(self, method: Any, *args: Any, **kwargs: Any) -> Any:
+            if method is Writer.commit_pending:
+                allowed_s.append(self.timeout_s)
+
+            return super().call(method, *args, **kwargs)
+
+    def start(writer: Writer, *, close: Callable[[], None]) -> InlineProcess[Writer]:
+        process = Watched(writer, close=close)
+        process.timeout_s = 60.0
+        return process
+
+    monkeypatch.setattr(store_module, "InlineProcess", start)
+    async with world(tmp_path) as w:
+        message = await w.imagine(w.alice, "a fox")
+        for slot in (1, 2, 3):
+            await w.vote(w.bob, message, slot, GOOD)
+        await w.committed()
+        usual_s = set(allowed_s)
+        allowed_s.clear()
+
+        await w.moderator().slash(w.channel, "oxherd ban", member=w.bob, reason="spam")
+        await w.committed()
+
+        assert usual_s == {60.0}
+        assert max(allowed_s) == 60 + 3 * ACT_S_PER_VOTE
 
 
 async def test_a_ban_cancels_what_waits_and_runs(tmp_path: Path) -> None:

@@ -24,6 +24,10 @@ log = logging.getLogger(__name__)
 
 _LOOK_EVERY_S = 5.0
 
+# One act of a moderator is one commit, however many votes and images leave or return with it. Of
+# 1,200 votes, 600 images left: 78 s on two cores under a load of 15, 12 s of processor time.
+ACT_S_PER_VOTE = 0.2
+
 WriterProcess = AnyProcess[Writer]
 
 
@@ -246,9 +250,17 @@ class Committer:
     async def _commit_once(self, writer: WriterProcess) -> bool:
         mark = await self._watermark()
         await self._reached(mark.committed_seq)
-        done = await self._thread.run(
-            lambda: writer.call(Writer.commit_pending, after_seq=mark.committed_seq)
+        votes = await self._journal.run(
+            lambda journal: journal.moderation.votes_to_move(after_seq=mark.committed_seq)
         )
+        usual_s, writer.timeout_s = writer.timeout_s, writer.timeout_s + ACT_S_PER_VOTE * votes
+        try:
+            done = await self._thread.run(
+                lambda: writer.call(Writer.commit_pending, after_seq=mark.committed_seq)
+            )
+        finally:
+            writer.timeout_s = usual_s
+
         if done is None and mark.committed_seq == mark.newest_seq:
             return False
 

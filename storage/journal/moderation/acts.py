@@ -205,6 +205,14 @@ class Moderation:
         """What a ban has for a member: the id, or its hash if they had themselves forgotten."""
         return member_id, People(self._connection).hashed_id(member_id)
 
+    def votes_to_move(self, *, after_seq: int) -> int:
+        """How many votes the acts after this change set aside or bring back."""
+        (votes,) = self._connection.execute(
+            "SELECT coalesce(sum(votes), 0) FROM acts WHERE seq > ?", (after_seq,)
+        ).fetchone()
+
+        return int(votes)
+
     def untold(self, *, limit: int) -> list[Act]:
         """The oldest acts that the moderators' channel does not have."""
         rows = self._connection.execute(
