@@ -99,6 +99,7 @@ def test_a_commit_of_thirty_shards_is_measured_after_others(tmp_path: Path) -> N
     figures = asyncio.run(million.measure(tmp_path, options))
 
     assert set(figures["processor_s"]) == set(million.BARS_S)
+    assert [len(commits) for commits in figures["commits"].values()] == [1, 1, 4]
 
 
 @pytest.mark.long

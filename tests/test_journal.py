@@ -320,6 +320,22 @@ def test_a_damaged_journal_is_refused_at_the_start(tmp_path: Path) -> None:
         pass
 
 
+def test_what_is_missing_is_told_without_reading_all_votes(desk: Desk) -> None:
+    def steps(journal: Journal) -> list[str]:
+        asked: list[str] = []
+        journal.connection.set_trace_callback(asked.append)
+        journal.missing.summary()
+        journal.connection.set_trace_callback(None)
+        plans = [journal.connection.execute(f"EXPLAIN QUERY PLAN {sql}") for sql in asked]
+
+        return [step["detail"] for plan in plans for step in plan]
+
+    found = desk.note(steps)
+
+    assert "SCAN images USING INDEX images_missing" in found
+    assert "SCAN votes" not in found
+
+
 def test_a_journal_is_read_whole_at_the_start_unless_it_is_as_it_was_closed(
     tmp_path: Path,
 ) -> None:
