@@ -122,7 +122,7 @@ async def test_a_missing_model_reaches_whoever_waits_as_a_sentence() -> None:
 
 
 def test_the_checkup_finds_device_model_and_engine(spec: DiffusersSpec) -> None:
-    findings = check_backend({MODEL: spec}, device="cpu")
+    findings = check_backend({MODEL: spec}, device="cpu", timeout_s=600)
 
     assert [(finding.subject, finding.ok) for finding in findings] == [
         ("device", True),
@@ -135,8 +135,8 @@ def test_the_checkup_finds_device_model_and_engine(spec: DiffusersSpec) -> None:
 @pytest.mark.parametrize(
     ("load", "timeout_s", "detail"),
     [
-        ("refuse", 60, "RuntimeError: looked and fell over"),
-        ("die", 60, "the process that checks it ended without an answer"),
+        ("refuse", 600, "RuntimeError: looked and fell over"),
+        ("die", 600, "the process that checks it ended without an answer"),
         ("hang", 2, "no answer within 2 s"),
     ],
 )
