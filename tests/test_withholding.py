@@ -89,9 +89,9 @@ def labels(message: discord.Message) -> list[str]:
     [box] = message.components
     assert isinstance(box, discord.Container)
     rows = [child for child in box.children if isinstance(child, discord.ActionRow)]
-    found = [getattr(row.children[0], "label", None) for row in rows]
+    found = [getattr(button, "label", None) for row in rows for button in row.children]
 
-    return [label for label in found if label is not None and label.isdigit()]
+    return list(dict.fromkeys(label for label in found if label is not None and label.isdigit()))
 
 
 async def test_the_rest_is_shown_and_only_the_requester_is_told(
