@@ -56,6 +56,14 @@ class JournalError(StorageError):
         )
 
     @classmethod
+    def too_old(cls, path: Path, *, found: int, oldest: int) -> Self:
+        return cls(
+            f"The journal {path} has version {found}, of an unreleased oxherd; this one reads "
+            f"version {oldest}. Keep the data folder for the oxherd that wrote it, and set "
+            "OXHERD_DATA to a new one."
+        )
+
+    @classmethod
     def foreign(cls, path: Path, *, found: str) -> Self:
         return cls(f"{path} is not a journal of oxherd, or it is damaged: {found}. {_RESTORE}")
 

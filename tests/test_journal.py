@@ -274,6 +274,20 @@ def test_a_newer_journal_is_refused(tmp_path: Path) -> None:
         pass
 
 
+def test_an_older_journal_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    _database(path, f"PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version=1")
+    content = path.read_bytes()
+
+    with (
+        pytest.raises(JournalError, match=rf"version 1, .* reads version {VERSION}"),
+        JournalFile.open(path),
+    ):
+        pass
+
+    assert path.read_bytes() == content
+
+
 @pytest.mark.parametrize(
     "script",
     [

@@ -14,7 +14,7 @@ from storage.errors import JournalError
 from storage.vote import Rating, SetState, ShownIn, VoterIds
 
 APPLICATION_ID = 0x6F786864  # "oxhd"
-VERSION = 1
+VERSION = 2
 
 
 def _one_of(values: Iterable[str]) -> str:
@@ -205,7 +205,7 @@ CREATE TABLE remote (
 def prepare(connection: sqlite3.Connection, *, path: Path) -> None:
     """Create the tables of a new journal, all or nothing.
 
-    Raises JournalError for a foreign database and for a journal of a newer oxherd.
+    Raises JournalError for a foreign database and for a journal of a newer or older oxherd.
     """
     (found_id,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -216,6 +216,9 @@ def prepare(connection: sqlite3.Connection, *, path: Path) -> None:
 
     if version > VERSION:
         raise JournalError.too_new(path, found=version, newest=VERSION)
+
+    if version < VERSION and not is_new:
+        raise JournalError.too_old(path, found=version, oldest=VERSION)
 
     if is_new:
         connection.executescript(
