@@ -1,5 +1,6 @@
 """The dataset's files, byte for byte: those who load it rely on columns, order and formats."""
 
+import re
 from pathlib import Path
 
 from storage.dataset.memory import MemoryRepository
@@ -25,9 +26,10 @@ e677333ead8feea320d9421fc98949a31f93d2510a938e5cba9803e3cd38b2c9,0.492000,no
 '''
 
 TRAIN = '''\
-prompt,path,rating,voter_id,image_id,set_id,slot,voted_at,seed,model,revision
+prompt,path,rating,voter_id,image_id,set_id,slot,voted_at,seed,model,revision,\
+server,own_request,shown_in,seconds,consent,reasons
 "'=1+1, ""quoted""",images/000/00000/set-0-1.png,good,1,set-0-1,set-0,1,\
-2026-05-04T12:00:00.000000Z,1,tiny/model,0123abcd
+2026-05-04T12:00:00.000000Z,1,tiny/model,0123abcd,PSEUDONYM,no,post,,not asked,not given
 '''
 
 
@@ -39,4 +41,6 @@ def test_the_files_of_one_set_with_a_vote_and_a_withheld_image(tmp_path: Path) -
         desk.settle()
 
     assert repository.files["generations/000/00000.csv"].decode() == GENERATIONS
-    assert repository.files["train/000/00000.csv"].decode() == TRAIN
+    train = repository.files["train/000/00000.csv"].decode()
+    [pseudonym] = re.findall(r",0123abcd,([a-z2-9]{12}),", train)  # chosen at random
+    assert train == TRAIN.replace("PSEUDONYM", pseudonym)

@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -45,6 +46,24 @@ async def test_what_waits_is_done_in_order(thread: JournalThread) -> None:
     stored = await thread.run(lambda journal: journal.find_set("set-0"))
     assert stored is not None
     assert stored.state is SetState.FAILED
+
+
+async def test_many_answers_at_once_leave_the_loop_to_others(thread: JournalThread) -> None:
+    """The suite's watch fails this if the loop stands still for 50 ms."""
+    asked = threading.Event()
+
+    async def press() -> None:
+        await thread.run(Journal.is_empty)
+        until = time.perf_counter() + 0.001
+        while time.perf_counter() < until:  # what an answer to a member costs
+            pass
+
+    first = asyncio.create_task(thread.run(lambda journal: asked.wait()))
+    presses = [asyncio.create_task(press()) for _ in range(200)]
+    await asyncio.sleep(0)  # all of them wait now, for one transaction
+    asked.set()
+
+    await asyncio.gather(first, *presses)
 
 
 async def test_a_failing_operation_does_not_fail_its_neighbours(thread: JournalThread) -> None:

@@ -251,7 +251,7 @@ async def test_a_repository_made_by_something_else_is_left_alone(tmp_path: Path)
 
     status, _, said = await _run_to_its_end("http://127.0.0.1:9", data, _a_token())
 
-    assert status == 1
+    assert status == 78
     assert "was not made by oxherd" in said
     assert (data / "dataset" / "README.md").read_text() == "mine"
 

@@ -7,6 +7,7 @@ of people. An operation that fails does not affect the others in its transaction
 import asyncio
 import queue
 import threading
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,6 +22,9 @@ T = TypeVar("T")
 # Limits how long one transaction takes, and so how long a vote waits for the next.
 _OPERATIONS_A_TRANSACTION = 256
 
+# A member's answer takes the loop about a millisecond; it should not stand still for 50.
+_ANSWERS_A_ROUND = 8
+
 
 class JournalThread:
     """Opens the journal and runs operations on it, for one event loop."""
@@ -31,6 +35,7 @@ class JournalThread:
         self._waiting: queue.SimpleQueue[_Ticket | None] = queue.SimpleQueue()
         self._opened: asyncio.Future[None] = self._loop.create_future()
         self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._undelivered: deque[_Answer] = deque()
         self._closing = False
 
     @classmethod
@@ -97,7 +102,31 @@ class JournalThread:
         return tickets
 
     def _answer(self, answers: list["_Answer"]) -> None:
-        self._loop.call_soon_threadsafe(_deliver, answers)
+        self._loop.call_soon_threadsafe(self._deliver, answers)
+
+    def _deliver(self, answers: list["_Answer"]) -> None:
+        is_delivering = bool(self._undelivered)
+        self._undelivered.extend(answers)
+        if not is_delivering:
+            self._deliver_some()
+
+    def _deliver_some(self) -> None:
+        """Some answers, the oldest first, and the others in the loop's next round.
+
+        Who waits goes on at once, so many answers in one round would keep the loop from all else.
+        """
+        for _ in range(min(_ANSWERS_A_ROUND, len(self._undelivered))):
+            done, answer = self._undelivered.popleft()
+            if done.done():
+                continue  # its caller was cancelled
+
+            if isinstance(answer, _Failure):
+                done.set_exception(answer.error)
+            else:
+                done.set_result(answer)
+
+        if self._undelivered:
+            self._loop.call_soon(self._deliver_some)
 
 
 _Ticket = tuple[Callable[[Journal], Any], "asyncio.Future[Any]"]
@@ -129,14 +158,3 @@ def _attempt(file: JournalFile, operation: Callable[[Journal], Any]) -> Any:
             raise  # SQLite rolled the whole transaction back: nothing in it is kept
 
         return _Failure(exc)
-
-
-def _deliver(answers: list[_Answer]) -> None:
-    for done, answer in answers:
-        if done.done():
-            continue  # its caller was cancelled
-
-        if isinstance(answer, _Failure):
-            done.set_exception(answer.error)
-        else:
-            done.set_result(answer)
