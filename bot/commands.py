@@ -151,11 +151,13 @@ def snapshot(env_file: EnvFile = DEFAULT_ENV_FILE) -> None:
     """Write train.csv, all votes in one file, and commit it. All of it is stored anew each time."""
     settings = settings_from(env_file)
     from bot.cli import dataset
+    from storage.dataset.layout import SNAPSHOT
+    from storage.folder import DataFolder
 
     commit = dataset.snapshot(settings)
     if commit is not None:
         said = f"Wrote train.csv as {commit}."
-    elif (settings.data / "dataset" / "train.csv").exists():
+    elif (DataFolder(settings.data).dataset / SNAPSHOT).exists():
         said = "train.csv was up to date."
     else:
         said = "There are no votes yet, so there is no train.csv."
@@ -195,9 +197,10 @@ def forget(
     """
     settings = settings_from(env_file)
     from bot.cli import dataset
+    from storage.folder import DataFolder
 
     forgotten = dataset.forget(settings, user_id, requests=requests)
-    render.show_forgotten(Console(), forgotten, set_aside=settings.data / "set-aside")
+    render.show_forgotten(Console(), forgotten, set_aside=DataFolder(settings.data).set_aside)
 
 
 @app.command()

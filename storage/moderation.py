@@ -2,10 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from storage.acts import Act, ActKind, Alarm, Ban, Order, Report, ServerRules
 from storage.dataset.committer import Committer
+from storage.journal.moderation.acts import Moderation
 from storage.journal.thread import JournalThread
+
+T = TypeVar("T")
+MaybeAct = TypeVar("MaybeAct", Act, Act | None)
 
 
 class ModerationStore:
@@ -25,38 +30,26 @@ class ModerationStore:
         now = self._clock()
         until = None if lasts is None else now + lasts
 
-        return self._done(
-            await self._journal.run(
-                lambda journal: journal.moderation.ban(member_id, order, until=until, now=now)
-            )
+        return await self._act(
+            lambda moderation: moderation.ban(member_id, order, until=until, now=now)
         )
 
     async def unban(self, member_id: int, order: Order) -> Act | None:
         """End the ban and bring its votes back; None if there is no ban."""
-        act = await self._journal.run(
-            lambda journal: journal.moderation.unban(member_id, order, now=self._clock())
+        return await self._act(
+            lambda moderation: moderation.unban(member_id, order, now=self._clock())
         )
-
-        return act and self._done(act)
 
     async def discard_votes(self, member_id: int, order: Order) -> Act:
         """Set aside all votes that the member gave until now; they may give new ones."""
-        return self._done(
-            await self._journal.run(
-                lambda journal: journal.moderation.discard_votes(
-                    member_id, order, now=self._clock()
-                )
-            )
+        return await self._act(
+            lambda moderation: moderation.discard_votes(member_id, order, now=self._clock())
         )
 
     async def restore_votes(self, member_id: int, order: Order) -> Act:
         """Bring back the votes that were discarded."""
-        return self._done(
-            await self._journal.run(
-                lambda journal: journal.moderation.restore_votes(
-                    member_id, order, now=self._clock()
-                )
-            )
+        return await self._act(
+            lambda moderation: moderation.restore_votes(member_id, order, now=self._clock())
         )
 
     async def remove(self, subject: str, order: Order) -> Act | None:
@@ -64,19 +57,15 @@ class ModerationStore:
 
         None if the server has none with this id that is in.
         """
-        act = await self._journal.run(
-            lambda journal: journal.moderation.remove(subject, order, now=self._clock())
+        return await self._act(
+            lambda moderation: moderation.remove(subject, order, now=self._clock())
         )
-
-        return act and self._done(act)
 
     async def restore(self, subject: str, order: Order) -> Act | None:
         """Bring removed images back; None if the server has none with this id."""
-        act = await self._journal.run(
-            lambda journal: journal.moderation.restore(subject, order, now=self._clock())
+        return await self._act(
+            lambda moderation: moderation.restore(subject, order, now=self._clock())
         )
-
-        return act and self._done(act)
 
     async def rules(self, guild_id: int | None) -> ServerRules:
         """What moderators have set for the server. Only the first look goes to the journal."""
@@ -84,17 +73,15 @@ class ModerationStore:
             return ServerRules()
 
         if guild_id not in self._rules:
-            self._rules[guild_id] = await self._journal.run(
-                lambda journal: journal.moderation.rules(guild_id)
-            )
+            self._rules[guild_id] = await self._run(lambda moderation: moderation.rules(guild_id))
 
         return self._rules[guild_id]
 
     async def set_rules(self, kind: ActKind, rules: ServerRules, order: Order) -> Act:
         """Set them anew, as an act of this kind."""
         assert order.guild_id is not None
-        act = await self._journal.run(
-            lambda journal: journal.moderation.set_rules(kind, rules, order, now=self._clock())
+        act = await self._run(
+            lambda moderation: moderation.set_rules(kind, rules, order, now=self._clock())
         )
         self._rules[order.guild_id] = rules
 
@@ -104,73 +91,71 @@ class ModerationStore:
         self, order: Order, *, member_id: int | None = None, set_id: str | None = None
     ) -> Act:
         """Record that a member's requests were cancelled, or one request."""
-        return await self._journal.run(
-            lambda journal: journal.moderation.cancelled(
-                member_id, set_id, order, now=self._clock()
-            )
+        return await self._run(
+            lambda moderation: moderation.cancelled(member_id, set_id, order, now=self._clock())
         )
 
     async def raise_alarms(self) -> list[Alarm]:
         """The alarms of new accounts that the moderators' channel does not have."""
-        return await self._journal.run(
-            lambda journal: journal.moderation.brigades.raise_alarms(now=self._clock())
+        return await self._run(
+            lambda moderation: moderation.brigades.raise_alarms(now=self._clock())
         )
 
     async def mark_alarm_told(self, alarm: Alarm) -> None:
         """Record that the moderators' channel has it."""
-        await self._journal.run(lambda journal: journal.moderation.brigades.mark_told(alarm))
+        await self._run(lambda moderation: moderation.brigades.mark_told(alarm))
 
     async def set_alarm_aside(self, image_id: str, moderator_id: int) -> Act | None:
         """Set aside the votes of an alarm's accounts; None if nothing is left to."""
-        act = await self._journal.run(
-            lambda journal: journal.moderation.set_alarm_aside(
-                image_id, moderator_id, now=self._clock()
-            )
+        return await self._act(
+            lambda moderation: moderation.set_alarm_aside(image_id, moderator_id, now=self._clock())
         )
-
-        return act and self._done(act)
 
     async def report(self, set_id: str) -> Report:
         """Record that a member reported the request; what it was before, or that it is new."""
-        return await self._journal.run(lambda journal: journal.moderation.report(set_id))
+        return await self._run(lambda moderation: moderation.report(set_id))
 
     async def take_back_report(self, set_id: str) -> None:
         """The moderators were not told, so it can be reported again."""
-        await self._journal.run(lambda journal: journal.moderation.take_back_report(set_id))
+        await self._run(lambda moderation: moderation.take_back_report(set_id))
 
     async def decide(
         self, kind: ActKind, set_id: str, order: Order, *, member_id: int | None = None
     ) -> Act:
         """Record what moderators decided on a report, on the request or its author."""
-        return await self._journal.run(
-            lambda journal: journal.moderation.decide(
-                kind, set_id, member_id, order, now=self._clock()
-            )
+        return await self._run(
+            lambda moderation: moderation.decide(kind, set_id, member_id, order, now=self._clock())
         )
 
     async def asked_within(self, time: timedelta, member_id: int, guild_id: int | None) -> int:
         """How many requests of the member were accepted in the server in the last `time`."""
         since = self._clock() - time
 
-        return await self._journal.run(
-            lambda journal: journal.moderation.asked_since(since, member_id, guild_id)
+        return await self._run(
+            lambda moderation: moderation.asked_since(since, member_id, guild_id)
         )
 
     async def ban_of(self, member_id: int, guild_id: int | None) -> Ban | None:
         """The member's ban in this server, if there is one now."""
-        return await self._journal.run(
-            lambda journal: journal.moderation.ban_of(member_id, guild_id, now=self._clock())
+        return await self._run(
+            lambda moderation: moderation.ban_of(member_id, guild_id, now=self._clock())
         )
 
     async def untold(self, *, limit: int) -> list[Act]:
         """The oldest acts that the moderators' channel does not have."""
-        return await self._journal.run(lambda journal: journal.moderation.untold(limit=limit))
+        return await self._run(lambda moderation: moderation.untold(limit=limit))
 
     async def mark_told(self, acts: Sequence[Act]) -> None:
         """Record that the moderators' channel has these acts."""
-        await self._journal.run(lambda journal: journal.moderation.mark_told(acts))
+        await self._run(lambda moderation: moderation.mark_told(acts))
 
-    def _done(self, act: Act) -> Act:
-        self._committer.wake()
+    async def _act(self, operation: Callable[[Moderation], MaybeAct]) -> MaybeAct:
+        """Do something that changes the dataset, if there is anything to change."""
+        act = await self._run(operation)
+        if act is not None:
+            self._committer.wake()
 
         return act
+
+    async def _run(self, operation: Callable[[Moderation], T]) -> T:
+        return await self._journal.run(lambda journal: operation(journal.moderation))

@@ -41,13 +41,6 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
         yield desk
 
 
-def files(desk: Desk) -> dict[str, bytes]:
-    """The committed files."""
-    assert isinstance(desk.repository, MemoryRepository)
-
-    return dict(desk.repository.files)
-
-
 def history(desk: Desk) -> list[str]:
     """The commits' subjects, newest first."""
     return [commit.message.splitlines()[0] for commit in desk.repository.log(100)]
@@ -82,17 +75,17 @@ def test_a_ban_and_its_end_are_a_commit_each_and_leave_the_same_bytes(
 ) -> None:
     votes = vote_on(desk, sets)
     desk.settle()
-    before, commits = files(desk), len(desk.repository.log(100_000))
+    before, commits = desk.files(), len(desk.repository.log(100_000))
 
     desk.note(lambda journal: journal.moderation.ban(BANNED, ORDER, until=None, now=NOON))
     desk.settle()
-    banned = dataset(files(desk))
+    banned = dataset(desk.files())
     desk.note(lambda journal: journal.moderation.unban(BANNED, ORDER, now=NOON))
     desk.settle()
 
     assert {voter for _, voter in banned.ratings} == {OTHER}
     assert banned.problems == ()
-    assert files(desk) == before
+    assert desk.files() == before
     assert len(desk.repository.log(100_000)) == commits + 2
     back, gone, *_ = history(desk)
     assert gone == f"1 ban; {votes} votes set aside"
@@ -115,7 +108,7 @@ def test_a_banned_member_cannot_vote_until_the_ban_is_over(desk: Desk) -> None:
     assert (refused.ban.until, refused.ban.reason) == (until, "a brigade")
     assert later.kind is VoteKind.RECORDED
     assert [act.votes for act in ended] == [1]
-    assert set(dataset(files(desk)).ratings) == {(first, BANNED), (second, BANNED)}
+    assert set(dataset(desk.files()).ratings) == {(first, BANNED), (second, BANNED)}
 
 
 def test_a_ban_holds_in_its_own_server(desk: Desk) -> None:
@@ -132,18 +125,18 @@ def test_a_ban_holds_in_its_own_server(desk: Desk) -> None:
 def test_discarded_votes_stay_out_through_a_ban_until_they_are_restored(desk: Desk) -> None:
     vote_on(desk, 1)
     desk.settle()
-    before = files(desk)
+    before = desk.files()
 
     desk.note(lambda journal: journal.moderation.ban(BANNED, ORDER, until=None, now=NOON))
     desk.note(lambda journal: journal.moderation.discard_votes(BANNED, ORDER, now=NOON))
     desk.note(lambda journal: journal.moderation.unban(BANNED, ORDER, now=NOON))
     desk.settle()
-    discarded = dataset(files(desk)).ratings
+    discarded = dataset(desk.files()).ratings
     desk.note(lambda journal: journal.moderation.restore_votes(BANNED, ORDER, now=NOON))
     desk.settle()
 
     assert {voter for _, voter in discarded} == {OTHER}
-    assert files(desk) == before
+    assert desk.files() == before
 
 
 def test_a_vote_after_a_discard_counts(desk: Desk) -> None:
@@ -155,13 +148,13 @@ def test_a_vote_after_a_discard_counts(desk: Desk) -> None:
     desk.settle()
 
     assert again.kind is VoteKind.RECORDED
-    assert dataset(files(desk)).ratings == {(image_id, BANNED): GOOD}
+    assert dataset(desk.files()).ratings == {(image_id, BANNED): GOOD}
 
 
 def test_images_of_set_aside_votes_are_not_deleted_by_age(desk: Desk) -> None:
     vote_on(desk, 1)
     desk.settle()
-    before = files(desk)
+    before = desk.files()
     desk.note(lambda journal: journal.moderation.ban(BANNED, ORDER, until=None, now=NOON))
     desk.settle()
 
@@ -171,7 +164,7 @@ def test_images_of_set_aside_votes_are_not_deleted_by_age(desk: Desk) -> None:
     desk.settle()
 
     assert dropped == []
-    assert files(desk) == before
+    assert desk.files() == before
 
 
 async def test_a_ban_stops_requests_and_votes_at_once_and_an_unban_lets_them_in(

@@ -36,13 +36,6 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
         yield desk
 
 
-def files(desk: Desk) -> dict[str, bytes]:
-    """The committed files."""
-    assert isinstance(desk.repository, MemoryRepository)
-
-    return dict(desk.repository.files)
-
-
 @pytest.mark.parametrize("subject", ["set-0-1", "set-0"], ids=["an image", "a whole set"])
 def test_a_removal_and_a_restoring_are_a_commit_each_and_leave_the_same_bytes(
     desk: Desk, subject: str
@@ -51,11 +44,11 @@ def test_a_removal_and_a_restoring_are_a_commit_each_and_leave_the_same_bytes(
         desk.vote(image_id, ALICE, GOOD)
         desk.vote(image_id, BOB, BAD)
     desk.settle()
-    before, commits = files(desk), len(desk.repository.log(100))
+    before, commits = desk.files(), len(desk.repository.log(100))
 
     desk.note(lambda journal: journal.moderation.remove(subject, ORDER, now=NOON))
     desk.settle()
-    removed = dataset(files(desk))
+    removed = dataset(desk.files())
     desk.note(lambda journal: journal.moderation.restore(subject, ORDER, now=NOON))
     desk.settle()
 
@@ -64,7 +57,7 @@ def test_a_removal_and_a_restoring_are_a_commit_each_and_leave_the_same_bytes(
     assert not gone & removed.shown
     assert not gone & removed.images
     assert not gone & {image for image, _ in removed.ratings}
-    assert files(desk) == before
+    assert desk.files() == before
     subjects = [commit.message.splitlines()[0] for commit in desk.repository.log(100)]
     assert len(subjects) == commits + 2
     assert subjects[1].startswith("1 removal; ")
@@ -111,8 +104,8 @@ def test_what_only_the_remote_has_waits_for_its_bytes_after_a_restoring(desk: De
     desk.note(lambda journal: journal.moderation.restore(image_id, ORDER, now=NOON))
     desk.settle()
 
-    assert dataset(files(desk)).problems == ()
-    assert dataset(files(desk)).ratings == {}
+    assert dataset(desk.files()).problems == ()
+    assert dataset(desk.files()).ratings == {}
     assert desk.note(lambda journal: journal.missing.summary()).image_ids == (image_id,)
 
 

@@ -47,11 +47,7 @@ class VoteButton(ui.DynamicItem[ui.Button[Any]], template=VoteId.PATTERN):
         """Record the vote, then show the ballot."""
         context: Context = interaction.client.context
         async with answered(interaction):
-            await in_time(
-                interaction,
-                context.gate.admit_vote(interaction.user, interaction.guild_id),
-                new_message=False,
-            )
+            await _admit_vote(interaction)
             outcome = await in_time(
                 interaction,
                 context.store.vote(
@@ -148,11 +144,7 @@ class ReasonsSelect(ui.DynamicItem[ui.Select[Any]], template=ReasonsId.PATTERN):
         context: Context = interaction.client.context
         offered = REASONS[self.rating]  # an old ballot may have others
         async with answered(interaction):
-            await in_time(
-                interaction,
-                context.gate.admit_vote(interaction.user, interaction.guild_id),
-                new_message=False,
-            )
+            await _admit_vote(interaction)
             outcome = await in_time(
                 interaction,
                 context.store.explain(
@@ -193,3 +185,13 @@ class SetButton(ui.DynamicItem[ui.Button[Any]], template=SetId.PATTERN):
         actions = {"again": context.again, "details": context.details, "cancel": context.cancel}
         async with answered(interaction):
             await actions[self.action](interaction, self.set_id)
+
+
+async def _admit_vote(interaction: discord.Interaction[Any]) -> None:
+    """Raises what the gate raises for a member who may not vote."""
+    context: Context = interaction.client.context
+    await in_time(
+        interaction,
+        context.gate.admit_vote(interaction.user, interaction.guild_id),
+        new_message=False,
+    )

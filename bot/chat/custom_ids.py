@@ -12,6 +12,7 @@ from storage.vote import Rating
 
 PREFIX = "oxherd"
 _ID = r"(?P<id>[2-9A-HJ-NP-Za-km-z]{22})"  # shortuuid's alphabet: no 0 1 I O l
+_RATING = r"(?P<rating>good|bad)"
 
 
 class NotOurs(ValueError):
@@ -19,79 +20,78 @@ class NotOurs(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class VoteId:
+class _OnVote:
+    """A button or menu about one image and one rating of it."""
+
+    image_id: str
+    rating: Rating
+
+    WHAT: ClassVar[str]
+    PATTERN: ClassVar[re.Pattern[str]]
+
+    def __str__(self) -> str:
+        return f"oxherd1:{self.WHAT}:{self.image_id}:{self.rating}"
+
+    @classmethod
+    def parse(cls, custom_id: str) -> Self:
+        """Raises NotOurs."""
+        match = _match(cls.PATTERN, custom_id)
+        return cls(match["id"], Rating(match["rating"]))
+
+
+class VoteId(_OnVote):
     """A vote button: this image, this rating."""
 
-    image_id: str
-    rating: Rating
-
-    PATTERN: ClassVar = re.compile(rf"oxherd1:vote:{_ID}:(?P<rating>good|bad)")
-
-    def __str__(self) -> str:
-        return f"oxherd1:vote:{self.image_id}:{self.rating}"
-
-    @classmethod
-    def parse(cls, custom_id: str) -> Self:
-        """Raises NotOurs."""
-        match = _match(cls.PATTERN, custom_id)
-        return cls(match["id"], Rating(match["rating"]))
+    WHAT = "vote"
+    PATTERN = re.compile(rf"oxherd1:vote:{_ID}:{_RATING}")
 
 
-@dataclass(frozen=True, slots=True)
-class UndoId:
+class UndoId(_OnVote):
     """An Undo button on a ballot: this image, and the vote that the ballot shows."""
 
-    image_id: str
-    rating: Rating
-
-    PATTERN: ClassVar = re.compile(rf"oxherd1:undo:{_ID}:(?P<rating>good|bad)")
-
-    def __str__(self) -> str:
-        return f"oxherd1:undo:{self.image_id}:{self.rating}"
-
-    @classmethod
-    def parse(cls, custom_id: str) -> Self:
-        """Raises NotOurs."""
-        match = _match(cls.PATTERN, custom_id)
-        return cls(match["id"], Rating(match["rating"]))
+    WHAT = "undo"
+    PATTERN = re.compile(rf"oxherd1:undo:{_ID}:{_RATING}")
 
 
-@dataclass(frozen=True, slots=True)
-class ReasonsId:
+class ReasonsId(_OnVote):
     """The reasons to pick on a ballot: for this image, and the vote that the ballot shows."""
 
-    image_id: str
-    rating: Rating
-
-    PATTERN: ClassVar = re.compile(rf"oxherd1:why:{_ID}:(?P<rating>good|bad)")
-
-    def __str__(self) -> str:
-        return f"oxherd1:why:{self.image_id}:{self.rating}"
-
-    @classmethod
-    def parse(cls, custom_id: str) -> Self:
-        """Raises NotOurs."""
-        match = _match(cls.PATTERN, custom_id)
-        return cls(match["id"], Rating(match["rating"]))
+    WHAT = "why"
+    PATTERN = re.compile(rf"oxherd1:why:{_ID}:{_RATING}")
 
 
 @dataclass(frozen=True, slots=True)
-class SetId:
-    """A button about a whole request. action: again, details or cancel."""
+class _OnSet:
+    """A button that does something with a whole request."""
 
     action: str
     set_id: str
 
-    PATTERN: ClassVar = re.compile(rf"oxherd1:(?P<action>again|details|cancel):{_ID}")
+    WHERE: ClassVar[str]
+    PATTERN: ClassVar[re.Pattern[str]]
 
     def __str__(self) -> str:
-        return f"oxherd1:{self.action}:{self.set_id}"
+        return f"oxherd1:{self.WHERE}{self.action}:{self.set_id}"
 
     @classmethod
     def parse(cls, custom_id: str) -> Self:
         """Raises NotOurs."""
         match = _match(cls.PATTERN, custom_id)
         return cls(match["action"], match["id"])
+
+
+class SetId(_OnSet):
+    """A button about a whole request. action: again, details or cancel."""
+
+    WHERE = ""
+    PATTERN = re.compile(rf"oxherd1:(?P<action>again|details|cancel):{_ID}")
+
+
+class ReviewId(_OnSet):
+    """A button of a report in the moderators' channel. action: keep, remove, warn or ban."""
+
+    WHERE = "review-"
+    PATTERN = re.compile(rf"oxherd1:review-(?P<action>keep|remove|warn|ban):{_ID}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,25 +109,6 @@ class PrivacyId:
     def parse(cls, custom_id: str) -> Self:
         """Raises NotOurs."""
         return cls(_match(cls.PATTERN, custom_id)["action"])
-
-
-@dataclass(frozen=True, slots=True)
-class ReviewId:
-    """A button of a report in the moderators' channel. action: keep, remove, warn or ban."""
-
-    action: str
-    set_id: str
-
-    PATTERN: ClassVar = re.compile(rf"oxherd1:review-(?P<action>keep|remove|warn|ban):{_ID}")
-
-    def __str__(self) -> str:
-        return f"oxherd1:review-{self.action}:{self.set_id}"
-
-    @classmethod
-    def parse(cls, custom_id: str) -> Self:
-        """Raises NotOurs."""
-        match = _match(cls.PATTERN, custom_id)
-        return cls(match["action"], match["id"])
 
 
 @dataclass(frozen=True, slots=True)

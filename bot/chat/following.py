@@ -85,7 +85,7 @@ class Follower:
         except Cancelled:
             # Before it is said: a request that its requester cancelled is not made after a kill.
             await self._record_end(SetState.CANCELLED)
-            await self._end(SetState.CANCELLED, texts.CANCELLED)
+            await self._say_end(texts.CANCELLED)
         except (GenerationError, StorageError) as exc:
             log.warning("set %s: %s", self._set_id, exc)
             await self._end(SetState.FAILED, texts.refusal(exc, reference=reference))
@@ -123,14 +123,16 @@ class Follower:
 
     async def _end(self, state: SetState, sentence: str) -> None:
         """Say how it ended, and then record that: after a kill between, the next start says it."""
+        await self._say_end(sentence)
+        await self._record_end(state)
+
+    async def _say_end(self, sentence: str) -> None:
         try:
             await self._place.settle(lambda: (views.ended(self._accepted, sentence), []))
         except MessageDeleted:
             pass
         except NOT_TAKEN as exc:
             log.warning("set %s: its end could not be explained: %s", self._set_id, exc)
-
-        await self._record_end(state)
 
     async def _record_end(self, state: SetState) -> None:
         try:

@@ -144,10 +144,10 @@ async def say_privately(
     return None
 
 
-async def replace_private(
+async def replace_pressed(
     interaction: Interaction, text: str, *, view: ui.View | None = None
 ) -> None:
-    """Replace the private message whose button was pressed with the text."""
+    """Replace the message whose button was pressed with the text."""
     if view is not None:
         view.stop()  # as in `say_privately`
 

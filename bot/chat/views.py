@@ -119,14 +119,19 @@ def preview_files(preview: Preview | None) -> list[discord.File]:
 
 def ballot(ballot: Ballot, *, slot: int | None) -> ui.View:
     """What a member can do about their votes. slot: of the image whose vote they may explain."""
-    view = ui.View(timeout=None)
-    for mark in ballot.marks:
-        if mark.rating is not None:
-            view.add_item(UndoButton(mark.image_id, mark.rating, slot=mark.slot))
+    voted = [(mark, mark.rating) for mark in ballot.marks if mark.rating is not None]
 
-    for mark in ballot.marks:
-        if mark.rating is not None and mark.slot == slot:
-            view.add_item(ReasonsSelect.of(mark, mark.rating))
+    return under_text(
+        *(UndoButton(mark.image_id, rating, slot=mark.slot) for mark, rating in voted),
+        *(ReasonsSelect.of(mark, rating) for mark, rating in voted if mark.slot == slot),
+    )
+
+
+def under_text(*items: ui.Item[Any]) -> ui.View:
+    """Buttons and menus under a message that has nothing but text."""
+    view = ui.View(timeout=None)
+    for item in items:
+        view.add_item(item)
 
     return view
 

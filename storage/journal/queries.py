@@ -232,10 +232,8 @@ class Journal:
         if image["removed_at"] is not None:
             return outcome(VoteKind.REMOVED_IMAGE)
 
-        known = self.connection.execute(
-            "SELECT counted FROM votes WHERE image_id = ? AND voter_id = ?", (image_id, voter_id)
-        ).fetchone()
-        previous = Rating(known["counted"]) if known and known["counted"] else None
+        known = self._known(image_id, voter_id)
+        previous = _counted(known)
         if rating is previous:
             kind = VoteKind.NOTHING_TO_UNDO if rating is None else VoteKind.UNCHANGED
             return outcome(kind, previous)
@@ -313,20 +311,16 @@ class Journal:
 
         If that is not their vote any more, nothing changes. So undoing twice takes back one vote.
         """
-        known = self.connection.execute(
-            "SELECT counted, previous, previous_reasons FROM votes"
-            " WHERE image_id = ? AND voter_id = ?",
-            (image_id, voter_id),
-        ).fetchone()
-        current = Rating(known["counted"]) if known and known["counted"] else None
+        known = self._known(image_id, voter_id)
+        current = _counted(known)
         if rating is not current:
             same = self.vote(image_id, voter_id, current, guild_id=guild_id, now=now)
             outdated = same.kind is VoteKind.UNCHANGED
             return replace(same, kind=VoteKind.OUTDATED) if outdated else same
 
-        back = Rating(known["previous"]) if known and known["previous"] else None
+        back = None if known is None or known["previous"] is None else Rating(known["previous"])
         outcome = self.vote(image_id, voter_id, back, guild_id=guild_id, now=now)
-        if outcome.kind is not VoteKind.REPLACED:
+        if known is None or outcome.kind is not VoteKind.REPLACED:
             return outcome
 
         self.connection.execute(
@@ -347,7 +341,7 @@ class Journal:
         now: datetime,
     ) -> VoteOutcome:
         """Make these the reasons for the voter's vote `rating`, if that is their vote still."""
-        current = self._counted(image_id, voter_id)
+        current = _counted(self._known(image_id, voter_id))
         same = self.vote(image_id, voter_id, current, guild_id=guild_id, now=now)
         if same.kind is not VoteKind.UNCHANGED:
             return same
@@ -362,13 +356,15 @@ class Journal:
 
         return self._now(same, voter_id, kind=VoteKind.EXPLAINED)
 
-    def _counted(self, image_id: str, voter_id: int) -> Rating | None:
-        """The voter's vote on the image; None without one that counts."""
-        row = self.connection.execute(
-            "SELECT counted FROM votes WHERE image_id = ? AND voter_id = ?", (image_id, voter_id)
+    def _known(self, image_id: str, voter_id: int) -> sqlite3.Row | None:
+        """The voter's row for the image, which may be of a vote that is undone or set aside."""
+        row: sqlite3.Row | None = self.connection.execute(
+            "SELECT counted, previous, previous_reasons FROM votes"
+            " WHERE image_id = ? AND voter_id = ?",
+            (image_id, voter_id),
         ).fetchone()
 
-        return Rating(row["counted"]) if row and row["counted"] else None
+        return row
 
     def _now(self, outcome: VoteOutcome, voter_id: int, *, kind: VoteKind) -> VoteOutcome:
         """The outcome with what is recorded now."""
@@ -501,3 +497,8 @@ class Journal:
 
     def _next(self, counter: str) -> int:
         return next_number(self.connection, counter)
+
+
+def _counted(known: sqlite3.Row | None) -> Rating | None:
+    """The vote that counts, of a voter's row for an image."""
+    return None if known is None or known["counted"] is None else Rating(known["counted"])

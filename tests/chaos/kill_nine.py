@@ -240,12 +240,7 @@ async def chaos(data: Path, *, kills: int, seed: int, check_every: int, most_s: 
         run = Chaos(stub, data, seed=seed)
         try:
             async with Crowd.at_work(
-                stub,
-                run.ledger,
-                randomness=random.Random(seed),
-                voters=30,
-                askers=3,
-                pause_s=0.5,
+                stub, run.ledger, randomness=random.Random(seed), voters=30
             ) as crowd:
                 await run.run(kills=kills, check_every=check_every, most_s=most_s)
 

@@ -221,14 +221,7 @@ async def chaos(folder: Path, *, kills: int, seed: int, check_every: int) -> dic
     ):
         run = PushingChaos(stub, data, seed=seed, server=server, proxy=proxy)
         try:
-            async with Crowd.at_work(
-                stub,
-                run.ledger,
-                randomness=random.Random(seed),
-                voters=20,
-                askers=3,
-                pause_s=0.5,
-            ) as crowd:
+            async with Crowd.at_work(stub, run.ledger, randomness=random.Random(seed)) as crowd:
                 await run.run(kills=kills, check_every=check_every, most_s=0)
 
             await run.finish()

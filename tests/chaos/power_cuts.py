@@ -175,14 +175,7 @@ async def power_cuts(
         with Disk.mount(folder) as disk:
             run = PowerCuts(stub, disk, seed=seed, after_a_vote=after_a_vote, unsynced=unsynced)
             try:
-                async with Crowd.at_work(
-                    stub,
-                    run.ledger,
-                    randomness=random.Random(seed),
-                    voters=20,
-                    askers=3,
-                    pause_s=0.5,
-                ):
+                async with Crowd.at_work(stub, run.ledger, randomness=random.Random(seed)):
                     await run.run(kills=cuts, check_every=1, most_s=most_s)
             finally:
                 await whole_program.sweep(disk.mounted / "data")

@@ -6,6 +6,7 @@ from typing import Any, Self
 import discord
 from discord import ui
 
+from bot.chat import views
 from bot.chat.custom_ids import AlarmId
 from bot.chat.moderation import sentences
 from bot.chat.responses import answered, in_time, say_privately
@@ -14,10 +15,7 @@ from storage.acts import Alarm
 
 def alarm_view(alarm: Alarm) -> ui.View:
     """The button under an alarm."""
-    view = ui.View(timeout=None)
-    view.add_item(AlarmButton(alarm.image_id))
-
-    return view
+    return views.under_text(AlarmButton(alarm.image_id))
 
 
 class AlarmButton(ui.DynamicItem[ui.Button[Any]], template=AlarmId.PATTERN):

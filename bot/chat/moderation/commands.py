@@ -12,7 +12,7 @@ from bot.chat.moderation import removing, sentences
 from bot.chat.responses import answered, in_time, say_privately
 from storage.acts import ActKind, Order, ServerRules
 
-Reason = app_commands.Range[str, 1, 300]
+Reason = app_commands.Range[str, 1, removing.REASON_CHARS]
 Id = app_commands.Range[str, 1, 64]
 Limit = app_commands.Range[int, 0, 100_000]
 Hours = app_commands.Range[int, 1, 24 * 366]

@@ -18,7 +18,8 @@ from storage.vote import NewImage, SetState, StoredSet
 
 log = logging.getLogger(__name__)
 
-_REASON_CHARS = 300
+REASON_CHARS = 300
+"""The longest reason for an act."""
 
 
 async def remove(client: ContextClient, subject: str, order: Order) -> str:
@@ -79,7 +80,7 @@ class RemovalForm(ui.Modal, title="Remove from dataset"):
                 ),
             ],
         )
-        self._why: ui.TextInput[Any] = ui.TextInput(custom_id="why", max_length=_REASON_CHARS)
+        self._why: ui.TextInput[Any] = ui.TextInput(custom_id="why", max_length=REASON_CHARS)
         self.add_item(ui.Label(text="What", component=self._what))
         self.add_item(ui.Label(text="Why", component=self._why))
 

@@ -7,6 +7,7 @@ from typing import Any, Self
 import discord
 from discord import app_commands, ui
 
+from bot.chat import views
 from bot.chat.context import Context, Interaction
 from bot.chat.custom_ids import ReviewId
 from bot.chat.moderation import removing, sentences
@@ -15,8 +16,8 @@ from bot.chat.responses import (
     NOT_TAKEN,
     answered,
     in_time,
+    replace_pressed,
     say_privately,
-    tolerated,
 )
 from storage.acts import ActKind, Order, Report
 from storage.vote import StoredSet
@@ -30,7 +31,6 @@ _BUTTONS = {
     "warn": ("Remove and warn", discord.ButtonStyle.secondary),
     "ban": ("Remove and ban", discord.ButtonStyle.danger),
 }
-_REASON_CHARS = 300
 
 
 @app_commands.guild_only()
@@ -53,10 +53,7 @@ async def _report(interaction: Interaction, stored: StoredSet, channel_id: int) 
     moderation = interaction.client.context.store.moderation
     state = await moderation.report(stored.set_id)
     if state is Report.NEW:
-        view = ui.View(timeout=None)
-        for action in _BUTTONS:
-            view.add_item(ReviewButton(action, stored.set_id))
-
+        view = views.under_text(*(ReviewButton(action, stored.set_id) for action in _BUTTONS))
         try:
             await interaction.client.get_partial_messageable(channel_id).send(
                 sentences.report(stored, reporter_id=interaction.user.id),
@@ -110,7 +107,9 @@ class ReasonForm(ui.Modal, title="Why"):
         super().__init__()
         self._action = action
         self._set_id = set_id
-        self._why: ui.TextInput[Any] = ui.TextInput(custom_id="why", max_length=_REASON_CHARS)
+        self._why: ui.TextInput[Any] = ui.TextInput(
+            custom_id="why", max_length=removing.REASON_CHARS
+        )
         self.add_item(ui.Label(text="What the author reads", component=self._why))
 
     async def on_submit(self, interaction: Interaction, /) -> None:  # type: ignore[override]
@@ -122,16 +121,7 @@ class ReasonForm(ui.Modal, title="Why"):
 async def _decide(interaction: Interaction, action: str, set_id: str, *, reason: str) -> None:
     """Do it, and write under the report what was done, by whom, in place of the buttons."""
     done = await in_time(interaction, _done(interaction, action, set_id, reason), new_message=False)
-    text = sentences.decided(done, by=interaction.user.id)
-    with tolerated(interaction, doing="closing a report"):
-        if interaction.response.is_done():
-            await interaction.edit_original_response(
-                content=text, view=None, allowed_mentions=NO_MENTIONS
-            )
-        else:
-            await interaction.response.edit_message(
-                content=text, view=None, allowed_mentions=NO_MENTIONS
-            )
+    await replace_pressed(interaction, sentences.decided(done, by=interaction.user.id))
 
 
 async def _done(interaction: Interaction, action: str, set_id: str, reason: str) -> list[str]:

@@ -9,10 +9,11 @@ from typing import Any, Self
 import discord
 from discord import ui
 
+from bot.chat import views
 from bot.chat.context import Context, Interaction
 from bot.chat.custom_ids import PrivacyId
 from bot.chat.privacy import sentences
-from bot.chat.responses import answered, in_time, replace_private, say_privately
+from bot.chat.responses import answered, in_time, replace_pressed, say_privately
 
 # What Discord takes in any server.
 _FILE_BYTES = 8 * 2**20
@@ -48,9 +49,9 @@ class PrivacyButton(ui.DynamicItem[ui.Button[Any]], template=PrivacyId.PATTERN):
                 case "data":
                     await _give_data(interaction)
                 case "forget":
-                    await replace_private(interaction, sentences.CONFIRM, view=_which_view())
+                    await replace_pressed(interaction, sentences.CONFIRM, view=_which_view())
                 case "keep":
-                    await replace_private(interaction, sentences.KEPT_ALL)
+                    await replace_pressed(interaction, sentences.KEPT_ALL)
                 case _:
                     await _forget(interaction, requests=self.action == "everything")
 
@@ -66,11 +67,7 @@ def _which_view() -> ui.View:
 
 
 def _view(*actions: str) -> ui.View:
-    view = ui.View(timeout=None)
-    for action in actions:
-        view.add_item(PrivacyButton(action))
-
-    return view
+    return views.under_text(*map(PrivacyButton, actions))
 
 
 async def _give_data(interaction: Interaction) -> None:
@@ -91,4 +88,4 @@ async def _forget(interaction: Interaction, *, requests: bool) -> None:
         context.store.forget(interaction.user.id, requests=requests),
         new_message=False,
     )
-    await replace_private(interaction, sentences.forgotten(done))
+    await replace_pressed(interaction, sentences.forgotten(done))

@@ -12,6 +12,7 @@ from typing import Any, Self
 import discord
 from discord import ui
 
+from bot.chat import views
 from bot.chat.admission.gate import ConsentNeeded
 from bot.chat.buttons import SetButton, UndoButton, VoteButton
 from bot.chat.context import Context, Interaction
@@ -113,10 +114,7 @@ class AgreeButton(ui.DynamicItem[ui.Button[Any]], template=AgreeId.PATTERN):
 
 def agree_view(version: int, press: str) -> ui.View:
     """*I agree*, and what is to be done then."""
-    view = ui.View(timeout=None)
-    view.add_item(AgreeButton(version, press))
-
-    return view
+    return views.under_text(AgreeButton(version, press))
 
 
 def _press(interaction: Interaction) -> str:

@@ -35,9 +35,9 @@ class Crowd:
         ledger: Ledger,
         *,
         randomness: random.Random,
-        voters: int,
-        askers: int,
-        pause_s: float,
+        voters: int = 20,
+        askers: int = 3,
+        pause_s: float = 0.5,
     ) -> AsyncIterator[Self]:
         """All of them busy while the context lasts."""
         crowd = cls(stub, ledger, randomness)

@@ -10,6 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Self, TypeVar
 
+from storage.dataset.memory import MemoryRepository
 from storage.dataset.repository import Changes, CommitInfo, DataRepository
 from storage.dataset.writer import Committed, Writer
 from storage.folder import DataFolder
@@ -126,6 +127,12 @@ class Desk:
             desk.spool.move(unknown, Spool(folder.set_aside), now=NOON)
             yield desk
             desk.repository.close()
+
+    def files(self) -> dict[str, bytes]:
+        """The committed files, of a repository in memory."""
+        assert isinstance(self.repository, MemoryRepository)
+
+        return dict(self.repository.files)
 
     def note(self, operation: Callable[[Journal], T]) -> T:
         """Record something, durably."""
