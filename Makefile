@@ -38,7 +38,7 @@ chaos-remote: .venv/.dev ## 100 kill -9 in the middle of a push to a real Oxen s
 remote: .venv/.dev ## every fault at every request of a push to a real Oxen server
 	EVERY_REQUEST=1 $(BIN)/pytest tests/test_remote_server.py $(ARGS)
 
-oxen-server: ## build the Oxen server that the tests of pushing use; takes about half an hour of processor time
+oxen-server: ## build the Oxen server that the tests of pushing use; takes half an hour of processor time, as estimated
 	sh scripts/oxen-server
 
 soak: .venv/.dev .venv/.browser ## an hour of the demo in a real browser

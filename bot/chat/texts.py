@@ -54,8 +54,8 @@ CANCELLED = "Cancelled. No images were made."
 KEPT = "⏳ I am restarting. This request is kept: it is made afterwards."
 NOT_MADE = "These images were not made. Press **Again** to ask anew."
 GIVEN_UP = (
-    "I was cut off each time I began to make these images, so I gave up. A moderator finds when in "
-    "my log. Press **Again** to have it tried again."
+    "I was cut off each time I began to make these images, so I gave up. A moderator can see when "
+    "in my log. Press **Again** to have it tried again."
 )
 IMAGES_LOST = "These images were made, but I no longer have them. Press **Again** to ask anew."
 ELSEWHERE = "This took long, so the images are in a new message below."
@@ -67,7 +67,7 @@ NOT_SERVED = (
 REMOVED = "Moderators have removed these images."
 UNKNOWN_SET = "I no longer know this request, so I cannot do that."
 CANNOT_POST = (
-    "The images were made, but Discord did not take them. A moderator finds why in my log."
+    "The images were made, but Discord did not take them. A moderator can see why in my log."
 )
 
 _LAST_WORDS = 20
@@ -335,11 +335,11 @@ def refusal(error: GenerationError | StorageError, *, reference: str) -> str:
                 "stopped it. Fewer steps or a smaller size would help."
             )
         case BackendUnavailable():
-            return "The model is not available right now. The moderators find the reason in my log."
+            return "The model is not available right now. A moderator can see why in my log."
         case NotChecked():
             return (
                 "The images were made, but they could not be checked, so nobody is shown them. "
-                "The moderators find the reason in my log."
+                "A moderator can see why in my log."
             )
         case JournalFull():
             return (
