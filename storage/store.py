@@ -17,7 +17,7 @@ from typing import Any, Self, TypeVar
 
 from storage.backup import Backup, start_backup
 from storage.clock import utc_now
-from storage.dataset.committer import Committer, WriterProcess
+from storage.dataset.committer import REST_S, Committer, WriterProcess
 from storage.dataset.memory import MemoryRepository
 from storage.dataset.repository import CommitInfo
 from storage.dataset.writer import Writer
@@ -101,6 +101,7 @@ class VoteStore:
         voter_ids: VoterIds = VoterIds.DISCORD,
         remote: Remote | None = None,
         commit_every_s: float = 0.0,
+        rest_s: float = REST_S,
         commit_timeout_s: float = 60.0,
         flush_timeout_s: float = 20.0,
         clock: Callable[[], datetime] = utc_now,
@@ -113,7 +114,8 @@ class VoteStore:
         without votes. keep_closed: the same of those that were cancelled or failed.
 
         commit_every_s: how long votes may rest in the journal, so that several share a commit.
-        Closing, `settle` and `snapshot` do not wait for that.
+        rest_s: how long changed votes rest at least. Closing, `settle` and `snapshot` wait for
+        neither.
 
         A MemoryRepository is used on a thread of this process, without a writer process. Raises a
         JournalError, RepositoryForeign, RepositoryInUse, or a RemoteError of `continue_remote`. A
@@ -137,6 +139,7 @@ class VoteStore:
                     journal=journal,
                     now=clock,
                     commit_every_s=commit_every_s,
+                    rest_s=rest_s,
                 )
             )
             pusher = None
@@ -471,8 +474,10 @@ class VoteStore:
     # Inside
 
     def _told_committer(self, outcome: VoteOutcome) -> VoteOutcome:
-        if outcome.kind.changed_something:
+        if outcome.is_first:
             self._committer.wake()
+        elif outcome.kind.changed_something:
+            self._committer.wake_after_rest()
 
         return outcome
 

@@ -99,6 +99,7 @@ class VoteOutcome:
     all that is recorded now of this voter on the set. `set_id` and `slot` are None only for an
     image that the server of the press does not have, and for a banned voter; `ban` says until when
     and why. `ballot` is None for these two, and where no image of the set is shown any more.
+    is_first: whether the voter had never voted on the image.
     """
 
     kind: VoteKind
@@ -108,6 +109,7 @@ class VoteOutcome:
     previous: Rating | None = None
     ban: Ban | None = None
     ballot: Ballot | None = None
+    is_first: bool = False
 
 
 class SetState(StrEnum):

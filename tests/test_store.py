@@ -187,16 +187,60 @@ async def test_a_vote_that_has_rested_is_committed(tmp_path: Path) -> None:
 async def test_a_vote_that_is_toggled_is_committed_once_a_rest(
     tmp_path: Path, repository: MemoryRepository
 ) -> None:
-    async with resting(tmp_path, repository, 0.2) as store:
+    async with VoteStore.open(
+        tmp_path, repository=repository, keep_unvoted=WEEK, rest_s=0.2
+    ) as store:
         image_id, *_ = await show(store)
+        await store.settle(PATIENCE_S)
+        before = len(await store.log(1000))
         began = time.monotonic()
-        for rating in [Rating.GOOD, Rating.BAD] * 200:
-            await store.vote(image_id, ALICE, rating)
+        for number in range(453):
+            if number % 3 == 2:
+                await store.undo(image_id, ALICE, Rating.BAD)
+                await store.vote(image_id, ALICE, None)
+            else:
+                await store.vote(image_id, ALICE, (Rating.GOOD, Rating.BAD)[number % 3])
 
         await store.settle(PATIENCE_S)
         rests = (time.monotonic() - began) / 0.2
 
-        assert len(await store.log(1000)) <= rests + 2
+        # One for the first vote, one a rest, and one that `settle` asks for.
+        assert len(await store.log(1000)) - before <= 1 + rests + 1
+
+
+async def test_a_first_vote_is_committed_at_once_and_a_change_of_it_rests(tmp_path: Path) -> None:
+    repository = TellingRepository()
+    async with VoteStore.open(
+        tmp_path, repository=repository, keep_unvoted=WEEK, rest_s=3600
+    ) as store:
+        image_id, *_ = await show(store)
+        await store.vote(image_id, ALICE, Rating.GOOD)
+        assert await asyncio.to_thread(repository.has_a_vote.wait, PATIENCE_S)
+
+        before = len(await store.log(1000))
+        for rating in [Rating.BAD, None, Rating.GOOD, None] * 25:
+            await store.vote(image_id, ALICE, rating)
+
+        await store.vote(image_id, ALICE, Rating.BAD)
+        assert (await store.status()).votes_waiting == 1
+        assert await store.settle(PATIENCE_S)
+        assert len(await store.log(1000)) <= before + 2  # one may have been due already
+        assert dataset(repository.files).ratings == {(image_id, ALICE): Rating.BAD}
+
+
+async def test_a_change_that_rested_is_committed_by_itself(tmp_path: Path) -> None:
+    repository = TellingRepository()
+    async with VoteStore.open(
+        tmp_path, repository=repository, keep_unvoted=WEEK, rest_s=0.05
+    ) as store:
+        image_id, *_ = await show(store)
+        await store.vote(image_id, ALICE, Rating.GOOD)
+        assert await asyncio.to_thread(repository.has_a_vote.wait, PATIENCE_S)
+        repository.has_a_vote.clear()
+
+        await store.vote(image_id, ALICE, Rating.BAD)
+
+        assert await asyncio.to_thread(repository.has_a_vote.wait, PATIENCE_S)
 
 
 async def test_a_snapshot_does_not_wait_for_votes_to_rest(

@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 
 _LOOK_EVERY_S = 5.0
 
+REST_S = 5.0
+"""How long a vote that was changed rests: who toggles one makes one commit in this time."""
+
 # One act of a moderator is one commit, however many votes and images leave or return with it. Of
 # 1,200 votes, 600 images left: 78 s on two cores under a load of 15, 12 s of processor time.
 ACT_S_PER_VOTE = 0.2
@@ -45,9 +48,10 @@ class Share:
 class Committer:
     """Owns the writer: starts it, calls it for one thing at a time, replaces it after an error.
 
-    Changes rest in the journal for `commit_every_s`, so that several share a commit. They wait
-    there too while the dataset cannot be changed, and the commit is tried again. `last_error` is
-    the error of the last commit, None when it succeeded.
+    Changes rest in the journal for `commit_every_s`, and votes that were changed for `rest_s` at
+    least, so that several share a commit. They wait there too while the dataset cannot be changed,
+    and the commit is tried again. `last_error` is the error of the last commit, None when it
+    succeeded.
     """
 
     def __init__(
@@ -58,11 +62,13 @@ class Committer:
         journal: JournalThread,
         now: Callable[[], datetime],
         commit_every_s: float,
+        rest_s: float,
     ) -> None:
         self._start_writer = start_writer
         self._journal = journal
         self._now = now
         self._commit_every_s = commit_every_s
+        self._rest_s = max(rest_s, commit_every_s)
         self._due = math.inf  # when what waits is to be committed, by the event loop's clock
         self._backoff = Backoff(first_s=1.0, longest_s=60.0)
         self._wake = asyncio.Event()
@@ -86,11 +92,13 @@ class Committer:
         journal: JournalThread,
         now: Callable[[], datetime],
         commit_every_s: float = 0.0,
+        rest_s: float = REST_S,
     ) -> AsyncIterator[Self]:
         """Commit in the background until the block ends; a commit that runs then is killed.
 
         start_writer: whether it may create the dataset; True until it has been open once.
-        commit_every_s: how long a change may wait for others to share its commit.
+        commit_every_s: how long a change may wait for others to share its commit. rest_s: the same
+        of a change to a vote, if that is longer.
         """
         # One thread for the writer's whole life: its process dies with the thread that started it.
         async with OneThread.open("oxherd-writer") as thread:
@@ -100,6 +108,7 @@ class Committer:
                 journal=journal,
                 now=now,
                 commit_every_s=commit_every_s,
+                rest_s=rest_s,
             )
             task = asyncio.create_task(self._commit_forever(), name="oxherd-committer")
             try:
@@ -112,6 +121,10 @@ class Committer:
     def wake(self) -> None:
         """Commit after `commit_every_s`, or sooner: the journal has something new."""
         self._commit_in(self._commit_every_s)
+
+    def wake_after_rest(self) -> None:
+        """The same for what is likely to change again: a vote that was changed."""
+        self._commit_in(self._rest_s)
 
     def hurry(self) -> None:
         """Commit now what the journal has."""
@@ -232,7 +245,7 @@ class Committer:
             await self._thread.run(lambda: writer.call(Writer.check))
             mark = await self._watermark()
             if mark.committed_seq < mark.newest_seq:
-                self.wake()
+                self.wake_after_rest()
 
     async def _commit_waiting(self) -> None:
         """Commit what waits now, in batches. What comes meanwhile has its own time to rest."""

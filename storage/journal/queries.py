@@ -208,6 +208,8 @@ class Journal:
         if ban is not None:
             return VoteOutcome(kind=VoteKind.BANNED_VOTER, ban=ban)
 
+        known = self._known(image_id, voter_id)
+
         def outcome(kind: VoteKind, previous: Rating | None = None) -> VoteOutcome:
             gone = kind in (
                 VoteKind.REMOVED_IMAGE,
@@ -221,6 +223,7 @@ class Journal:
                 rating=None if gone else rating,
                 previous=previous,
                 ballot=self.ballot(image["set_id"], voter_id),
+                is_first=kind is VoteKind.RECORDED and known is None,
             )
 
         if image["withheld"] is not None:
@@ -232,7 +235,6 @@ class Journal:
         if image["removed_at"] is not None:
             return outcome(VoteKind.REMOVED_IMAGE)
 
-        known = self._known(image_id, voter_id)
         previous = _counted(known)
         if rating is previous:
             kind = VoteKind.NOTHING_TO_UNDO if rating is None else VoteKind.UNCHANGED
