@@ -276,7 +276,10 @@ class Settings(BaseModel):
         "moderators are told, seconds",
     )
     moderators_channel: int | None = Field(
-        None, ge=1, description="id of the channel where the bot reports problems to moderators"
+        None,
+        ge=1,
+        description="id of the operator's channel: votes that do not reach the remote, and what "
+        "concerns a server that has chosen no channel with `/oxherd channel`",
     )
     min_free_mb: int = Field(500, ge=0, description="`doctor` and `status` warn below this, MB")
 

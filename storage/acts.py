@@ -18,6 +18,7 @@ class ActKind(StrEnum):
     PAUSE = "pause"
     RESUME = "resumption"
     LIMIT = "change of limits"
+    CHANNEL = "choice of a channel for moderators"
     CANCEL = "cancelling of requests"
     KEEP = "keeping after a report"
     WARN = "warning"
@@ -95,7 +96,8 @@ class ServerRules:
 
     paused: no new requests. waiting: requests of the server that may wait. account_days,
     member_days: the least age of an account, and the least time in the server, to ask and to vote.
-    voting_role: only who has it may vote.
+    voting_role: only who has it may vote. moderators_channel: where acts, reports and alarms are
+    told.
     """
 
     paused: bool = False
@@ -106,3 +108,4 @@ class ServerRules:
     account_days: int | None = None
     member_days: int | None = None
     voting_role: int | None = None
+    moderators_channel: int | None = None

@@ -1,6 +1,6 @@
 """What moderators do to votes, members and images: the bot's door to it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -105,10 +105,10 @@ class ModerationStore:
         """Record that the moderators' channel has it."""
         await self._run(lambda moderation: moderation.brigades.mark_told(alarm))
 
-    async def set_alarm_aside(self, image_id: str, moderator_id: int) -> Act | None:
+    async def set_alarm_aside(self, image_id: str, order: Order) -> Act | None:
         """Set aside the votes of an alarm's accounts; None if nothing is left to."""
         return await self._act(
-            lambda moderation: moderation.set_alarm_aside(image_id, moderator_id, now=self._clock())
+            lambda moderation: moderation.set_alarm_aside(image_id, order, now=self._clock())
         )
 
     async def report(self, set_id: str) -> Report:
@@ -141,12 +141,12 @@ class ModerationStore:
             lambda moderation: moderation.ban_of(member_id, guild_id, now=self._clock())
         )
 
-    async def untold(self, *, limit: int) -> list[Act]:
-        """The oldest acts that the moderators' channel does not have."""
-        return await self._run(lambda moderation: moderation.untold(limit=limit))
+    async def untold(self, *, limit: int, but_of: Collection[int | None] = ()) -> list[Act]:
+        """The oldest acts that moderators were not told, but those of these servers."""
+        return await self._run(lambda moderation: moderation.untold(limit=limit, but_of=but_of))
 
     async def mark_told(self, acts: Sequence[Act]) -> None:
-        """Record that the moderators' channel has these acts."""
+        """Record that moderators were told these acts, or that there is nowhere to tell them."""
         await self._run(lambda moderation: moderation.mark_told(acts))
 
     async def _act(self, operation: Callable[[Moderation], MaybeAct]) -> MaybeAct:

@@ -163,4 +163,4 @@ async def test_without_a_moderators_channel_a_report_says_so(tmp_path: Path) -> 
 
         result = await w.bob.context_menu(w.channel, "Report", message)
 
-        assert "OXHERD_MODERATORS_CHANNEL" in text_of(seen(result).message)
+        assert "have not chosen a channel for reports" in text_of(seen(result).message)

@@ -1,7 +1,6 @@
 """Which servers are served, and what members of one can do to images of another."""
 
 import asyncio
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +8,14 @@ import discord
 import pytest
 from discord.http import Route
 from pydantic import SecretStr
-from simcord import InteractionResult, interactions
-from simcord.backend import serializers
-from simcord.enums import ComponentType, InteractionType
 
 from bot.cli.doctor import examine
 from generation.worker.backend import Finding
 from storage.vote import Rating
 from tests.support.discord.payloads import GUILD_ID, TOKEN
+from tests.support.discord.servers import other_server, pressed_in, serve_both
 from tests.support.discord.stub import DiscordStub
 from tests.support.discord.world import (
-    World,
     buttons,
     quick_settings,
     seen,
@@ -27,25 +23,6 @@ from tests.support.discord.world import (
     vote_ids,
     world,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Other:
-    """A second server that the bot is in, with one member."""
-
-    guild: Any
-    channel: Any
-    member: Any
-
-
-def other_server(w: World) -> Other:
-    guild = w.env.create_guild("another server")
-
-    return Other(
-        guild=guild,
-        channel=guild.create_text_channel("elsewhere"),
-        member=guild.add_member(w.env.create_user("somebody")),
-    )
 
 
 async def test_without_a_setting_only_the_server_that_the_bot_joined_first_is_served(
@@ -78,8 +55,7 @@ async def test_a_server_that_is_not_listed_is_refused_for_buttons_too(tmp_path: 
 async def test_images_of_a_different_server_are_unknown(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         other = other_server(w)
-        w.settings = w.settings.model_copy(update={"guilds": (w.guild.id, other.guild.id)})
-        await w.restart()
+        await serve_both(w, other)
         secret = await w.imagine(w.alice, "a secret fox")
         await other.member.slash(other.channel, "imagine", prompt="an owl")
         await w.posted()
@@ -97,28 +73,6 @@ async def test_images_of_a_different_server_are_unknown(tmp_path: Path) -> None:
         assert "secret" not in " ".join(answers.values())
         assert "recorded" in text_of(seen(own).message)
         assert [row["prompt"] for row in w.rows()] == ["an owl"]
-
-
-async def pressed_in(
-    other: Other, w: World, message: discord.Message, custom_id: str
-) -> InteractionResult:
-    """A press in the other server on a message that is not there, as only a forger could send."""
-    backend = w.env.backend
-    record, payload = interactions.base_payload(
-        backend,
-        type=InteractionType.MESSAGE_COMPONENT,
-        channel_id=other.channel.id,
-        guild_id=other.guild.id,
-        user_id=other.member.id,
-        data={"custom_id": custom_id, "component_type": ComponentType.BUTTON},
-    )
-    stored = backend.get_message(message.channel.id, message.id)
-    payload["message"] = dict(serializers.message_payload(backend, stored))
-    record.source_message_id = stored.id
-    backend.emit("INTERACTION_CREATE", payload)
-    await w.env.settle()
-
-    return InteractionResult(w.env, record)
 
 
 async def test_commands_cannot_be_installed_by_users(tmp_path: Path) -> None:

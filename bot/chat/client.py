@@ -61,7 +61,7 @@ class OxherdClient(ContextClient):
             cancel=requests.cancel,
             jobs=requests.jobs,
             gate=requests.gate,
-            moderators_channel=settings.moderators_channel,
+            operators_channel=settings.moderators_channel,
             show_ballot=ballots.show,
             refresh_ballot=ballots.refresh,
             ask_consent=consent.ask,

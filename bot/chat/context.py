@@ -53,7 +53,7 @@ class Context:
     cancel: Callable[["Interaction", str], Awaitable[None]]
     jobs: Jobs
     gate: Gate
-    moderators_channel: int | None
+    operators_channel: int | None
     show_ballot: Callable[["Interaction", VoteOutcome], Awaitable[None]]
     refresh_ballot: Callable[["Interaction", VoteOutcome], Awaitable[None]]
     ask_consent: Callable[["Interaction", ConsentNeeded], Awaitable[None]]

@@ -1,5 +1,5 @@
-"""Tells the moderators in their channel what each of them did, when votes do not reach the remote,
-and when they do again.
+"""Tells the moderators of each server in their channel what each of them did, and alarms; and the
+operator when votes do not reach the remote, and when they do again.
 
 The journal keeps what they were told, so a restart does not repeat it.
 """
@@ -10,13 +10,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
-import aiohttp
 import discord
+from discord.utils import MISSING
 
 from bot.chat import texts
 from bot.chat.moderation import sentences
 from bot.chat.moderation.alarms import alarm_view
-from bot.chat.responses import MESSAGE_CHARS, NO_MENTIONS
+from bot.chat.moderation.channel import channel_id
+from bot.chat.responses import NO_MENTIONS, NOT_TAKEN
 from bot.settings import Settings
 from storage.errors import StorageError
 from storage.status import RemoteStatus
@@ -26,19 +27,13 @@ log = logging.getLogger(__name__)
 
 POLL_EVERY_S = 15.0
 
-_ACTS_IN_A_MESSAGE = 2  # a reason of 300 characters may take 600, and Discord takes 2,000
-
 
 @asynccontextmanager
 async def watching(
     settings: Settings, store: VoteStore, client: discord.Client
 ) -> AsyncIterator[None]:
-    """Poll the store every 15 s while the context lasts, if a channel is set."""
-    if settings.moderators_channel is None:
-        yield
-        return
-
-    task = asyncio.create_task(_poll(settings, store, client), name="alarm")
+    """Poll the store every 15 s while the context lasts."""
+    task = asyncio.create_task(_poll(settings, store, client), name="moderators")
     try:
         yield
     finally:
@@ -51,8 +46,6 @@ async def _poll(settings: Settings, store: VoteStore, client: discord.Client) ->
         try:
             await client.wait_until_ready()
             await tell_news(settings, store, client)
-        except (discord.HTTPException, aiohttp.ClientError, OSError) as exc:
-            log.warning("the message to the moderators could not be posted: %s", exc)
         except StorageError as exc:
             log.warning("%s", exc)
         except Exception:
@@ -62,41 +55,82 @@ async def _poll(settings: Settings, store: VoteStore, client: discord.Client) ->
 
 
 async def tell_news(settings: Settings, store: VoteStore, client: discord.Client) -> None:
-    """Post what the moderators have not been told yet.
+    """Post what moderators have not been told yet, each server's in its channel.
 
-    Raises discord.HTTPException; then the message counts as not told.
+    What has no channel counts as told: the journal has it.
     """
-    if settings.moderators_channel is None:
-        return
+    news = _News(store, client, operators_channel=settings.moderators_channel)
+    await news.tell_acts()
+    await news.tell_alarms()
+    await news.tell_of_remote(alarm_s=settings.remote_alarm_s)
 
-    channel = client.get_partial_messageable(settings.moderators_channel)
-    while acts := await store.moderation.untold(limit=_ACTS_IN_A_MESSAGE):
-        told = "\n".join(map(sentences.line, acts))
-        await channel.send(told[:MESSAGE_CHARS], allowed_mentions=NO_MENTIONS)
-        await store.moderation.mark_told(acts)
 
-    for alarm in await store.moderation.raise_alarms():
-        await channel.send(
-            sentences.alarm(alarm), view=alarm_view(alarm), allowed_mentions=NO_MENTIONS
-        )
-        await store.moderation.mark_alarm_told(alarm)
+class _News:
+    """What is told in one look. A message that Discord does not take counts as not told, ends the
+    look for its server and for no other."""
 
-    remote = (await store.status()).remote
-    if remote is None:
-        return
+    def __init__(
+        self, store: VoteStore, client: discord.Client, *, operators_channel: int | None
+    ) -> None:
+        self._store = store
+        self._client = client
+        self._operators_channel = operators_channel
+        self._not_taken: set[int | None] = set()
 
-    mark = remote.watermark
-    if mark.announced_branch != mark.branch:
-        await channel.send(texts.remote_moved(remote), allowed_mentions=NO_MENTIONS)
-        await store.record_announced_branch(mark.branch)
+    async def tell_acts(self) -> None:
+        """What moderators did, in order."""
+        moderation = self._store.moderation
+        while acts := await moderation.untold(limit=1, but_of=self._not_taken):
+            [act] = acts
+            if await self._tell(act.guild_id, sentences.line(act)):
+                await moderation.mark_told(acts)
 
-    age_s = _age_s(remote)
-    if mark.alarmed_at is None and age_s >= settings.remote_alarm_s:
-        await channel.send(texts.remote_behind(remote, age_s=age_s), allowed_mentions=NO_MENTIONS)
-        await store.record_alarm(datetime.now(UTC))
-    elif mark.alarmed_at is not None and mark.waiting_since is None:
-        await channel.send(texts.remote_caught_up(remote), allowed_mentions=NO_MENTIONS)
-        await store.record_alarm(None)
+    async def tell_alarms(self) -> None:
+        """Each with its button."""
+        for alarm in await self._store.moderation.raise_alarms():
+            if await self._tell(alarm.guild_id, sentences.alarm(alarm), alarm_view(alarm)):
+                await self._store.moderation.mark_alarm_told(alarm)
+
+    async def tell_of_remote(self, *, alarm_s: float) -> None:
+        """Whether votes reach the remote, and in which branch: for the operator alone."""
+        remote = (await self._store.status()).remote
+        if remote is None or self._operators_channel is None:
+            return
+
+        mark = remote.watermark
+        moved = mark.announced_branch != mark.branch
+        if moved and await self._tell(None, texts.remote_moved(remote)):
+            await self._store.record_announced_branch(mark.branch)
+
+        age_s = _age_s(remote)
+        begins = mark.alarmed_at is None and age_s >= alarm_s
+        if begins and await self._tell(None, texts.remote_behind(remote, age_s=age_s)):
+            await self._store.record_alarm(datetime.now(UTC))
+
+        is_over = mark.alarmed_at is not None and mark.waiting_since is None
+        if is_over and await self._tell(None, texts.remote_caught_up(remote)):
+            await self._store.record_alarm(None)
+
+    async def _tell(
+        self, guild_id: int | None, content: str, view: discord.ui.View = MISSING
+    ) -> bool:
+        """Whether the server's moderators have it, or there is nowhere to tell them."""
+        if guild_id in self._not_taken:
+            return False
+
+        told_in = await channel_id(self._store, guild_id, operators_channel=self._operators_channel)
+        if told_in is None:
+            return True
+
+        try:
+            await self._client.get_partial_messageable(told_in).send(
+                content, view=view, allowed_mentions=NO_MENTIONS
+            )
+        except NOT_TAKEN as exc:
+            log.warning("the moderators' channel %d did not take a message: %s", told_in, exc)
+            self._not_taken.add(guild_id)
+
+        return guild_id not in self._not_taken
 
 
 def _age_s(remote: RemoteStatus) -> float:

@@ -9,8 +9,9 @@ from discord import ui
 from bot.chat import views
 from bot.chat.custom_ids import AlarmId
 from bot.chat.moderation import sentences
+from bot.chat.moderation.channel import decides_for
 from bot.chat.responses import answered, in_time, say_privately
-from storage.acts import Alarm
+from storage.acts import Alarm, Order
 
 
 def alarm_view(alarm: Alarm) -> ui.View:
@@ -46,9 +47,8 @@ class AlarmButton(ui.DynamicItem[ui.Button[Any]], template=AlarmId.PATTERN):
                 return
 
             moderation = interaction.client.context.store.moderation
-            act = await in_time(
-                interaction, moderation.set_alarm_aside(self.image_id, interaction.user.id)
-            )
+            order = Order(guild_id=decides_for(interaction), moderator_id=interaction.user.id)
+            act = await in_time(interaction, moderation.set_alarm_aside(self.image_id, order))
             await say_privately(
                 interaction,
                 sentences.NOTHING_TO_SET_ASIDE if act is None else sentences.answer(act),

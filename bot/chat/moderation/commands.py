@@ -9,7 +9,7 @@ from discord import app_commands
 
 from bot.chat.context import Interaction
 from bot.chat.moderation import removing, sentences
-from bot.chat.responses import answered, in_time, say_privately
+from bot.chat.responses import NO_MENTIONS, NOT_TAKEN, answered, in_time, say_privately
 from storage.acts import ActKind, Order, ServerRules
 
 Reason = app_commands.Range[str, 1, removing.REASON_CHARS]
@@ -177,6 +177,30 @@ class ModeratorCommands(
             )
 
         await _set(interaction, ActKind.LIMIT, reason, changed)
+
+    @app_commands.command()
+    @app_commands.describe(
+        channel="Where reports, alarms and what moderators do are told", reason="Why; for the log"
+    )
+    async def channel(
+        self, interaction: Interaction, channel: discord.TextChannel, reason: Reason = ""
+    ) -> None:
+        """Choose the moderators' channel of this server"""
+        try:
+            told = channel.send(sentences.TOLD_HERE, allowed_mentions=NO_MENTIONS)
+            await in_time(interaction, told)
+        except NOT_TAKEN:
+            async with answered(interaction):
+                await say_privately(interaction, sentences.cannot_write_in(channel.id))
+
+            return
+
+        await _set(
+            interaction,
+            ActKind.CHANNEL,
+            reason,
+            lambda rules: replace(rules, moderators_channel=channel.id),
+        )
 
 
 class QueueCommands(app_commands.Group, name="queue", description="The requests of this server"):

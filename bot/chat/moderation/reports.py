@@ -11,6 +11,7 @@ from bot.chat import views
 from bot.chat.context import Context, Interaction
 from bot.chat.custom_ids import ReviewId
 from bot.chat.moderation import removing, sentences
+from bot.chat.moderation.channel import channel_id, decides_for
 from bot.chat.responses import (
     NO_MENTIONS,
     NOT_TAKEN,
@@ -42,26 +43,31 @@ async def report(interaction: Interaction, message: discord.Message) -> None:
         stored = await in_time(interaction, removing.set_on(interaction, message))
         if stored is None:
             await say_privately(interaction, sentences.NO_IMAGES)
-        elif context.moderators_channel is None:
+            return
+
+        told_in = await channel_id(
+            context.store, interaction.guild_id, operators_channel=context.operators_channel
+        )
+        if told_in is None:
             await say_privately(interaction, sentences.NO_MODERATORS_CHANNEL)
         else:
-            await in_time(interaction, _report(interaction, stored, context.moderators_channel))
+            await in_time(interaction, _report(interaction, stored, told_in))
 
 
-async def _report(interaction: Interaction, stored: StoredSet, channel_id: int) -> None:
+async def _report(interaction: Interaction, stored: StoredSet, told_in: int) -> None:
     """Post it for the moderators, once a request."""
     moderation = interaction.client.context.store.moderation
     state = await moderation.report(stored.set_id)
     if state is Report.NEW:
         view = views.under_text(*(ReviewButton(action, stored.set_id) for action in _BUTTONS))
         try:
-            await interaction.client.get_partial_messageable(channel_id).send(
+            await interaction.client.get_partial_messageable(told_in).send(
                 sentences.report(stored, reporter_id=interaction.user.id),
                 view=view,
                 allowed_mentions=NO_MENTIONS,
             )
         except NOT_TAKEN as exc:
-            log.warning("a report was not posted in OXHERD_MODERATORS_CHANNEL: %s", exc)
+            log.warning("a report was not posted in channel %d: %s", told_in, exc)
             await moderation.take_back_report(stored.set_id)
             await say_privately(interaction, sentences.NOT_REPORTED)
             return
@@ -129,7 +135,7 @@ async def _done(interaction: Interaction, action: str, set_id: str, reason: str)
     context: Context = interaction.client.context
     moderation = context.store.moderation
     stored = await context.store.find_set(set_id)
-    if stored is None:
+    if stored is None or decides_for(interaction) not in (None, stored.guild_id):
         return [sentences.NOTHING_TO_REMOVE]
 
     order = Order(guild_id=stored.guild_id, moderator_id=interaction.user.id, reason=reason)

@@ -22,8 +22,10 @@ _NAMED = 60
 NOTHING_TO_SET_ASIDE = "None of these votes counts any more, so nothing changed."
 NOT_A_MODERATOR = "Only members who may manage messages decide here."
 NO_MODERATORS_CHANNEL = (
-    "Nobody has set where reports go (OXHERD_MODERATORS_CHANNEL). Please tell a moderator."
+    "The moderators of this server have not chosen a channel for reports (`/oxherd channel`). "
+    "Please tell one of them."
 )
+TOLD_HERE = "From now on, reports, alarms and what moderators do are told here."
 NOT_REPORTED = "The report could not be delivered. Please try again, or tell a moderator."
 KEPT = "The images stay."
 
@@ -95,8 +97,18 @@ def rules(rules: ServerRules) -> str:
         *(f"{name}: {'no limit' if n is None else n}" for name, n in numbers.items()),
         f"may vote: {'all' if rules.voting_role is None else f'<@&{rules.voting_role}>'}",
     ]
+    if rules.moderators_channel is not None:
+        lines.append(f"moderators are told in <#{rules.moderators_channel}>")
 
     return "\n".join(lines)
+
+
+def cannot_write_in(channel_id: int) -> str:
+    """The channel that a moderator chose refuses the bot's messages."""
+    return (
+        f"I may not write in <#{channel_id}>, so nothing changed. Allow me *View Channel* and "
+        "*Send Messages* there."
+    )
 
 
 def queue(jobs: Mapping[str, Job]) -> str:

@@ -6,7 +6,7 @@ it back makes the same files as before.
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
 
@@ -98,12 +98,14 @@ class Moderation:
             now=now,
         )
 
-    def set_alarm_aside(self, image_id: str, moderator_id: int, *, now: datetime) -> Act | None:
-        """Set aside the votes of an alarm's accounts on its image; None if nothing is left to."""
+    def set_alarm_aside(self, image_id: str, order: Order, *, now: datetime) -> Act | None:
+        """Set aside the votes of an alarm's accounts on its image; None if the server has nothing
+        left to set aside."""
         row = self._connection.execute(
             "SELECT set_id, guild_id, oldest_account FROM alarms JOIN images USING (image_id)"
-            " JOIN sets USING (set_id) WHERE image_id = ?",
-            (image_id,),
+            " JOIN sets USING (set_id)"
+            " WHERE image_id = :image AND coalesce(guild_id, :guild) IS coalesce(:guild, guild_id)",
+            {"image": image_id, "guild": order.guild_id},
         ).fetchone()
         if row is None:
             return None
@@ -119,7 +121,7 @@ class Moderation:
 
         return self._record(
             ActKind.SET_ASIDE,
-            Order(guild_id=row["guild_id"], moderator_id=moderator_id),
+            replace(order, guild_id=row["guild_id"] or order.guild_id),
             set_id=row["set_id"],
             votes=moved.rowcount,
             seq=seq,
@@ -213,16 +215,21 @@ class Moderation:
 
         return int(votes)
 
-    def untold(self, *, limit: int) -> list[Act]:
-        """The oldest acts that the moderators' channel does not have."""
+    def untold(self, *, limit: int, but_of: Collection[int | None] = ()) -> list[Act]:
+        """The oldest acts that moderators were not told, but those of these servers."""
         rows = self._connection.execute(
-            "SELECT * FROM acts WHERE told = 0 ORDER BY act_id LIMIT ?", (limit,)
+            """
+            SELECT * FROM acts
+            WHERE told = 0 AND coalesce(guild_id, 0) NOT IN (SELECT value FROM json_each(?))
+            ORDER BY act_id LIMIT ?
+            """,
+            (json.dumps([guild_id or 0 for guild_id in but_of]), limit),
         ).fetchall()
 
         return [_act(row) for row in rows]
 
     def mark_told(self, acts: Sequence[Act]) -> None:
-        """Record that the moderators' channel has these acts."""
+        """Record that moderators were told these acts, or that there is nowhere to tell them."""
         self._connection.executemany(
             "UPDATE acts SET told = 1 WHERE act_id = ?", [(act.act_id,) for act in acts]
         )
