@@ -1,9 +1,11 @@
 """What moderators do, and what they set, as plain values."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any, Self
 
 
 class ActKind(StrEnum):
@@ -19,6 +21,7 @@ class ActKind(StrEnum):
     RESUME = "resumption"
     LIMIT = "change of limits"
     CHANNEL = "choice of a channel for moderators"
+    ACCESS = "change of who may ask and vote"
     CANCEL = "cancelling of requests"
     KEEP = "keeping after a report"
     WARN = "warning"
@@ -96,8 +99,9 @@ class ServerRules:
 
     paused: no new requests. waiting: requests of the server that may wait. account_days,
     member_days: the least age of an account, and the least time in the server, to ask and to vote.
-    voting_role: only who has it may vote. moderators_channel: where acts, reports and alarms are
-    told.
+    moderators_channel: where acts, reports and alarms are told.
+    asking_roles, asking_channels, voting_roles, voting_channels: who may ask and vote, and where;
+    empty: everybody, everywhere.
     """
 
     paused: bool = False
@@ -107,5 +111,18 @@ class ServerRules:
     waiting: int | None = None
     account_days: int | None = None
     member_days: int | None = None
-    voting_role: int | None = None
     moderators_channel: int | None = None
+    asking_roles: Sequence[int] = ()
+    asking_channels: Sequence[int] = ()
+    voting_roles: Sequence[int] = ()
+    voting_channels: Sequence[int] = ()
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """The rules that `json.dumps(asdict(…))` wrote."""
+        fields: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in json.loads(text).items()
+        }
+
+        return cls(**fields)

@@ -19,7 +19,15 @@ from bot.chat import following, messages
 from bot.chat.custom_ids import PrivacyId, ReasonsId
 from generation.worker import preview_budget
 from storage.vote import Rating
-from tests.support.discord.world import buttons, image_ids, seen, set_button, undo_id, world
+from tests.support.discord.world import (
+    World,
+    buttons,
+    image_ids,
+    seen,
+    set_button,
+    undo_id,
+    world,
+)
 
 DESCRIPTION = Path(__file__).parents[2] / "shared" / "discord-openapi.json"
 
@@ -73,9 +81,13 @@ def _encoded(pointer: str) -> str:
 
 
 def _as_described(body: Any) -> Any:
-    """discord.py numbers attachments and recipients with integers, which Discord takes and does not
-    describe."""
+    """discord.py numbers attachments, recipients and what a menu has chosen with integers, which
+    Discord takes and does not describe."""
     body = deepcopy(body)
+    for label in (body.get("data") or {}).get("components", []) if isinstance(body, dict) else []:
+        for chosen in label.get("component", {}).get("default_values", []):
+            chosen["id"] = str(chosen["id"])
+
     if isinstance(body, dict) and "recipient_id" in body:
         body["recipient_id"] = str(body["recipient_id"])
 
@@ -84,6 +96,24 @@ def _as_described(body: Any) -> Any:
             attachment["id"] = str(attachment["id"])
 
     return body
+
+
+async def set_and_look_again(w: World, mod: Any) -> None:
+    """Send every form of `/oxherd` with something in each field, and open it again."""
+    role = w.guild.create_role("raters")
+    forms = {
+        "access": {
+            **{name: [role] for name in ("asking-roles", "voting-roles")},
+            **{name: [w.channel] for name in ("asking-channels", "voting-channels")},
+        },
+    }
+    for name, fields in forms.items():
+        form = await mod.slash(w.channel, f"oxherd {name}")
+        await mod.submit_modal(form, {**fields, "why": "a test"})
+        await mod.slash(w.channel, f"oxherd {name}")
+
+    form = await mod.slash(w.channel, "oxherd access")
+    await mod.submit_modal(form, {})
 
 
 @pytest.mark.stalls("the description is read and applied in the test itself")
@@ -130,6 +160,7 @@ async def test_every_request_matches_discords_description(
 
         await mod.slash(w.channel, "oxherd limits", votes_per_minute=100, reason="a test")
         await mod.slash(w.channel, "oxherd queue show")
+        await set_and_look_again(w, mod)
         reported = await w.imagine(w.alice, "a crow")
         await w.bob.context_menu(w.channel, "Report", reported)
         review = w.last_message()

@@ -1,14 +1,25 @@
 """What moderators allow in their server, and what they see of its queue."""
 
 from pathlib import Path
+from typing import Any
 
 import discord
 import pytest
 from simcord import InteractionResult
 
 from bot.chat.admission.pace import Pace
+from storage.acts import ActKind
 from storage.vote import Rating
-from tests.support.discord.world import buttons, seen, set_button, text_of, world
+from tests.support.discord.world import (
+    World,
+    buttons,
+    chosen_in,
+    seen,
+    set_button,
+    text_of,
+    vote_ids,
+    world,
+)
 
 GOOD, BAD = Rating.GOOD, Rating.BAD
 
@@ -138,17 +149,72 @@ async def test_newcomers_can_neither_ask_nor_vote(
         assert "recorded" in said(voted)
 
 
-async def test_only_members_with_the_role_vote(tmp_path: Path) -> None:
+async def set_access(w: World, mod: Any, **chosen: Any) -> str:
+    """Send the form of `/oxherd access`; what the moderator reads then."""
+    form = await mod.slash(w.channel, "oxherd access")
+
+    return said(
+        await mod.submit_modal(form, {name.replace("_", "-"): chosen[name] for name in chosen})
+    )
+
+
+async def test_only_members_with_a_chosen_role_ask_and_vote(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
+        mod = w.moderator()
         message = await w.imagine(w.alice, "a fox")
-        role = w.guild.create_role("raters")
-        rater = w.guild.add_member(w.env.create_user("rater"), roles=[role])
-        await w.moderator().slash(w.channel, "oxherd limits", voting_role=role)
+        painters, raters = w.guild.create_role("painters"), w.guild.create_role("raters")
+        painter = w.guild.add_member(w.env.create_user("painter"), roles=[painters])
+        rater = w.guild.add_member(w.env.create_user("rater"), roles=[raters])
+        shown = await set_access(w, mod, asking_roles=[painters], voting_roles=[painters, raters])
+        await w.restart()
 
-        refused = said(await w.vote(w.bob, message, 1, GOOD))
-        voted = said(await w.vote(rater, message, 1, GOOD))
+        refused = [said(await w.ask(member, "a crow")) for member in (w.alice, rater)]
+        no_vote = said(await w.vote(w.bob, message, 1, GOOD))
+        voted = [said(await w.vote(member, message, 1, GOOD)) for member in (painter, rater)]
+        await w.imagine(painter, "a crow")
+        [act] = await w.parts.store.moderation.untold(limit=10)
 
-        assert f"<@&{role.id}>" in refused
+        assert f"May ask: <@&{painters.id}>, in all channels." in shown
+        assert f"May vote: <@&{painters.id}> or <@&{raters.id}>" in shown
+        assert all(f"only members with <@&{painters.id}> may ask" in each for each in refused)
+        assert f"<@&{painters.id}> or <@&{raters.id}> may vote" in no_vote
+        assert all("recorded" in each for each in voted)
+        assert len(w.last_message().attachments) == 4
+        assert (act.kind, act.moderator_id) == (ActKind.ACCESS, mod.id)
+
+
+async def test_members_ask_and_vote_in_the_chosen_channels_and_their_threads(
+    tmp_path: Path,
+) -> None:
+    async with world(tmp_path) as w:
+        mod = w.moderator()
+        studio = w.guild.create_text_channel("studio")
+        message = await w.imagine(w.alice, "a fox")
+        await set_access(w, mod, asking_channels=[studio], voting_channels=[studio])
+
+        refused = said(await w.ask(w.alice, "a crow"))
+        no_vote = said(await w.vote(w.bob, message, 1, GOOD))
+        form = chosen_in(await mod.slash(w.channel, "oxherd access"))
+        room = w.client.get_channel(studio.id)
+        assert isinstance(room, discord.TextChannel)
+        await room.create_thread(name="ideas", type=discord.ChannelType.public_thread)
+        [thread] = studio.threads
+        for place in (studio, thread):
+            await w.alice.slash(place, "imagine", prompt="a crow")
+            await w.posted()
+            there = place.last_message
+            assert there is not None
+            await w.bob.click(there, custom_id=vote_ids(there)[1, GOOD])
+
+        await w.committed()
+        prompts = [row["prompt"] for row in w.rows()]
+        await set_access(w, mod)
+        voted = said(await w.vote(w.bob, message, 1, GOOD))
+
+        assert f"images are asked for in <#{studio.id}> only" in refused
+        assert f"votes are taken in <#{studio.id}> only" in no_vote
+        assert form["asking-channels"] == form["voting-channels"] == [studio.id]
+        assert prompts == ["a crow", "a crow"]
         assert "recorded" in voted
 
 

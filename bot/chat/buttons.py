@@ -192,6 +192,6 @@ async def _admit_vote(interaction: discord.Interaction[Any]) -> None:
     context: Context = interaction.client.context
     await in_time(
         interaction,
-        context.gate.admit_vote(interaction.user, interaction.guild_id),
+        context.gate.admit_vote(interaction),
         new_message=False,
     )

@@ -87,7 +87,7 @@ class Requests:
         try:
             await in_time(
                 interaction,
-                self.gate.admit_request(interaction.user, guild_id, waiting=waiting),
+                self.gate.admit_request(interaction, waiting=waiting),
                 public=True,
             )
         except ConsentNeeded as exc:

@@ -206,11 +206,6 @@ def member_too_new(days: int) -> str:
     return f"To ask or vote here, you must have been in this server for {count(days, 'day')}."
 
 
-def needs_role(role_id: int) -> str:
-    """Only members with a role may vote. The mention notifies nobody: mentions are off."""
-    return f"Only members with the role <@&{role_id}> may vote here, so nothing was recorded."
-
-
 def progress_sentence(progress: JobProgress) -> str:
     """Where a request stands: its place, an honest wait, or the steps done."""
     wait = "" if progress.eta_s is None else f", {duration(progress.eta_s)}"

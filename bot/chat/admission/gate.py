@@ -1,11 +1,13 @@
 """Which servers are served, and who may ask for images and vote there, now."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import discord
 
 from bot.chat import texts
+from bot.chat.admission import sentences
 from bot.chat.admission.pace import Pace
 from generation.request import ImageRequest
 from storage.acts import ServerRules
@@ -50,13 +52,12 @@ class Gate:
 
         return bool(among) and guild_id == min(among, key=_joined_at).id
 
-    async def admit_request(
-        self, member: discord.User | discord.Member, guild_id: int | None, *, waiting: int
-    ) -> None:
-        """Raises Barred for a member who may not ask, ConsentNeeded, and StorageError.
+    async def admit_request(self, interaction: discord.Interaction[Any], *, waiting: int) -> None:
+        """Raises Barred for a member who may not ask here, ConsentNeeded, and StorageError.
 
         waiting: how many requests of the server wait or run.
         """
+        member, guild_id = interaction.user, interaction.guild_id
         moderation = self._store.moderation
         if (ban := await moderation.ban_of(member.id, guild_id)) is not None:
             raise Barred(texts.banned(ban))
@@ -67,6 +68,12 @@ class Gate:
             raise Barred(texts.PAUSED)
 
         _check_age(member, rules)
+        if not _has_one_of(rules.asking_roles, member):
+            raise Barred(sentences.asking_needs_role(rules.asking_roles))
+
+        if not _is_in_one_of(rules.asking_channels, interaction):
+            raise Barred(sentences.asking_elsewhere(rules.asking_channels))
+
         if rules.waiting is not None and waiting >= rules.waiting:
             raise Barred(texts.server_line_full(rules.waiting))
 
@@ -83,14 +90,17 @@ class Gate:
             ):
                 raise Barred(texts.asked_enough(limit, period))
 
-    async def admit_vote(self, member: discord.User | discord.Member, guild_id: int | None) -> None:
-        """Raises Barred for a member who may not vote, ConsentNeeded, and StorageError."""
-        await self._check_consent(member, guild_id)
-        rules = await self._store.moderation.rules(guild_id)
+    async def admit_vote(self, interaction: discord.Interaction[Any]) -> None:
+        """Raises Barred for a member who may not vote here, ConsentNeeded, and StorageError."""
+        member = interaction.user
+        await self._check_consent(member, interaction.guild_id)
+        rules = await self._store.moderation.rules(interaction.guild_id)
         _check_age(member, rules)
-        roles = member.roles if isinstance(member, discord.Member) else []
-        if rules.voting_role is not None and rules.voting_role not in [role.id for role in roles]:
-            raise Barred(texts.needs_role(rules.voting_role))
+        if not _has_one_of(rules.voting_roles, member):
+            raise Barred(sentences.voting_needs_role(rules.voting_roles))
+
+        if not _is_in_one_of(rules.voting_channels, interaction):
+            raise Barred(sentences.voting_elsewhere(rules.voting_channels))
 
         if rules.votes_per_minute is not None:
             wait_s = self._votes.wait_s(member.id, per_minute=rules.votes_per_minute)
@@ -117,6 +127,21 @@ def _check_age(member: discord.User | discord.Member, rules: ServerRules) -> Non
         and now - joined_at < timedelta(rules.member_days)
     ):
         raise Barred(texts.member_too_new(rules.member_days))
+
+
+def _has_one_of(roles: Sequence[int], member: discord.User | discord.Member) -> bool:
+    """Whether the member has one of the roles; everybody has one of none."""
+    own = member.roles if isinstance(member, discord.Member) else []
+
+    return not roles or any(role.id in roles for role in own)
+
+
+def _is_in_one_of(channels: Sequence[int], interaction: discord.Interaction[Any]) -> bool:
+    """Whether it comes from one of the channels, or from a thread there; always if there are
+    none."""
+    parent_id = getattr(interaction.channel, "parent_id", None)
+
+    return not channels or interaction.channel_id in channels or parent_id in channels
 
 
 def _joined_at(guild: discord.Guild) -> tuple[datetime, int]:

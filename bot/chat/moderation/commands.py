@@ -9,6 +9,7 @@ from discord import app_commands
 
 from bot.chat.context import Interaction
 from bot.chat.moderation import removing, sentences
+from bot.chat.moderation.access import access
 from bot.chat.responses import NO_MENTIONS, NOT_TAKEN, answered, in_time, say_privately
 from storage.acts import ActKind, Order, ServerRules
 
@@ -28,6 +29,7 @@ class ModeratorCommands(
     def __init__(self) -> None:
         super().__init__()
         self.add_command(QueueCommands())
+        self.add_command(access)
 
     @app_commands.command()
     @app_commands.describe(
@@ -143,7 +145,6 @@ class ModeratorCommands(
         waiting="Requests of this server in line or running; 0: no limit",
         account_days="Least age of an account to ask and vote; 0: none",
         member_days="Least time in this server to ask and vote; 0: none",
-        voting_role="Only who has it may vote; @everyone: all",
         reason="Why; for the log",
     )
     async def limits(
@@ -155,16 +156,11 @@ class ModeratorCommands(
         waiting: Limit | None = None,
         account_days: Limit | None = None,
         member_days: Limit | None = None,
-        voting_role: discord.Role | None = None,
         reason: Reason = "",
     ) -> None:
         """Show the limits of this server, or change those that are given"""
 
         def changed(rules: ServerRules) -> ServerRules:
-            role = rules.voting_role
-            if voting_role is not None:
-                role = None if voting_role.is_default() else voting_role.id
-
             return replace(
                 rules,
                 requests_per_hour=_limit(requests_per_hour, rules.requests_per_hour),
@@ -173,7 +169,6 @@ class ModeratorCommands(
                 waiting=_limit(waiting, rules.waiting),
                 account_days=_limit(account_days, rules.account_days),
                 member_days=_limit(member_days, rules.member_days),
-                voting_role=role,
             )
 
         await _set(interaction, ActKind.LIMIT, reason, changed)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import assert_never
 
+from bot.chat.moderation import form_sentences
 from bot.chat.texts import progress_sentence, quoted
 from generation.queue.job import Job
 from generation.request import ImageRequest
@@ -95,7 +96,7 @@ def rules(rules: ServerRules) -> str:
     lines = [
         "New requests are paused." if rules.paused else "New requests are taken.",
         *(f"{name}: {'no limit' if n is None else n}" for name, n in numbers.items()),
-        f"may vote: {'all' if rules.voting_role is None else f'<@&{rules.voting_role}>'}",
+        form_sentences.access(rules),
     ]
     if rules.moderators_channel is not None:
         lines.append(f"moderators are told in <#{rules.moderators_channel}>")

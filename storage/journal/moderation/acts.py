@@ -143,7 +143,7 @@ class Moderation:
             "SELECT rules FROM rules WHERE guild_id = ?", (guild_id,)
         ).fetchone()
 
-        return ServerRules() if row is None else ServerRules(**json.loads(row["rules"]))
+        return ServerRules() if row is None else ServerRules.from_json(row["rules"])
 
     def set_rules(self, kind: ActKind, rules: ServerRules, order: Order, *, now: datetime) -> Act:
         """Set them anew, as an act of this kind."""

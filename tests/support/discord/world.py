@@ -328,6 +328,19 @@ def seen(result: InteractionResult) -> ResponseMessage:
     return result.response
 
 
+def chosen_in(form: InteractionResult) -> dict[str, Any]:
+    """What a form that opened has in its fields: the text, or the ids that are chosen."""
+    assert form.modal is not None
+    fields = [label["component"] for label in form.modal["components"]]
+
+    return {
+        field["custom_id"]: field.get("value", "")
+        if "value" in field or "default_values" not in field
+        else [chosen["id"] for chosen in field["default_values"]]
+        for field in fields
+    }
+
+
 def text_of(message: Any) -> str:
     """Everything a person can read in a message."""
     found: list[str] = [message.content]
