@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 TWO_CORES := -n 2 --dist loadfile # the tests of a file share what is expensive to make
 
-.PHONY: demo test test-all check chaos chaos-forget chaos-power chaos-remote remote oxen-server soak bench docs lock wheel image-check format clean
+.PHONY: demo test test-all check chaos chaos-forget chaos-power chaos-remote remote oxen-server soak bench docs languages lock wheel image-check format clean
 
 # The demo's model needs torch, which is large; ARGS=--placeholder needs neither.
 demo: $(if $(findstring --placeholder,$(ARGS)),.venv/.demo,.venv/.demo .venv/.gpu) ## set everything up and open the demo in the browser
@@ -54,6 +54,9 @@ wheel: .venv/.dev ## build the wheel and try it in a fresh environment
 
 image-check: ## build Dockerfile.gpu with buildah and try the image; needs root and 45 GB of disk
 	sh scripts/image-check
+
+languages: .venv/.dev ## bring the catalogues up to date with the sentences in the code, and compile them
+	$(BIN)/python -m docs.catalogues
 
 docs: .venv/.dev ## write docs/files.md and docs/settings.md from the code
 	$(BIN)/python -m docs.generate

@@ -270,7 +270,8 @@ async def test_the_moderators_channel_gets_each_act_once(tmp_path: Path) -> None
         kinds = ("ban", "unban", "discarding of votes", "restoring of votes")
         assert len(told) == 4
         for kind, line in zip(kinds, told, strict=True):
-            assert f"**{kind}** of <@{w.bob.id}> (`{w.bob.id}`) by <@{mod.id}>" in line
+            assert f"**{kind}** · <@{w.bob.id}> (`{w.bob.id}`) · " in line
+            assert f" · by <@{mod.id}> (`{mod.id}`) · " in line
             assert r"\<\@1\> a test" in line
 
 

@@ -44,7 +44,7 @@ async def test_a_first_vote_shows_the_text_and_goes_on_by_itself(tmp_path: Path)
 
         await agree(w.bob, panel)
         await w.committed()
-        assert w.private(w.bob)[0].content == sentences.AGREED
+        assert w.private(w.bob)[0].content == sentences.agreed()
         [row] = w.rows()
         assert (row["voter_id"], row["rating"], row["consent"]) == (
             str(w.bob.id),
@@ -72,7 +72,7 @@ async def test_reasons_are_not_recorded_before_either(tmp_path: Path) -> None:
 
         assert TEXT in w.private(w.bob)[-1].content
         await agree(w.bob, w.private(w.bob)[-1])
-        assert w.private(w.bob)[-1].content == sentences.PICK_AGAIN
+        assert w.private(w.bob)[-1].content == sentences.pick_again()
         await w.bob.select(ballot, ["beautiful"], custom_id=why)
         await w.committed()
         [row] = w.rows()

@@ -215,8 +215,8 @@ async def test_only_the_requester_cancels(tmp_path: Path) -> None:
         await w.alice.click(seen(asked), custom_id=button)
         await w.posted()
 
-        assert text_of(seen(refused).message) == texts.NOT_YOURS
-        assert texts.CANCELLED in text_of(w.last_message())
+        assert text_of(seen(refused).message) == texts.not_yours()
+        assert texts.cancelled() in text_of(w.last_message())
         assert w.last_message().attachments == []
 
 
@@ -228,7 +228,7 @@ async def test_cancelling_what_is_over_says_so(tmp_path: Path) -> None:
         late = await w.press(w.alice, message, str(SetId("cancel", again.set_id)))
 
         assert seen(late).ephemeral
-        assert text_of(seen(late).message) == texts.BUTTON_GONE
+        assert text_of(seen(late).message) == texts.button_gone()
 
 
 async def test_a_request_that_the_journal_does_not_have_is_explained_when_cancelled(
@@ -244,7 +244,7 @@ async def test_a_request_that_the_journal_does_not_have_is_explained_when_cancel
         button = set_button(seen(asked).message, "cancel")
         await w.alice.click(seen(asked), custom_id=button)
 
-        assert text_of(seen(asked).message) == texts.FORGOTTEN
+        assert text_of(seen(asked).message) == texts.forgotten()
 
 
 async def _never(*_: object, **__: object) -> None:
@@ -316,7 +316,7 @@ async def test_without_the_right_to_attach_files_nothing_starts(tmp_path: Path) 
         result = await w.ask(w.alice, "a fox")
 
         assert seen(result).ephemeral
-        assert text_of(seen(result).message) == texts.NO_ATTACHMENTS
+        assert text_of(seen(result).message) == texts.no_attachments()
         assert w.parts.executor.status().running == 0
 
 
@@ -399,7 +399,7 @@ async def test_images_that_could_not_be_posted_are_explained_in_their_message(
     async with world(tmp_path) as w:
         message = await w.imagine(w.alice, "a fox")
 
-        assert texts.CANNOT_POST in text_of(message)
+        assert texts.cannot_post() in text_of(message)
         assert set_button(message, "again")
 
 

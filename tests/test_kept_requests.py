@@ -89,8 +89,8 @@ async def test_a_kept_request_can_be_cancelled_by_its_requester_alone(tmp_path: 
         refused = await w.alice.click(seen(asked), custom_id=button)
         await w.bob.click(seen(asked), custom_id=button)
 
-        assert text_of(seen(refused).message) == texts.NOT_YOURS
-        await w.until(lambda: texts.CANCELLED in text_of(seen(asked).message))
+        assert text_of(seen(refused).message) == texts.not_yours()
+        await w.until(lambda: texts.cancelled() in text_of(seen(asked).message))
         assert requests(tmp_path)[1] == (SetState.CANCELLED, 0)
 
 
@@ -188,7 +188,7 @@ async def test_where_the_bot_may_not_read_the_history_the_images_come_in_a_new_m
         assert requests(tmp_path) == [(SetState.POSTED, 4)]
 
         await w.bob.click(old, custom_id=set_button(old.message, "cancel"))
-        assert texts.ELSEWHERE in text_of(old.message)
+        assert texts.elsewhere() in text_of(old.message)
         assert buttons(old.message) == []
 
 
@@ -203,7 +203,7 @@ async def test_a_request_that_was_being_made_when_the_bot_was_killed_three_times
             await w.restart()
 
         await w.until(lambda: requests(tmp_path)[0] == (SetState.FAILED, 0))
-        assert texts.GIVEN_UP in text_of(seen(deadly).message)
+        assert texts.given_up() in text_of(seen(deadly).message)
         assert set_button(seen(deadly).message, "again")
         await w.until(lambda: "step" in text_of(seen(harmless).message))
         assert "given up: the bot was killed 3 times while it was made" in caplog.text
@@ -232,7 +232,7 @@ async def test_images_come_in_a_new_message_when_the_restart_took_long(
 
         assert len(w.last_message().attachments) == 4
         assert w.last_message().id != seen(asked).id
-        assert texts.ELSEWHERE in text_of(seen(asked).message)
+        assert texts.elsewhere() in text_of(seen(asked).message)
 
 
 async def test_a_stop_says_that_the_request_is_kept(tmp_path: Path) -> None:
@@ -242,14 +242,14 @@ async def test_a_stop_says_that_the_request_is_kept(tmp_path: Path) -> None:
         await wind_down(w.parts, w.settings)
 
         for one in asked:
-            assert texts.KEPT in text_of(seen(one).message)
+            assert texts.kept() in text_of(seen(one).message)
 
         assert requests(tmp_path) == [(SetState.WAITING, 0)] * 2
 
 
 @pytest.mark.parametrize(
     ("state", "sentence"),
-    [(SetState.FAILED, texts.NOT_MADE), (SetState.CANCELLED, texts.CANCELLED)],
+    [(SetState.FAILED, texts.not_made()), (SetState.CANCELLED, texts.cancelled())],
 )
 async def test_a_press_on_a_dead_button_mends_its_message(
     tmp_path: Path, state: SetState, sentence: str

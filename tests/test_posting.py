@@ -56,7 +56,7 @@ async def test_what_the_message_does_not_take_comes_in_a_new_one(
         await bot.posted()
 
         old, new = bot.messages()
-        assert shows(old, texts.ELSEWHERE)
+        assert shows(old, texts.elsewhere())
         assert len(new.attachments) == 4
 
 
@@ -69,7 +69,7 @@ async def test_only_what_discord_refuses_for_good_is_explained(
         await bot.posted()
 
         [message] = bot.messages()
-        assert shows(message, texts.CANNOT_POST)
+        assert shows(message, texts.cannot_post())
 
 
 async def test_images_that_were_not_posted_before_a_stop_are_posted_after_the_restart(

@@ -122,7 +122,7 @@ async def test_the_preview_is_gone_when_the_request_is_cancelled(tmp_path: Path)
         await w.alice.click(shown, custom_id=set_button(shown.message, "cancel"))
         await w.posted()
 
-        assert texts.CANCELLED in text_of(w.last_message())
+        assert texts.cancelled() in text_of(w.last_message())
         assert names(w.last_message()) == []
 
 
@@ -162,7 +162,7 @@ async def test_the_preview_is_gone_when_the_images_are_in_a_new_message(
         assert len(w.last_message().attachments) == 4
         assert w.last_message().id != shown.id
         old = shown.message
-        assert texts.ELSEWHERE in text_of(old)
+        assert texts.elsewhere() in text_of(old)
         assert old.attachments == []
         assert buttons(old) == []
 

@@ -169,9 +169,9 @@ async def test_a_button_of_a_removed_image_says_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("custom_id", "sentence"),
     [
-        ("oxherd1:vote:short", texts.NOT_OURS),
-        ("oxherd9:vote:" + "A" * 22 + ":good", texts.NOT_OURS),
-        ("oxherd1:vote:" + "A" * 22 + ":good", texts.BUTTON_GONE),
+        ("oxherd1:vote:short", texts.not_ours()),
+        ("oxherd9:vote:" + "A" * 22 + ":good", texts.not_ours()),
+        ("oxherd1:vote:" + "A" * 22 + ":good", texts.button_gone()),
     ],
     ids=["truncated", "a different version", "not on the message"],
 )

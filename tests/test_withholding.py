@@ -162,7 +162,7 @@ async def test_when_all_are_withheld_the_message_says_so(tmp_path: Path) -> None
 
         message = w.last_message()
         assert message.id == seen(asked).id
-        assert texts.ALL_WITHHELD in text_of(message)
+        assert texts.all_withheld() in text_of(message)
         assert message.attachments == []
         assert vote_ids(message) == {}
         assert set_button(message, "again")
@@ -203,7 +203,7 @@ async def test_a_restart_after_all_were_withheld_says_so(
     async with world(tmp_path, **guarded(WITHHOLDS_ALL)) as w:
         await _stopped_while_posting(w, monkeypatch, "settle")
 
-        await w.until(lambda: texts.ALL_WITHHELD in text_of(w.last_message()))
+        await w.until(lambda: texts.all_withheld() in text_of(w.last_message()))
         await w.committed()
         assert [row["withheld"] for row in w.generations()] == ["classifier"] * 4
 
@@ -256,7 +256,7 @@ async def test_what_the_models_own_checker_blackens_is_withheld_in_the_same_way(
         await w.posted()
         await w.committed()
 
-        assert texts.ALL_WITHHELD in text_of(w.last_message())
+        assert texts.all_withheld() in text_of(w.last_message())
         [note] = asked.followups
         assert "the model's own safety checker took them for unsafe" in note.content
         assert {row["withheld"] for row in w.generations()} == {"checker"}

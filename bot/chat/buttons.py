@@ -9,14 +9,15 @@ from discord import ui
 from bot.chat import texts
 from bot.chat.context import Context
 from bot.chat.custom_ids import ReasonsId, SetId, UndoId, VoteId
+from bot.chat.languages.translation import N_, _
 from bot.chat.responses import answered, in_time
 from storage.vote import REASONS, Mark, Rating
 
 # The buttons about a whole request: label, emoji, style.
 SET_BUTTONS = {
-    "again": ("Again", "🎲", discord.ButtonStyle.secondary),
-    "details": ("Details", "🔎", discord.ButtonStyle.secondary),
-    "cancel": ("Cancel", None, discord.ButtonStyle.danger),
+    "again": (N_("Again"), "🎲", discord.ButtonStyle.secondary),
+    "details": (N_("Details"), "🔎", discord.ButtonStyle.secondary),
+    "cancel": (N_("Cancel"), None, discord.ButtonStyle.danger),
 }
 
 
@@ -69,7 +70,7 @@ class UndoButton(ui.DynamicItem[ui.Button[Any]], template=UndoId.PATTERN):
         self.rating = rating
         super().__init__(
             ui.Button(
-                label=None if slot is None else f"Undo {slot}",
+                label=None if slot is None else _("Undo {slot}").format(slot=slot),
                 emoji="↩️",
                 custom_id=str(UndoId(image_id, rating)),
             )
@@ -123,7 +124,9 @@ class ReasonsSelect(ui.DynamicItem[ui.Select[Any]], template=ReasonsId.PATTERN):
                 min_values=0,
                 max_values=len(reasons),
                 options=[
-                    discord.SelectOption(label=reason, default=reason in mark.reasons)
+                    discord.SelectOption(
+                        label=_(reason), value=reason, default=reason in mark.reasons
+                    )
                     for reason in reasons
                 ],
             ),
@@ -167,7 +170,9 @@ class SetButton(ui.DynamicItem[ui.Button[Any]], template=SetId.PATTERN):
         self.set_id = set_id
         label, emoji, style = SET_BUTTONS[action]
         super().__init__(
-            ui.Button(label=label, emoji=emoji, style=style, custom_id=str(SetId(action, set_id)))
+            ui.Button(
+                label=_(label), emoji=emoji, style=style, custom_id=str(SetId(action, set_id))
+            )
         )
 
     @classmethod

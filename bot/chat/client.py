@@ -14,6 +14,8 @@ from bot.chat.ballots import Ballots
 from bot.chat.buttons import ReasonsSelect, SetButton, UndoButton, VoteButton
 from bot.chat.commands import add_commands
 from bot.chat.context import Context, ContextClient, Interaction
+from bot.chat.languages.commands import CommandTranslator
+from bot.chat.languages.translation import speaking
 from bot.chat.messages import buttons_on
 from bot.chat.moderation.alarms import AlarmButton
 from bot.chat.moderation.reports import ReviewButton
@@ -103,6 +105,7 @@ class OxherdClient(ContextClient):
             ReviewButton,
             AlarmButton,
         )
+        await self.tree.set_translator(CommandTranslator())
         await self._requests.resume(self)
 
     async def on_ready(self) -> None:
@@ -136,9 +139,9 @@ class OxherdClient(ContextClient):
 
         if not custom_ids.is_known(custom_id):
             log.warning("interaction %d: unknown button %.100r", interaction.id, custom_id)
-            await say_privately(interaction, texts.NOT_OURS)
+            await say_privately(interaction, texts.not_ours())
         elif interaction.message is None or custom_id not in buttons_on(interaction.message):
-            await say_privately(interaction, texts.BUTTON_GONE)
+            await say_privately(interaction, texts.button_gone())
 
     async def on_error(self, event_method: str, /, *args: Any, **kwargs: Any) -> None:
         """Log the error and keep running."""
@@ -148,15 +151,17 @@ class OxherdClient(ContextClient):
         """Every command, press and form passes here: those of a server that is not served, or that
         the bot is not in, do nothing."""
         guild_id = int(payload["guild_id"]) if "guild_id" in payload else None
-        if self._requests.gate.serves(guild_id, among=self.guilds):
-            self._read_interaction(payload)
-            return
+        # The tasks that answer begin in here, and keep the member's language.
+        with speaking(payload.get("locale")):
+            if self._requests.gate.serves(guild_id, among=self.guilds):
+                self._read_interaction(payload)
+                return
 
-        log.info("interaction %s: server %s is not served", payload["id"], guild_id)
-        interaction: Interaction = discord.Interaction(data=payload, state=self._connection)  # type: ignore[arg-type]
-        refusal = asyncio.create_task(say_privately(interaction, texts.NOT_SERVED))
-        self._refusals.add(refusal)
-        refusal.add_done_callback(self._refusals.discard)
+            log.info("interaction %s: server %s is not served", payload["id"], guild_id)
+            interaction: Interaction = discord.Interaction(data=payload, state=self._connection)  # type: ignore[arg-type]
+            refusal = asyncio.create_task(say_privately(interaction, texts.not_served()))
+            self._refusals.add(refusal)
+            refusal.add_done_callback(self._refusals.discard)
 
     async def _command_failed(
         self, interaction: Interaction, error: app_commands.AppCommandError

@@ -10,6 +10,7 @@ import shortuuid
 from discord import ui
 
 from bot.chat import texts, views
+from bot.chat.languages.translation import speaking
 from bot.chat.messages import MessageDeleted, Place
 from bot.chat.responses import NOT_TAKEN, say_privately
 from bot.chat.views import AcceptedRequest
@@ -61,7 +62,7 @@ class Follower:
         async with self._explained():
             images = await self._stored_images(stored)
             if images is None:
-                await self._end(SetState.FAILED, texts.IMAGES_LOST)
+                await self._end(SetState.FAILED, texts.images_lost())
             else:
                 unread = texts.cut_short(self._accepted.request, stored.provenance or {})
                 await self._post(images, unread, anew=not self._place.is_recent)
@@ -78,20 +79,20 @@ class Follower:
             yield
         except (Closing, StoreClosing):
             with suppress(MessageDeleted, *NOT_TAKEN):
-                await self._place.show(views.progress(self._accepted, texts.KEPT))
+                await self._place.show(views.progress(self._accepted, texts.kept()))
         except MessageDeleted:
             log.info("set %s: its message was deleted", self._set_id)
             await self._record_end(SetState.CANCELLED)
         except Cancelled:
             # Before it is said: a request that its requester cancelled is not made after a kill.
             await self._record_end(SetState.CANCELLED)
-            await self._say_end(texts.CANCELLED)
+            await self._say_end(texts.cancelled())
         except (GenerationError, StorageError) as exc:
             log.warning("set %s: %s", self._set_id, exc)
             await self._end(SetState.FAILED, texts.refusal(exc, reference=reference))
         except NOT_TAKEN as exc:
             log.error("set %s: Discord refuses the images: %s", self._set_id, exc)
-            await self._end(SetState.FAILED, texts.CANNOT_POST)
+            await self._end(SetState.FAILED, texts.cannot_post())
         except Exception:
             log.exception("set %s failed", self._set_id)
             await self._end(SetState.FAILED, texts.unexpected(reference))
@@ -165,7 +166,9 @@ class Follower:
 
             message_id = await self._place.post(draw, anew=anew)
         else:
-            await self._place.settle(lambda: (views.ended(self._accepted, texts.ALL_WITHHELD), []))
+            await self._place.settle(
+                lambda: (views.ended(self._accepted, texts.all_withheld()), [])
+            )
             assert self._place.message_id is not None
             message_id = self._place.message_id
 
@@ -178,8 +181,10 @@ class Follower:
         except StorageError as exc:  # the next start, or the first vote, does it
             log.error("set %s was posted, but that is not recorded: %s", self._set_id, exc)
 
-        if withheld and self._place.interaction is not None:
-            await say_privately(self._place.interaction, texts.withheld(withheld, of=len(images)))
+        interaction = self._place.interaction
+        if withheld and interaction is not None:
+            with speaking(interaction.locale):
+                await say_privately(interaction, texts.withheld(withheld, of=len(images)))
 
     async def _shown_result(self, job: Job) -> Result:
         """The job's result; its progress is shown meanwhile."""

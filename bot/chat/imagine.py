@@ -7,6 +7,7 @@ from typing import Any
 from discord import app_commands
 
 from bot.chat.context import Interaction
+from bot.chat.languages.commands import filled
 from bot.chat.responses import answered
 from bot.settings import Settings
 from generation.request import MAX_SEED
@@ -28,10 +29,17 @@ def imagine_command(settings: Settings) -> app_commands.Command[Any, ..., None]:
         prompt="What the images should show",
         negative_prompt="What they should not show",
         seed="A number; the same seed makes the same images again",
-        steps=f"Denoising steps (default {settings.default_steps})",
-        guidance=f"How closely to follow the prompt (default {settings.default_guidance:g})",
-        size=f"Width x height in pixels (default {settings.sizes[0]})",
-        **({"model": f"What makes the images (default {default})"[:100]} if more else {}),
+        steps=filled("Denoising steps (default {default})", default=settings.default_steps),
+        guidance=filled(
+            "How closely to follow the prompt (default {default:g})",
+            default=settings.default_guidance,
+        ),
+        size=filled("Width x height in pixels (default {default})", default=settings.sizes[0]),
+        **(
+            {"model": filled("What makes the images (default {default})", default=default)}
+            if more
+            else {}
+        ),
     )
     chosen = app_commands.choices(
         size=_choices(map(str, settings.sizes)),

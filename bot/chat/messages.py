@@ -12,6 +12,7 @@ from discord import ui
 
 from bot.chat.context import Interaction
 from bot.chat.custom_ids import SetId
+from bot.chat.languages.translation import server_locale
 from bot.chat.responses import NO_MENTIONS, NOT_TAKEN
 
 log = logging.getLogger(__name__)
@@ -65,6 +66,8 @@ class Place:
         self.message_id = message_id
         self.interaction_id = interaction_id
         self._set_id = set_id
+        self._client = client
+        self._guild_id = guild_id
         self._channel = client.get_partial_messageable(channel_id, guild_id=guild_id)
         self._interaction = interaction
 
@@ -72,6 +75,11 @@ class Place:
     def interaction(self) -> Interaction | None:
         """The interaction while its token is good: then its member can be told things alone."""
         return self._interaction if self.is_recent else None
+
+    @property
+    def locale(self) -> discord.Locale | None:
+        """The language for everybody who reads the message."""
+        return server_locale(self._client, self._guild_id)
 
     @property
     def is_recent(self) -> bool:

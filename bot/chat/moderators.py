@@ -7,13 +7,14 @@ The journal keeps what they were told, so a restart does not repeat it.
 import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from datetime import UTC, datetime
 
 import discord
 from discord.utils import MISSING
 
 from bot.chat import texts
+from bot.chat.languages.translation import server_locale, speaking
 from bot.chat.moderation import sentences
 from bot.chat.moderation.alarms import alarm_view
 from bot.chat.moderation.channel import channel_id
@@ -62,7 +63,8 @@ async def tell_news(settings: Settings, store: VoteStore, client: discord.Client
     news = _News(store, client, operators_channel=settings.moderators_channel)
     await news.tell_acts()
     await news.tell_alarms()
-    await news.tell_of_remote(alarm_s=settings.remote_alarm_s)
+    with news.speaking_to(None):
+        await news.tell_of_remote(alarm_s=settings.remote_alarm_s)
 
 
 class _News:
@@ -82,14 +84,16 @@ class _News:
         moderation = self._store.moderation
         while acts := await moderation.untold(limit=1, but_of=self._not_taken):
             [act] = acts
-            if await self._tell(act.guild_id, sentences.line(act)):
-                await moderation.mark_told(acts)
+            with self.speaking_to(act.guild_id):
+                if await self._tell(act.guild_id, sentences.line(act)):
+                    await moderation.mark_told(acts)
 
     async def tell_alarms(self) -> None:
         """Each with its button."""
         for alarm in await self._store.moderation.raise_alarms():
-            if await self._tell(alarm.guild_id, sentences.alarm(alarm), alarm_view(alarm)):
-                await self._store.moderation.mark_alarm_told(alarm)
+            with self.speaking_to(alarm.guild_id):
+                if await self._tell(alarm.guild_id, sentences.alarm(alarm), alarm_view(alarm)):
+                    await self._store.moderation.mark_alarm_told(alarm)
 
     async def tell_of_remote(self, *, alarm_s: float) -> None:
         """Whether votes reach the remote, and in which branch: for the operator alone."""
@@ -110,6 +114,14 @@ class _News:
         is_over = mark.alarmed_at is not None and mark.waiting_since is None
         if is_over and await self._tell(None, texts.remote_caught_up(remote)):
             await self._store.record_alarm(None)
+
+    def speaking_to(self, guild_id: int | None) -> AbstractContextManager[None]:
+        """In the language of a server; for the operator, of the server with their channel."""
+        if guild_id is None and self._operators_channel is not None:
+            channel = self._client.get_channel(self._operators_channel)
+            guild_id = channel.guild.id if isinstance(channel, discord.abc.GuildChannel) else None
+
+        return speaking(server_locale(self._client, guild_id))
 
     async def _tell(
         self, guild_id: int | None, content: str, view: discord.ui.View = MISSING

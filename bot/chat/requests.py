@@ -7,12 +7,14 @@ from typing import Any
 
 import discord
 import shortuuid
+from discord import ui
 
 from bot.chat import texts, views
 from bot.chat.admission.gate import ConsentNeeded, Gate
 from bot.chat.context import Interaction
 from bot.chat.following import Follower
 from bot.chat.jobs import Jobs
+from bot.chat.languages.translation import server_locale, speaking
 from bot.chat.messages import Place
 from bot.chat.responses import NO_MENTIONS, NOT_TAKEN, in_time, say_privately, tolerated
 from bot.chat.views import AcceptedRequest
@@ -79,7 +81,7 @@ class Requests:
         be recorded, and discord.NotFound if it is too late to answer.
         """
         if not interaction.app_permissions.attach_files:
-            await say_privately(interaction, texts.NO_ATTACHMENTS)
+            await say_privately(interaction, texts.no_attachments())
             return
 
         guild_id = interaction.guild_id
@@ -122,13 +124,13 @@ class Requests:
             message_id=message_id,
             interaction=interaction,
         )
-        self._follow(accepted.set_id, Follower(accepted, place, self._store).make(job))
+        self._follow(place, accepted.set_id, Follower(accepted, place, self._store).make(job))
 
     async def again(self, interaction: Interaction, set_id: str) -> None:
         """Queue the same request with new seeds, for the member who pressed. Raises Refused."""
         stored = await self._find(interaction, set_id)
         if stored is None:
-            await say_privately(interaction, texts.UNKNOWN_SET)
+            await say_privately(interaction, texts.unknown_set())
             return
 
         request = self.door.admit_again(ImageRequest.from_json(stored.request))
@@ -138,7 +140,7 @@ class Requests:
         """Tell the member who pressed what the images were made from."""
         stored = await in_time(interaction, self._find(interaction, set_id))
         await say_privately(
-            interaction, texts.UNKNOWN_SET if stored is None else texts.details(stored)
+            interaction, texts.unknown_set() if stored is None else texts.details(stored)
         )
 
     async def cancel(self, interaction: Interaction, set_id: str) -> None:
@@ -147,7 +149,7 @@ class Requests:
         if job is None:
             await self._mend(interaction, set_id)
         elif job.owner != interaction.user.id:
-            await say_privately(interaction, texts.NOT_YOURS)
+            await say_privately(interaction, texts.not_yours())
         else:
             job.cancel()
             with tolerated(interaction, doing="acknowledging a cancel"):
@@ -164,18 +166,11 @@ class Requests:
     async def _mend(self, interaction: Interaction, set_id: str) -> None:
         """Show what became of a request whose message still offers to cancel it."""
         stored = await self._find(interaction, set_id)
-        pressed = interaction.message
-        if stored is None:
-            view = views.forgotten()
-        elif stored.state in (SetState.FAILED, SetState.CANCELLED):
-            cancelled = stored.state is SetState.CANCELLED
-            view = views.ended(
-                AcceptedRequest.of(stored), texts.CANCELLED if cancelled else texts.NOT_MADE
-            )
-        elif stored.state is SetState.POSTED and pressed and pressed.id != stored.message_id:
-            view = views.elsewhere(AcceptedRequest.of(stored))
-        else:
-            await say_privately(interaction, texts.NOT_RUNNING)
+        with speaking(server_locale(interaction.client, interaction.guild_id)):
+            view = _what_became(stored, interaction.message)
+
+        if view is None:
+            await say_privately(interaction, texts.not_running())
             return
 
         with tolerated(interaction, doing="mending a message"):
@@ -201,7 +196,7 @@ class Requests:
                 stored.set_id,
                 stored.tries,
             )
-            following = follower.refuse(texts.GIVEN_UP)
+            following = follower.refuse(texts.given_up())
         else:
             try:
                 self.door.check(accepted.request)
@@ -219,7 +214,7 @@ class Requests:
                 following = follower.refuse(texts.refusal(exc, reference=reference))
 
         self._begin(stored.set_id, job)
-        self._follow(stored.set_id, following)
+        self._follow(place, stored.set_id, following)
 
     def _begin(self, set_id: str, job: Job | None = None) -> None:
         if job is not None:
@@ -228,10 +223,11 @@ class Requests:
         self._unfinished.add(set_id)
         self._idle.clear()
 
-    def _follow(self, set_id: str, following: Coroutine[Any, Any, None]) -> None:
+    def _follow(self, place: Place, set_id: str, following: Coroutine[Any, Any, None]) -> None:
         async def follow() -> None:
             try:
-                await following
+                with speaking(place.locale):
+                    await following
             finally:
                 following.close()
                 self._forget(set_id)
@@ -248,6 +244,23 @@ class Requests:
             self._idle.set()
 
 
+def _what_became(stored: StoredSet | None, pressed: discord.Message | None) -> ui.LayoutView | None:
+    """What a message that offers to cancel should show; None if it is right."""
+    if stored is None:
+        return views.forgotten()
+
+    accepted = AcceptedRequest.of(stored)
+    match stored.state:
+        case SetState.CANCELLED:
+            return views.ended(accepted, texts.cancelled())
+        case SetState.FAILED:
+            return views.ended(accepted, texts.not_made())
+        case SetState.POSTED if pressed and pressed.id != stored.message_id:
+            return views.elsewhere(accepted)
+        case _:
+            return None
+
+
 async def _acknowledged(
     interaction: Interaction, accepted: AcceptedRequest, job: Job
 ) -> int | None:
@@ -255,7 +268,9 @@ async def _acknowledged(
 
     Raises discord.NotFound if Discord has not.
     """
-    view = views.progress(accepted, texts.progress_sentence(job.progress))
+    with speaking(server_locale(interaction.client, interaction.guild_id)):
+        view = views.progress(accepted, texts.progress_sentence(job.progress))
+
     try:
         if interaction.response.is_done():  # the disk was slow
             edited = await interaction.edit_original_response(

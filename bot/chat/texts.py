@@ -1,10 +1,11 @@
-"""Every sentence a member can read. Pure: no clock, no Discord call."""
+"""Every sentence a member can read, in the language that is spoken. No clock, no Discord call."""
 
 import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import assert_never
 
+from bot.chat.languages.translation import N_, _, ngettext
 from bot.prompts.refusals import (
     BlockedPrompt,
     EmptyPrompt,
@@ -27,7 +28,6 @@ from generation.queue.job import JobProgress
 from generation.request import NEGATIVE_PROMPT_READ, PROMPT_READ, ImageRequest, Preview, Withheld
 from storage.acts import Ban
 from storage.errors import JournalFull, StorageError, StoreClosing
-from storage.plurals import count
 from storage.status import RemoteStatus
 from storage.vote import (
     Ballot,
@@ -39,36 +39,84 @@ from storage.vote import (
     VoteOutcome,
 )
 
-NOT_OURS = (
-    "I do not know this button. It may come from a newer or older version of me; nothing was "
-    "recorded."
-)
-BUTTON_GONE = "This message has changed and no longer has that button; nothing was recorded."
-NO_ATTACHMENTS = (
-    "I am not allowed to attach files in this channel, so I could not show you the images. "
-    "Ask a moderator to give me the permission “Attach Files” here."
-)
-NOT_YOURS = "Only the person who asked for these images can cancel them."
-NOT_RUNNING = "This request is no longer waiting or running, so there is nothing to cancel."
-CANCELLED = "Cancelled. No images were made."
-KEPT = "⏳ I am restarting. This request is kept: it is made afterwards."
-NOT_MADE = "These images were not made. Press **Again** to ask anew."
-GIVEN_UP = (
-    "I was cut off each time I began to make these images, so I gave up. A moderator can see when "
-    "in my log. Press **Again** to have it tried again."
-)
-IMAGES_LOST = "These images were made, but I no longer have them. Press **Again** to ask anew."
-ELSEWHERE = "This took long, so the images are in a new message below."
-FORGOTTEN = "I no longer know what was asked for here. Please ask again with `/imagine`."
-NOT_SERVED = (
-    "I work for the people of certain servers only, and this is none of them, so nothing was done. "
-    "Whoever runs me can add it to OXHERD_GUILDS."
-)
-REMOVED = "Moderators have removed these images."
-UNKNOWN_SET = "I no longer know this request, so I cannot do that."
-CANNOT_POST = (
-    "The images were made, but Discord did not take them. A moderator can see why in my log."
-)
+
+def not_ours() -> str:
+    return _(
+        "I do not know this button. It may come from a newer or older version of me; nothing was "
+        "recorded."
+    )
+
+
+def button_gone() -> str:
+    return _("This message has changed and no longer has that button; nothing was recorded.")
+
+
+def no_attachments() -> str:
+    return _(
+        "I am not allowed to attach files in this channel, so I could not show you the images. "
+        "Ask a moderator to give me the permission “Attach Files” here."
+    )
+
+
+def not_yours() -> str:
+    return _("Only the person who asked for these images can cancel them.")
+
+
+def not_running() -> str:
+    return _("This request is no longer waiting or running, so there is nothing to cancel.")
+
+
+def cancelled() -> str:
+    return _("Cancelled. No images were made.")
+
+
+def kept() -> str:
+    return _("⏳ I am restarting. This request is kept: it is made afterwards.")
+
+
+def not_made() -> str:
+    return _("These images were not made. Press **Again** to ask anew.")
+
+
+def given_up() -> str:
+    return _(
+        "I was cut off each time I began to make these images, so I gave up. A moderator can see "
+        "when in my log. Press **Again** to have it tried again."
+    )
+
+
+def images_lost() -> str:
+    return _("These images were made, but I no longer have them. Press **Again** to ask anew.")
+
+
+def elsewhere() -> str:
+    return _("This took long, so the images are in a new message below.")
+
+
+def forgotten() -> str:
+    return _("I no longer know what was asked for here. Please ask again with `/imagine`.")
+
+
+def not_served() -> str:
+    return _(
+        "I work for the people of certain servers only, and this is none of them, so nothing was "
+        "done. Whoever runs me can add it to OXHERD_GUILDS."
+    )
+
+
+def removed() -> str:
+    return _("Moderators have removed these images.")
+
+
+def unknown_set() -> str:
+    return _("I no longer know this request, so I cannot do that.")
+
+
+def cannot_post() -> str:
+    return _(
+        "The images were made, but Discord did not take them. A moderator can see why in my log."
+    )
+
 
 _LAST_WORDS = 20
 """Characters shown of where the model stopped reading."""
@@ -77,12 +125,19 @@ _LAST_WORDS = 20
 # spoilers, links and addresses, mentions, custom emoji, commands and times.
 _MARKDOWN = re.compile(r"[\\`*_~|<>\[\]():@#+.-]")
 
-ALL_WITHHELD = "All images of this request were withheld, so there is nothing to show."
+
+def all_withheld() -> str:
+    return _("All images of this request were withheld, so there is nothing to show.")
+
 
 _WITHHELD_BY = {
-    Withheld.CLASSIFIER: "this server's image classifier",
-    Withheld.CHECKER: "the model's own safety checker",
+    Withheld.CLASSIFIER: N_("this server's image classifier"),
+    Withheld.CHECKER: N_("the model's own safety checker"),
 }
+
+# What the door names in its errors.
+_OPTIONS = (N_("prompt"), N_("negative prompt"), N_("seed"), N_("number of steps"), N_("guidance"))
+_CHOSEN = (N_("size"), N_("model"))
 
 
 def emoji(rating: Rating) -> str:
@@ -98,59 +153,55 @@ def emoji(rating: Rating) -> str:
 
 def outcome_sentence(outcome: VoteOutcome) -> str:
     """What a voter is told; it always says what is on record for the image now."""
-    image = f"image {outcome.slot}"
-    match outcome.kind:
-        case VoteKind.RECORDED:
-            return f"{_face(outcome.rating)} recorded for {image}."
-        case VoteKind.UNCHANGED:
-            return f"{_face(outcome.rating)} was already recorded for {image}; nothing changed."
-        case VoteKind.REPLACED:
-            return (
-                f"{_face(outcome.rating)} recorded for {image}, instead of your "
-                f"{_face(outcome.previous)}."
-            )
-        case VoteKind.UNDONE:
-            return f"Your {_face(outcome.previous)} for {image} is removed; you have no vote on it."
-        case VoteKind.RESTORED:
-            return (
-                f"Your {_face(outcome.previous)} for {image} is taken back; your "
-                f"{_face(outcome.rating)} counts again."
-            )
-        case VoteKind.EXPLAINED:
-            return f"Why {_face(outcome.rating)} for {image}: {_listed(outcome)}."
-        case VoteKind.OUTDATED:
-            return (
-                f"That vote for {image} was no longer there, so nothing changed; your "
-                f"{_face(outcome.rating)} counts."
-            )
-        case VoteKind.NOTHING_TO_UNDO:
-            return f"You have no vote on {image}, so there is nothing to undo."
-        case VoteKind.UNKNOWN_IMAGE:
-            return "I do not know this image, so nothing was recorded."
-        case VoteKind.REMOVED_IMAGE:
-            return (
-                "This image was removed because nobody had voted on it for a long time, so "
-                "nothing was recorded."
-            )
-        case VoteKind.TAKEN_OUT_IMAGE:
-            return "Moderators have removed this image, so nothing was recorded."
-        case VoteKind.WITHHELD_IMAGE:
-            return "This image is withheld, so nothing was recorded."
-        case VoteKind.BANNED_VOTER:
-            assert outcome.ban is not None
-            return banned(outcome.ban)
-        case _:
-            assert_never(outcome.kind)
+    sentence = _OUTCOMES.get(outcome.kind)
+    if sentence is not None:
+        return _(sentence).format(
+            slot=outcome.slot,
+            now=_face(outcome.rating),
+            before=_face(outcome.previous),
+            reasons=_listed(outcome),
+        )
+
+    assert outcome.kind is VoteKind.BANNED_VOTER
+    assert outcome.ban is not None
+    return banned(outcome.ban)
+
+
+_OUTCOMES = {
+    VoteKind.RECORDED: N_("{now} recorded for image {slot}."),
+    VoteKind.UNCHANGED: N_("{now} was already recorded for image {slot}; nothing changed."),
+    VoteKind.REPLACED: N_("{now} recorded for image {slot}, instead of your {before}."),
+    VoteKind.UNDONE: N_("Your {before} for image {slot} is removed; you have no vote on it."),
+    VoteKind.RESTORED: N_("Your {before} for image {slot} is taken back; your {now} counts again."),
+    VoteKind.EXPLAINED: N_("Why {now} for image {slot}: {reasons}."),
+    VoteKind.OUTDATED: N_(
+        "That vote for image {slot} was no longer there, so nothing changed; your {now} counts."
+    ),
+    VoteKind.NOTHING_TO_UNDO: N_("You have no vote on image {slot}, so there is nothing to undo."),
+    VoteKind.UNKNOWN_IMAGE: N_("I do not know this image, so nothing was recorded."),
+    VoteKind.REMOVED_IMAGE: N_(
+        "This image was removed because nobody had voted on it for a long time, so nothing was "
+        "recorded."
+    ),
+    VoteKind.TAKEN_OUT_IMAGE: N_("Moderators have removed this image, so nothing was recorded."),
+    VoteKind.WITHHELD_IMAGE: N_("This image is withheld, so nothing was recorded."),
+}
 
 
 def banned(ban: Ban) -> str:
     """What a banned member reads instead of an answer."""
-    end = "" if ban.until is None else f" until <t:{int(ban.until.timestamp())}:f>"
+    if ban.until is None:
+        sentence = _("The moderators of this server have banned you from asking and voting: {why}")
+    else:
+        sentence = _(
+            "The moderators of this server have banned you from asking and voting until {end}: "
+            "{why}"
+        )
 
-    return (
-        f"The moderators of this server have banned you from asking and voting{end}: "
-        f"{quoted(ban.reason)}\nNothing was started or recorded."
-    )
+    end = "" if ban.until is None else f"<t:{int(ban.until.timestamp())}:f>"
+    told = sentence.format(end=end, why=quoted(ban.reason))
+
+    return f"{told}\n{_('Nothing was started or recorded.')}"
 
 
 def ballot(ballot: Ballot, sentence: str) -> str:
@@ -165,69 +216,119 @@ def ballot(ballot: Ballot, sentence: str) -> str:
 
 def ask_why(mark: Mark) -> str:
     """What a ballot says where reasons can be picked."""
-    return f"Why {_face(mark.rating)} for image {mark.slot}? (optional)"
+    return _("Why {now} for image {slot}? (optional)").format(
+        now=_face(mark.rating), slot=mark.slot
+    )
 
 
 def _listed(outcome: VoteOutcome) -> str:
     marks = () if outcome.ballot is None else outcome.ballot.marks
-    given = [quoted(why) for mark in marks if mark.slot == outcome.slot for why in mark.reasons]
+    given = [quoted(_(why)) for mark in marks if mark.slot == outcome.slot for why in mark.reasons]
 
-    return ", ".join(given) or "no reason given"
+    return ", ".join(given) or _("no reason given")
 
 
-PAUSED = "Moderators have paused new requests in this server. Please ask again later."
+def paused() -> str:
+    return _("Moderators have paused new requests in this server. Please ask again later.")
 
 
 def server_line_full(limit: int) -> str:
     """The server has as many requests waiting as its moderators allow."""
-    return f"This server already has {count(limit, 'request')} in line, so nothing was started."
+    return ngettext(
+        "This server already has {limit} request in line, so nothing was started.",
+        "This server already has {limit} requests in line, so nothing was started.",
+        limit,
+    ).format(limit=limit)
 
 
 def too_fast(wait_s: float) -> str:
     """Too many requests or votes within a minute."""
-    return f"That was too fast, so nothing was started or recorded. Please wait {duration(wait_s)}."
-
-
-def asked_enough(limit: int, period: str) -> str:
-    """As many requests as moderators allow one member in this period."""
-    return (
-        f"You have asked {limit} times within {period}, which is the most here. Please ask again "
-        "later."
+    return _("That was too fast, so nothing was started or recorded. Please wait {wait}.").format(
+        wait=duration(wait_s)
     )
+
+
+def asked_enough_in_an_hour(limit: int) -> str:
+    """As many requests as moderators allow one member in an hour."""
+    return ngettext(
+        "You have asked once within an hour, which is the most here. Please ask again later.",
+        "You have asked {limit} times within an hour, which is the most here. Please ask again "
+        "later.",
+        limit,
+    ).format(limit=limit)
+
+
+def asked_enough_in_a_day(limit: int) -> str:
+    """As many requests as moderators allow one member in a day."""
+    return ngettext(
+        "You have asked once within a day, which is the most here. Please ask again later.",
+        "You have asked {limit} times within a day, which is the most here. Please ask again "
+        "later.",
+        limit,
+    ).format(limit=limit)
 
 
 def account_too_new(days: int) -> str:
     """The account is younger than moderators want."""
-    return f"To ask or vote here, your Discord account must be {count(days, 'day')} old."
+    return ngettext(
+        "To ask or vote here, your Discord account must be {days} day old.",
+        "To ask or vote here, your Discord account must be {days} days old.",
+        days,
+    ).format(days=days)
 
 
 def member_too_new(days: int) -> str:
     """The member joined the server too recently."""
-    return f"To ask or vote here, you must have been in this server for {count(days, 'day')}."
+    return ngettext(
+        "To ask or vote here, you must have been in this server for {days} day.",
+        "To ask or vote here, you must have been in this server for {days} days.",
+        days,
+    ).format(days=days)
 
 
 def progress_sentence(progress: JobProgress) -> str:
     """Where a request stands: its place, an honest wait, or the steps done."""
-    wait = "" if progress.eta_s is None else f", {duration(progress.eta_s)}"
+    left = "" if progress.eta_s is None else duration(progress.eta_s)
     if progress.position is not None:
-        place = "next in line" if progress.position == 1 else f"number {progress.position} in line"
-        return f"⏳ Waiting: {place}{wait and wait + ' until it is done'}."
+        return _waiting(progress.position, left)
 
     if progress.loading:
-        return f"⏳ Loading the model{wait}…"
+        model = _("⏳ Loading the model, {left}…") if left else _("⏳ Loading the model…")
+        return model.format(left=left)
 
     if progress.step == 0:
-        return f"⏳ Starting…{wait and wait.replace(',', '', 1) + ' left'}"
+        start = _("⏳ Starting… {left} left") if left else _("⏳ Starting…")
+        return start.format(left=left)
 
     done = round(10 * progress.step / progress.steps)
     bar = "▰" * done + "▱" * (10 - done)
+    step = _("step {step} of {steps}, {left} left") if left else _("step {step} of {steps}")
 
-    return f"{bar} step {progress.step} of {progress.steps}{wait and wait + ' left'}"
+    return f"{bar} {step.format(step=progress.step, steps=progress.steps, left=left)}"
+
+
+def _waiting(position: int, left: str) -> str:
+    if position == 1:
+        sentence = (
+            _("⏳ Waiting: next in line, {left} until it is done.")
+            if left
+            else _("⏳ Waiting: next in line.")
+        )
+    else:
+        sentence = (
+            _("⏳ Waiting: number {position} in line, {left} until it is done.")
+            if left
+            else _("⏳ Waiting: number {position} in line.")
+        )
+
+    return sentence.format(position=position, left=left)
 
 
 def preview_note(preview: Preview) -> str:
     """What a preview is, under it and as its alt text."""
-    return f"Preview, step {preview.step} of {preview.steps}: rough, and not kept"
+    return _("Preview, step {step} of {steps}: rough, and not kept").format(
+        step=preview.step, steps=preview.steps
+    )
 
 
 # Up to so many seconds, a duration is rounded to so many: by an eighth at most.
@@ -245,20 +346,20 @@ _ROUNDED_S = (
 def duration(seconds: float) -> str:
     """Rounded so that it does not pretend to know more than it does."""
     if seconds < 8:
-        return "a few seconds"
+        return _("a few seconds")
 
     to_s = next((to_s for below_s, to_s in _ROUNDED_S if seconds < below_s), 3_600)
     rounded_s = to_s * math.floor(seconds / to_s + 0.5)
     if rounded_s >= 10_800 or rounded_s == 7_200:
-        return f"about {_halves(rounded_s / 3_600)} hours"
+        return _("about {hours} hours").format(hours=_halves(rounded_s / 3_600))
 
     if rounded_s == 60:
-        return "about a minute"
+        return _("about a minute")
 
     if rounded_s >= 150 or rounded_s == 120:
-        return f"about {_halves(rounded_s / 60)} minutes"
+        return _("about {minutes} minutes").format(minutes=_halves(rounded_s / 60))
 
-    return f"about {rounded_s} seconds"
+    return _("about {seconds} seconds").format(seconds=rounded_s)
 
 
 def _halves(number: float) -> str:
@@ -267,16 +368,19 @@ def _halves(number: float) -> str:
 
 def heading(request: ImageRequest, *, requester_id: int) -> str:
     """The top of a request's message. The mention notifies nobody: mentions are off."""
-    by = f"for <@{requester_id}>"
+    by = _("for {member}").format(member=f"<@{requester_id}>")
 
     return f"**{quoted(request.prompt)}**\n-# {parameters(request)} · {by}"
 
 
 def parameters(request: ImageRequest) -> str:
     """One line under the prompt."""
+    steps = ngettext("{steps} step", "{steps} steps", request.steps).format(steps=request.steps)
+    guidance = _("guidance {scale:g}").format(scale=request.guidance_scale)
+
     return (
-        f"{request.size.width_px}×{request.size.height_px} · {request.steps} steps · "
-        f"guidance {request.guidance_scale:g} · {quoted(request.model)}"
+        f"{request.size.width_px}×{request.size.height_px} · {steps} · {guidance} · "
+        f"{quoted(request.model)}"
     )
 
 
@@ -289,16 +393,14 @@ def details(stored: StoredSet) -> str:
     request, made_by = ImageRequest.from_json(stored.request), stored.provenance or {}
     lines = [
         f"**{_cut(quoted(request.prompt))}**",
-        *([f"without: {_cut(quoted(request.negative_prompt))}"] if request.negative_prompt else []),
+        *([_without(_cut(quoted(request.negative_prompt)))] if request.negative_prompt else []),
         parameters(request),
-        *(
-            f"{name}: {quoted(made_by[name])}"
-            for name in ("model", "revision", "scheduler", "backend", "device", "dtype")
-            if made_by.get(name)
-        ),
+        *(f"{_(name)}: {quoted(made_by[name])}" for name in _PROVENANCE if made_by.get(name)),
         *cut_short(request, made_by),
         *(
-            f"image {image.slot}: seed `{image.seed}`, id `{image.image_id}`"
+            _("image {slot}: seed `{seed}`, id `{id}`").format(
+                slot=image.slot, seed=image.seed, id=image.image_id
+            )
             for image in stored.images
             if image.withheld is None
         ),
@@ -306,71 +408,110 @@ def details(stored: StoredSet) -> str:
     return "\n".join(lines)
 
 
+_PROVENANCE = (
+    N_("model"),
+    N_("revision"),
+    N_("scheduler"),
+    N_("backend"),
+    N_("device"),
+    N_("dtype"),
+)
+
+
+def _without(negative_prompt: str) -> str:
+    return _("without: {negative_prompt}").format(negative_prompt=negative_prompt)
+
+
 def refusal(error: GenerationError | StorageError, *, reference: str) -> str:
     """What a member reads when something they asked for cannot be done."""
     match error:
         case QueueFull(waiting=waiting):
-            return (
-                f"The line is full, with {count(waiting, 'request')} waiting. "
-                "Please try again in a minute."
-            )
+            return ngettext(
+                "The line is full, with {waiting} request waiting. Please try again in a minute.",
+                "The line is full, with {waiting} requests waiting. Please try again in a minute.",
+                waiting,
+            ).format(waiting=waiting)
         case TooManyYours(waiting=waiting, limit=limit, crowded=crowded):
-            when = " while so many wait" if crowded else ""
-            return (
-                f"You already have {count(waiting, 'request')} waiting, and {limit} is the most "
-                f"for one person{when}. Please wait for one to finish, or cancel it."
-            )
+            return _too_many_yours(waiting, limit, crowded=crowded)
         case Closing():
-            return "I am restarting, so I take no new requests. Please ask again in a minute."
+            return _("I am restarting, so I take no new requests. Please ask again in a minute.")
         case Cancelled():
-            return CANCELLED
+            return cancelled()
         case DeadlineExceeded(seconds=seconds):
-            return (
-                f"This took longer than one request may take ({duration(seconds)}), so I "
-                "stopped it. Fewer steps or a smaller size would help."
-            )
+            return _(
+                "This took longer than one request may take ({limit}), so I stopped it. Fewer "
+                "steps or a smaller size would help."
+            ).format(limit=duration(seconds))
         case BackendUnavailable():
-            return "The model is not available right now. A moderator can see why in my log."
+            return _("The model is not available right now. A moderator can see why in my log.")
         case NotChecked():
-            return (
+            return _(
                 "The images were made, but they could not be checked, so nobody is shown them. "
                 "A moderator can see why in my log."
             )
         case JournalFull():
-            return (
+            return _(
                 "My disk is full, so **nothing was recorded**. The moderators need to make room; "
                 "please try again later."
             )
         case StoreClosing():
-            return "I am restarting, so nothing was recorded. Please press again in a minute."
+            return _("I am restarting, so nothing was recorded. Please press again in a minute.")
         case StorageError():
-            return (
-                f"I could not record that, so **nothing was recorded**. If you report it, mention "
-                f"`{reference}`."
-            )
+            return _(
+                "I could not record that, so **nothing was recorded**. If you report it, mention "
+                "`{reference}`."
+            ).format(reference=reference)
         case _:
-            return f"The images could not be made. If you report it, mention `{reference}`."
+            return _(
+                "The images could not be made. If you report it, mention `{reference}`."
+            ).format(reference=reference)
+
+
+def _too_many_yours(waiting: int, limit: int, *, crowded: bool) -> str:
+    if crowded:
+        sentence = ngettext(
+            "You already have {waiting} request waiting, and {limit} is the most for one person "
+            "while so many wait. Please wait for it to finish, or cancel it.",
+            "You already have {waiting} requests waiting, and {limit} is the most for one person "
+            "while so many wait. Please wait for one to finish, or cancel it.",
+            waiting,
+        )
+    else:
+        sentence = ngettext(
+            "You already have {waiting} request waiting, and {limit} is the most for one person. "
+            "Please wait for it to finish, or cancel it.",
+            "You already have {waiting} requests waiting, and {limit} is the most for one person. "
+            "Please wait for one to finish, or cancel it.",
+            waiting,
+        )
+
+    return sentence.format(waiting=waiting, limit=limit)
 
 
 def refused(problem: Refused) -> str:
     """What a member reads when the door does not let a request in."""
     match problem:
         case EmptyPrompt():
-            return "The prompt is empty, so nothing was started. Describe what you want to see."
+            return _("The prompt is empty, so nothing was started. Describe what you want to see.")
         case PromptTooLong(prompt=name, chars=chars, most=most):
-            return (
-                f"The {name} is {chars} characters long; {most} is the most, so nothing was "
-                "started."
-            )
+            return _(
+                "The {name} is {chars} characters long; {most} is the most, so nothing was started."
+            ).format(name=_(name), chars=chars, most=most)
         case OutOfRange(option=option, value=value, lowest=lowest, highest=highest):
-            return (
-                f"The {option} must be from {_number(lowest)} to {_number(highest)} (you gave "
-                f"{_number(value)}), so nothing was started."
+            return _(
+                "The {option} must be from {lowest} to {highest} (you gave {value}), so nothing "
+                "was started."
+            ).format(
+                option=_(option),
+                lowest=_number(lowest),
+                highest=_number(highest),
+                value=_number(value),
             )
         case NotOffered(option=option, value=value, offered=offered):
-            return (
-                f"The {option} “{quoted(value[:100])}” is not offered here; choose one of "
-                f"{quoted(', '.join(offered))}."
+            return _("The {option} “{value}” is not offered here; choose one of {offered}.").format(
+                option=_(option),
+                value=quoted(value[:100]),
+                offered=quoted(", ".join(offered)),
             )
         case BlockedPrompt(word=word):
             return _not_allowed(word)
@@ -384,23 +525,31 @@ def _number(number: float) -> str:
 
 def bad_option(value: str) -> str:
     """An option of the command that Discord should have refused."""
-    return f"“{quoted(value[:100])}” is outside what this option allows; nothing was started."
+    return _("“{value}” is outside what this option allows; nothing was started.").format(
+        value=quoted(value[:100])
+    )
 
 
 def blocked(word: str, request: ImageRequest) -> str:
     """For the requester alone: the operator's word, and what they typed, to copy."""
-    without = f"\nwithout: {quoted(request.negative_prompt)}" if request.negative_prompt else ""
+    lines = [
+        f"{_not_allowed(word)} {_('This is what you asked for:')}",
+        quoted(request.prompt),
+        *([_without(quoted(request.negative_prompt))] if request.negative_prompt else []),
+    ]
 
-    return f"{_not_allowed(word)} This is what you asked for:\n{quoted(request.prompt)}{without}"
+    return "\n".join(lines)
 
 
 def blocked_long(word: str) -> str:
     """The same, where what was asked for is in a file beside it."""
-    return f"{_not_allowed(word)} What you asked for is in the file."
+    return f"{_not_allowed(word)} {_('What you asked for is in the file.')}"
 
 
 def _not_allowed(word: str) -> str:
-    return f"This server does not allow “{quoted(word[:100])}” in prompts, so nothing was started."
+    return _("This server does not allow “{word}” in prompts, so nothing was started.").format(
+        word=quoted(word[:100])
+    )
 
 
 def withheld(images: Sequence[NewImage], *, of: int) -> str:
@@ -409,12 +558,17 @@ def withheld(images: Sequence[NewImage], *, of: int) -> str:
     for by, why in _WITHHELD_BY.items():
         slots = [str(image.slot) for image in images if image.withheld == by]
         if len(slots) == 1:
-            sentences.append(f"Image {slots[0]} of {of} was withheld: {why} took it for unsafe.")
+            sentence = _("Image {slot} of {of} was withheld: {why} took it for unsafe.")
+            sentences.append(sentence.format(slot=slots[0], of=of, why=_(why)))
         elif slots:
-            listed = f"{', '.join(slots[:-1])} and {slots[-1]}"
-            sentences.append(f"Images {listed} of {of} were withheld: {why} took them for unsafe.")
+            sentence = _(
+                "Images {slots} and {last} of {of} were withheld: {why} took them for unsafe."
+            )
+            sentences.append(
+                sentence.format(slots=", ".join(slots[:-1]), last=slots[-1], of=of, why=_(why))
+            )
 
-    return " ".join([*sentences, "Nobody is shown what is withheld, and it is not kept."])
+    return " ".join([*sentences, _("Nobody is shown what is withheld, and it is not kept.")])
 
 
 def withheld_in_message(number: int) -> str:
@@ -422,20 +576,37 @@ def withheld_in_message(number: int) -> str:
     if number == 0:
         return ""
 
-    return f"{count(number, 'image')} of this request {'was' if number == 1 else 'were'} withheld."
+    return ngettext(
+        "{number} image of this request was withheld.",
+        "{number} images of this request were withheld.",
+        number,
+    ).format(number=number)
 
 
 def cut_short(request: ImageRequest, made_by: Mapping[str, str]) -> list[str]:
     """What the model did not read, if it takes no prompts so long; one line a prompt."""
     prompts = (
-        ("prompt", request.prompt, made_by.get(PROMPT_READ)),
-        ("negative prompt", request.negative_prompt, made_by.get(NEGATIVE_PROMPT_READ)),
+        (
+            _(
+                "The model read only the first {read} of {chars} characters of the prompt, up to "
+                "“…{last}”."
+            ),
+            request.prompt,
+            made_by.get(PROMPT_READ),
+        ),
+        (
+            _(
+                "The model read only the first {read} of {chars} characters of the negative "
+                "prompt, up to “…{last}”."
+            ),
+            request.negative_prompt,
+            made_by.get(NEGATIVE_PROMPT_READ),
+        ),
     )
 
     return [
-        f"The model read only the first {read} of {len(text)} characters of the {name}, "
-        f"up to “…{quoted(text[: int(read)][-_LAST_WORDS:])}”."
-        for name, text, read in prompts
+        sentence.format(read=read, chars=len(text), last=quoted(text[: int(read)][-_LAST_WORDS:]))
+        for sentence, text, read in prompts
         if read is not None
     ]
 
@@ -443,31 +614,51 @@ def cut_short(request: ImageRequest, made_by: Mapping[str, str]) -> list[str]:
 def remote_behind(remote: RemoteStatus, *, age_s: float) -> str:
     """For moderators: votes do not reach the remote."""
     mark = remote.watermark
-    why = remote.last_error or "A push is running."
-
-    return (
-        f"Votes have not reached {remote.url} for {duration(age_s)}: "
-        f"{count(mark.votes_waiting, 'vote')} in {count(mark.commits_waiting, 'commit')} wait. "
-        f"None is lost, and new ones are recorded. {why}"
+    commits = ngettext("{number} commit", "{number} commits", mark.commits_waiting)
+    waiting = ngettext(
+        "{votes} vote in {commits} waits. None is lost, and new ones are recorded.",
+        "{votes} votes in {commits} wait. None is lost, and new ones are recorded.",
+        mark.votes_waiting,
     )
+    behind = [
+        _("Votes have not reached {url} for {age}:").format(url=remote.url, age=duration(age_s)),
+        waiting.format(
+            votes=mark.votes_waiting, commits=commits.format(number=mark.commits_waiting)
+        ),
+        remote.last_error or _("A push is running."),
+    ]
+
+    return " ".join(behind)
 
 
 def remote_caught_up(remote: RemoteStatus) -> str:
     """For moderators: what `remote_behind` said is over."""
-    return f"All votes have reached {remote.url} again."
+    return _("All votes have reached {url} again.").format(url=remote.url)
 
 
 def remote_moved(remote: RemoteStatus) -> str:
     """For moderators: the bot goes on in another branch."""
-    return (
-        f"Somebody else changed my branch of {remote.url}, and I overwrite nothing: votes are "
-        f"pushed to the branch {remote.watermark.branch} from now on, with the whole history."
-    )
+    return _(
+        "Somebody else changed my branch of {url}, and I overwrite nothing: votes are pushed to "
+        "the branch {branch} from now on, with the whole history."
+    ).format(url=remote.url, branch=remote.watermark.branch)
 
 
 def unexpected(reference: str) -> str:
     """The answer to a bug of ours."""
-    return f"Something broke on my side. If you report it, mention `{reference}`."
+    return _("Something broke on my side. If you report it, mention `{reference}`.").format(
+        reference=reference
+    )
+
+
+def image(slot: int) -> str:
+    """An image in a menu."""
+    return _("Image {slot}").format(slot=slot)
+
+
+def alt(slot: int, prompt: str) -> str:
+    """Alt text; Discord takes 1,024 characters."""
+    return _("Image {slot}: {prompt}").format(slot=slot, prompt=prompt)[:1024]
 
 
 def quoted(text: str) -> str:
@@ -483,4 +674,4 @@ def _cut(disarmed: str, *, most: int = 500) -> str:
 
 
 def _face(rating: Rating | None) -> str:
-    return "vote" if rating is None else emoji(rating)
+    return _("vote") if rating is None else emoji(rating)

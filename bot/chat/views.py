@@ -48,7 +48,7 @@ def files(images: Sequence[NewImage], *, prompt: str) -> list[discord.File]:
     """The images as attachments, byte for byte, with the prompt as their alt text."""
     return [
         discord.File(
-            BytesIO(image.png), filename(image.image_id), description=_alt(image.slot, prompt)
+            BytesIO(image.png), filename(image.image_id), description=texts.alt(image.slot, prompt)
         )
         for image in images
     ]
@@ -72,7 +72,7 @@ def result(
             *(
                 discord.MediaGalleryItem(
                     f"attachment://{filename(image.image_id)}",
-                    description=_alt(image.slot, prompt),
+                    description=texts.alt(image.slot, prompt),
                 )
                 for image in images
             )
@@ -138,7 +138,7 @@ def under_text(*items: ui.Item[Any]) -> ui.View:
 
 def elsewhere(accepted: AcceptedRequest) -> ui.LayoutView:
     """In place of a request whose images are in a newer message."""
-    return _view(ui.Container(_heading(accepted), ui.TextDisplay(texts.ELSEWHERE)))
+    return _view(ui.Container(_heading(accepted), ui.TextDisplay(texts.elsewhere())))
 
 
 def ended(accepted: AcceptedRequest, sentence: str) -> ui.LayoutView:
@@ -148,12 +148,12 @@ def ended(accepted: AcceptedRequest, sentence: str) -> ui.LayoutView:
 
 def removed() -> ui.LayoutView:
     """In place of images that moderators have removed, all of them."""
-    return _view(ui.Container(ui.TextDisplay(texts.REMOVED)))
+    return _view(ui.Container(ui.TextDisplay(texts.removed())))
 
 
 def forgotten() -> ui.LayoutView:
     """In place of a request that the journal does not have."""
-    return _view(ui.Container(ui.TextDisplay(texts.FORGOTTEN)))
+    return _view(ui.Container(ui.TextDisplay(texts.forgotten())))
 
 
 def _told(
@@ -166,11 +166,6 @@ def _told(
 
 def _heading(accepted: AcceptedRequest) -> ui.TextDisplay[Any]:
     return ui.TextDisplay(texts.heading(accepted.request, requester_id=accepted.requester_id))
-
-
-def _alt(slot: int, prompt: str) -> str:
-    """Alt text; Discord takes 1,024 characters."""
-    return f"Image {slot}: {prompt}"[:1024]
 
 
 def _view(box: ui.Container[Any]) -> ui.LayoutView:

@@ -8,6 +8,7 @@ import discord
 from discord.app_commands import AppCommand, CommandTree
 
 from bot.chat.commands import add_commands
+from bot.chat.languages.commands import CommandTranslator
 from bot.errors import CannotConnect
 from bot.settings import Settings, SettingsError
 
@@ -23,6 +24,7 @@ async def register(settings: Settings, *, guild_id: int | None, remove: bool = F
     """
     async with discord.Client(intents=discord.Intents(guilds=True)) as client:
         tree: CommandTree[discord.Client] = CommandTree(client)
+        await tree.set_translator(CommandTranslator())
         guild = None if guild_id is None else discord.Object(guild_id)
         if not remove:
             add_commands(tree, settings, guild=guild)

@@ -65,7 +65,7 @@ class Gate:
         await self._check_consent(member, guild_id)
         rules = await moderation.rules(guild_id)
         if rules.paused:
-            raise Barred(texts.PAUSED)
+            raise Barred(texts.paused())
 
         _check_age(member, rules)
         if not _has_one_of(rules.asking_roles, member):
@@ -81,14 +81,14 @@ class Gate:
         if wait_s:
             raise Barred(texts.too_fast(wait_s))
 
-        for limit, lasts, period in (
-            (rules.requests_per_hour, timedelta(hours=1), "an hour"),
-            (rules.requests_per_day, timedelta(days=1), "a day"),
+        for limit, lasts, refusal in (
+            (rules.requests_per_hour, timedelta(hours=1), texts.asked_enough_in_an_hour),
+            (rules.requests_per_day, timedelta(days=1), texts.asked_enough_in_a_day),
         ):
             if limit is not None and (
                 await moderation.asked_within(lasts, member.id, guild_id) >= limit
             ):
-                raise Barred(texts.asked_enough(limit, period))
+                raise Barred(refusal(limit))
 
     async def admit_vote(self, interaction: discord.Interaction[Any]) -> None:
         """Raises Barred for a member who may not vote here, ConsentNeeded, and StorageError."""

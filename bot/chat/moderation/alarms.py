@@ -8,6 +8,7 @@ from discord import ui
 
 from bot.chat import views
 from bot.chat.custom_ids import AlarmId
+from bot.chat.languages.translation import _
 from bot.chat.moderation import sentences
 from bot.chat.moderation.channel import decides_for
 from bot.chat.responses import answered, in_time, say_privately
@@ -26,7 +27,7 @@ class AlarmButton(ui.DynamicItem[ui.Button[Any]], template=AlarmId.PATTERN):
         self.image_id = image_id
         super().__init__(
             ui.Button(
-                label="Set these votes aside",
+                label=_("Set these votes aside"),
                 style=discord.ButtonStyle.danger,
                 custom_id=str(AlarmId(image_id)),
             )
@@ -43,7 +44,7 @@ class AlarmButton(ui.DynamicItem[ui.Button[Any]], template=AlarmId.PATTERN):
         """Do it, and say how many there were."""
         async with answered(interaction):
             if not interaction.permissions.manage_messages:
-                await say_privately(interaction, sentences.NOT_A_MODERATOR)
+                await say_privately(interaction, sentences.not_a_moderator())
                 return
 
             moderation = interaction.client.context.store.moderation
@@ -51,5 +52,5 @@ class AlarmButton(ui.DynamicItem[ui.Button[Any]], template=AlarmId.PATTERN):
             act = await in_time(interaction, moderation.set_alarm_aside(self.image_id, order))
             await say_privately(
                 interaction,
-                sentences.NOTHING_TO_SET_ASIDE if act is None else sentences.answer(act),
+                sentences.nothing_to_set_aside() if act is None else sentences.answer(act),
             )

@@ -8,6 +8,7 @@ import discord
 from discord import app_commands
 
 from bot.chat.context import Interaction
+from bot.chat.languages.translation import server_locale, speaking
 from bot.chat.moderation import removing, sentences
 from bot.chat.moderation.access import access
 from bot.chat.responses import NO_MENTIONS, NOT_TAKEN, answered, in_time, say_privately
@@ -72,7 +73,7 @@ class ModeratorCommands(
                 ),
             )
             await say_privately(
-                interaction, sentences.NOT_BANNED if act is None else sentences.answer(act)
+                interaction, sentences.not_banned() if act is None else sentences.answer(act)
             )
 
     @app_commands.command(name="discard-votes")
@@ -182,8 +183,10 @@ class ModeratorCommands(
     ) -> None:
         """Choose the moderators' channel of this server"""
         try:
-            told = channel.send(sentences.TOLD_HERE, allowed_mentions=NO_MENTIONS)
-            await in_time(interaction, told)
+            with speaking(server_locale(interaction.client, interaction.guild_id)):
+                told_here = sentences.told_here()
+
+            await in_time(interaction, channel.send(told_here, allowed_mentions=NO_MENTIONS))
         except NOT_TAKEN:
             async with answered(interaction):
                 await say_privately(interaction, sentences.cannot_write_in(channel.id))
@@ -217,11 +220,11 @@ class QueueCommands(app_commands.Group, name="queue", description="The requests 
             context = interaction.client.context
             job = context.jobs.of_server(_guild_id(interaction)).get(subject)
             if job is None or not job.cancel():
-                await say_privately(interaction, sentences.NOT_IN_THE_QUEUE)
+                await say_privately(interaction, sentences.not_in_the_queue())
                 return
 
             await context.store.moderation.cancelled(_order(interaction, reason), set_id=subject)
-            await say_privately(interaction, sentences.cancelled(1))
+            await say_privately(interaction, sentences.requests_cancelled(1))
 
     @app_commands.command()
     @app_commands.describe(member="Whose requests", reason="Why; for the log")
@@ -236,7 +239,7 @@ class QueueCommands(app_commands.Group, name="queue", description="The requests 
                 order = _order(interaction, reason)
                 await context.store.moderation.cancelled(order, member_id=member.id)
 
-            await say_privately(interaction, sentences.cancelled(number))
+            await say_privately(interaction, sentences.requests_cancelled(number))
 
 
 async def _set(

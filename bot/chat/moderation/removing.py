@@ -6,9 +6,10 @@ from typing import Any
 import discord
 from discord import app_commands, ui
 
-from bot.chat import views
+from bot.chat import texts, views
 from bot.chat.context import ContextClient, Interaction
 from bot.chat.custom_ids import SetId
+from bot.chat.languages.translation import _, server_locale, speaking
 from bot.chat.messages import buttons_on
 from bot.chat.moderation import sentences
 from bot.chat.responses import NO_MENTIONS, NOT_TAKEN, answered, in_time, say_privately
@@ -26,7 +27,7 @@ async def remove(client: ContextClient, subject: str, order: Order) -> str:
     """Remove an image, or all of a request, and say what was done. subject: the id of either."""
     act = await client.context.store.moderation.remove(subject, order)
     if act is None:
-        return sentences.NOTHING_TO_REMOVE
+        return sentences.nothing_to_remove()
 
     return sentences.answer(act, message_changed=await _shown_anew(client, act))
 
@@ -35,7 +36,7 @@ async def restore(client: ContextClient, subject: str, order: Order) -> str:
     """Bring an image, or all of a request, back, and say what was done."""
     act = await client.context.store.moderation.restore(subject, order)
     if act is None:
-        return sentences.NOTHING_TO_RESTORE
+        return sentences.nothing_to_restore()
 
     return sentences.answer(act, message_changed=await _shown_anew(client, act))
 
@@ -48,7 +49,7 @@ async def remove_from_dataset(interaction: Interaction, message: discord.Message
     async with answered(interaction):
         stored = await set_on(interaction, message)
         if stored is None:
-            await say_privately(interaction, sentences.NO_IMAGES)
+            await say_privately(interaction, sentences.no_images())
         else:
             await interaction.response.send_modal(RemovalForm(stored))
 
@@ -64,25 +65,25 @@ async def set_on(interaction: Interaction, message: discord.Message) -> StoredSe
     return None
 
 
-class RemovalForm(ui.Modal, title="Remove from dataset"):
+class RemovalForm(ui.Modal):
     """What to remove, and why. After a restart of the bot, Discord asks to try again."""
 
     def __init__(self, stored: StoredSet) -> None:
-        super().__init__()
+        super().__init__(title=_("Remove from dataset"))
         here = [image for image in stored.images if not image.withheld and not image.taken_out]
         self._what: ui.Select[Any] = ui.Select(
             custom_id="what",
             options=[
-                discord.SelectOption(label="All images", value=stored.set_id, default=True),
+                discord.SelectOption(label=_("All images"), value=stored.set_id, default=True),
                 *(
-                    discord.SelectOption(label=f"Image {image.slot}", value=image.image_id)
+                    discord.SelectOption(label=texts.image(image.slot), value=image.image_id)
                     for image in here
                 ),
             ],
         )
         self._why: ui.TextInput[Any] = ui.TextInput(custom_id="why", max_length=REASON_CHARS)
-        self.add_item(ui.Label(text="What", component=self._what))
-        self.add_item(ui.Label(text="Why", component=self._why))
+        self.add_item(ui.Label(text=_("What"), component=self._what))
+        self.add_item(ui.Label(text=_("Why"), component=self._why))
 
     async def on_submit(self, interaction: Interaction, /) -> None:  # type: ignore[override]
         """Remove it, and say so."""
@@ -114,11 +115,13 @@ async def _shown_anew(client: ContextClient, act: Act) -> bool:
     ]
     accepted = AcceptedRequest.of(stored)
     channel = client.get_partial_messageable(stored.channel_id, guild_id=stored.guild_id)
+    with speaking(server_locale(client, stored.guild_id)):
+        view = views.result(accepted, left) if left else views.removed()
+        attachments = views.files(left, prompt=accepted.request.prompt)
+
     try:
         await channel.get_partial_message(stored.message_id).edit(
-            view=views.result(accepted, left) if left else views.removed(),
-            attachments=views.files(left, prompt=accepted.request.prompt),
-            allowed_mentions=NO_MENTIONS,
+            view=view, attachments=attachments, allowed_mentions=NO_MENTIONS
         )
     except NOT_TAKEN as exc:
         log.warning("set %s: its message could not be changed: %s", act.set_id, exc)

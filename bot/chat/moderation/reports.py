@@ -10,6 +10,7 @@ from discord import app_commands, ui
 from bot.chat import views
 from bot.chat.context import Context, Interaction
 from bot.chat.custom_ids import ReviewId
+from bot.chat.languages.translation import N_, _, server_locale, speaking
 from bot.chat.moderation import removing, sentences
 from bot.chat.moderation.channel import channel_id, decides_for
 from bot.chat.responses import (
@@ -27,10 +28,10 @@ log = logging.getLogger(__name__)
 
 # The buttons under a report: label, style.
 _BUTTONS = {
-    "keep": ("Keep", discord.ButtonStyle.success),
-    "remove": ("Remove", discord.ButtonStyle.secondary),
-    "warn": ("Remove and warn", discord.ButtonStyle.secondary),
-    "ban": ("Remove and ban", discord.ButtonStyle.danger),
+    "keep": (N_("Keep"), discord.ButtonStyle.success),
+    "remove": (N_("Remove"), discord.ButtonStyle.secondary),
+    "warn": (N_("Remove and warn"), discord.ButtonStyle.secondary),
+    "ban": (N_("Remove and ban"), discord.ButtonStyle.danger),
 }
 
 
@@ -42,14 +43,14 @@ async def report(interaction: Interaction, message: discord.Message) -> None:
         context = interaction.client.context
         stored = await in_time(interaction, removing.set_on(interaction, message))
         if stored is None:
-            await say_privately(interaction, sentences.NO_IMAGES)
+            await say_privately(interaction, sentences.no_images())
             return
 
         told_in = await channel_id(
             context.store, interaction.guild_id, operators_channel=context.operators_channel
         )
         if told_in is None:
-            await say_privately(interaction, sentences.NO_MODERATORS_CHANNEL)
+            await say_privately(interaction, sentences.no_moderators_channel())
         else:
             await in_time(interaction, _report(interaction, stored, told_in))
 
@@ -59,17 +60,18 @@ async def _report(interaction: Interaction, stored: StoredSet, told_in: int) -> 
     moderation = interaction.client.context.store.moderation
     state = await moderation.report(stored.set_id)
     if state is Report.NEW:
-        view = views.under_text(*(ReviewButton(action, stored.set_id) for action in _BUTTONS))
+        with speaking(server_locale(interaction.client, interaction.guild_id)):
+            told = sentences.report(stored, reporter_id=interaction.user.id)
+            view = views.under_text(*(ReviewButton(action, stored.set_id) for action in _BUTTONS))
+
         try:
             await interaction.client.get_partial_messageable(told_in).send(
-                sentences.report(stored, reporter_id=interaction.user.id),
-                view=view,
-                allowed_mentions=NO_MENTIONS,
+                told, view=view, allowed_mentions=NO_MENTIONS
             )
         except NOT_TAKEN as exc:
             log.warning("a report was not posted in channel %d: %s", told_in, exc)
             await moderation.take_back_report(stored.set_id)
-            await say_privately(interaction, sentences.NOT_REPORTED)
+            await say_privately(interaction, sentences.not_reported())
             return
 
     await say_privately(interaction, sentences.reported(state))
@@ -83,7 +85,7 @@ class ReviewButton(ui.DynamicItem[ui.Button[Any]], template=ReviewId.PATTERN):
         self.set_id = set_id
         label, style = _BUTTONS[action]
         super().__init__(
-            ui.Button(label=label, style=style, custom_id=str(ReviewId(action, set_id)))
+            ui.Button(label=_(label), style=style, custom_id=str(ReviewId(action, set_id)))
         )
 
     @classmethod
@@ -99,24 +101,24 @@ class ReviewButton(ui.DynamicItem[ui.Button[Any]], template=ReviewId.PATTERN):
         """Decide at once, or ask for the reason that the author reads."""
         async with answered(interaction):
             if not interaction.permissions.manage_messages:
-                await say_privately(interaction, sentences.NOT_A_MODERATOR)
+                await say_privately(interaction, sentences.not_a_moderator())
             elif self.action in ("warn", "ban"):
                 await interaction.response.send_modal(ReasonForm(self.action, self.set_id))
             else:
                 await _decide(interaction, self.action, self.set_id, reason="")
 
 
-class ReasonForm(ui.Modal, title="Why"):
+class ReasonForm(ui.Modal):
     """Asks for what the author reads. After a restart of the bot, Discord asks to try again."""
 
     def __init__(self, action: str, set_id: str) -> None:
-        super().__init__()
+        super().__init__(title=_("Why"))
         self._action = action
         self._set_id = set_id
         self._why: ui.TextInput[Any] = ui.TextInput(
             custom_id="why", max_length=removing.REASON_CHARS
         )
-        self.add_item(ui.Label(text="What the author reads", component=self._why))
+        self.add_item(ui.Label(text=_("What the author reads"), component=self._why))
 
     async def on_submit(self, interaction: Interaction, /) -> None:  # type: ignore[override]
         """Decide."""
@@ -126,8 +128,10 @@ class ReasonForm(ui.Modal, title="Why"):
 
 async def _decide(interaction: Interaction, action: str, set_id: str, *, reason: str) -> None:
     """Do it, and write under the report what was done, by whom, in place of the buttons."""
-    done = await in_time(interaction, _done(interaction, action, set_id, reason), new_message=False)
-    await replace_pressed(interaction, sentences.decided(done, by=interaction.user.id))
+    with speaking(server_locale(interaction.client, interaction.guild_id)):
+        work = _done(interaction, action, set_id, reason)
+        done = await in_time(interaction, work, new_message=False)
+        await replace_pressed(interaction, sentences.decided(done, by=interaction.user.id))
 
 
 async def _done(interaction: Interaction, action: str, set_id: str, reason: str) -> list[str]:
@@ -136,12 +140,12 @@ async def _done(interaction: Interaction, action: str, set_id: str, reason: str)
     moderation = context.store.moderation
     stored = await context.store.find_set(set_id)
     if stored is None or decides_for(interaction) not in (None, stored.guild_id):
-        return [sentences.NOTHING_TO_REMOVE]
+        return [sentences.nothing_to_remove()]
 
     order = Order(guild_id=stored.guild_id, moderator_id=interaction.user.id, reason=reason)
     if action == "keep":
         await moderation.decide(ActKind.KEEP, set_id, order)
-        return [sentences.KEPT]
+        return [sentences.kept()]
 
     done = [await removing.remove(interaction.client, set_id, order)]
     author = stored.requester_id

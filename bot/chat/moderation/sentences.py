@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import assert_never
 
+from bot.chat.languages.translation import _, ngettext
 from bot.chat.moderation import form_sentences
 from bot.chat.texts import progress_sentence, quoted
 from generation.queue.job import Job
 from generation.request import ImageRequest
 from storage.acts import Act, ActKind, Alarm, Report, ServerRules
 from storage.journal.moderation.brigades import NEW_FOR
-from storage.plurals import count
 from storage.vote import StoredSet
 
 _REPORTED_CHARS = 500
@@ -20,27 +20,59 @@ _SHOWN, _PROMPT_CHARS = 10, 40
 _NAMED = 60
 """Members in an alarm: Discord takes 2,000 characters."""
 
-NOTHING_TO_SET_ASIDE = "None of these votes counts any more, so nothing changed."
-NOT_A_MODERATOR = "Only members who may manage messages decide here."
-NO_MODERATORS_CHANNEL = (
-    "The moderators of this server have not chosen a channel for reports (`/oxherd channel`). "
-    "Please tell one of them."
-)
-TOLD_HERE = "From now on, reports, alarms and what moderators do are told here."
-NOT_REPORTED = "The report could not be delivered. Please try again, or tell a moderator."
-KEPT = "The images stay."
 
-NOT_IN_THE_QUEUE = "No request with this ID waits or runs in this server."
-NOT_BANNED = "This member is not banned here, so nothing changed."
+def nothing_to_set_aside() -> str:
+    return _("None of these votes counts any more, so nothing changed.")
 
 
-NO_IMAGES = "This message shows no images of mine that I know, so nothing changed."
-NOTHING_TO_REMOVE = (
-    "There is no image or request with this ID here, or it is removed already. **Details** shows "
-    "the IDs of images."
-)
-NOTHING_TO_RESTORE = "There is no removed image or request with this ID here."
-MESSAGE_NOT_CHANGED = " Its message could not be changed: the log says why. Delete it by hand."
+def not_a_moderator() -> str:
+    return _("Only members who may manage messages decide here.")
+
+
+def no_moderators_channel() -> str:
+    return _(
+        "The moderators of this server have not chosen a channel for reports (`/oxherd channel`). "
+        "Please tell one of them."
+    )
+
+
+def told_here() -> str:
+    return _("From now on, reports, alarms and what moderators do are told here.")
+
+
+def not_reported() -> str:
+    return _("The report could not be delivered. Please try again, or tell a moderator.")
+
+
+def kept() -> str:
+    return _("The images stay.")
+
+
+def not_in_the_queue() -> str:
+    return _("No request with this ID waits or runs in this server.")
+
+
+def not_banned() -> str:
+    return _("This member is not banned here, so nothing changed.")
+
+
+def no_images() -> str:
+    return _("This message shows no images of mine that I know, so nothing changed.")
+
+
+def nothing_to_remove() -> str:
+    return _(
+        "There is no image or request with this ID here, or it is removed already. **Details** "
+        "shows the IDs of images."
+    )
+
+
+def nothing_to_restore() -> str:
+    return _("There is no removed image or request with this ID here.")
+
+
+def message_not_changed() -> str:
+    return _("Its message could not be changed: the log says why. Delete it by hand.")
 
 
 def answer(act: Act, *, cancelled: int = 0, message_changed: bool = True) -> str:
@@ -48,37 +80,72 @@ def answer(act: Act, *, cancelled: int = 0, message_changed: bool = True) -> str
 
     cancelled: requests that ended with it. message_changed: whether members see it too.
     """
-    member, votes = f"<@{act.member_id}>", count(act.votes, "vote")
+    member, votes = f"<@{act.member_id}>", act.votes
+    failed = [] if message_changed else [message_not_changed()]
     match act.kind:
         case ActKind.BAN:
-            requests = f" {count(cancelled, 'request')} cancelled." if cancelled else ""
-            return (
-                f"{member} may neither ask nor vote here{_until(act.until)}. {votes} set aside: "
-                f"out of the dataset with the next commit, kept in the journal.{requests}"
+            if act.until is None:
+                banned = _("{member} may neither ask nor vote here.")
+            else:
+                banned = _("{member} may neither ask nor vote here until {end}.")
+
+            return " ".join(
+                [
+                    banned.format(member=member, end=_end(act)),
+                    ngettext(
+                        "{votes} vote set aside: out of the dataset with the next commit, kept in "
+                        "the journal.",
+                        "{votes} votes set aside: out of the dataset with the next commit, kept "
+                        "in the journal.",
+                        votes,
+                    ).format(votes=votes),
+                    *([requests_cancelled(cancelled)] if cancelled else []),
+                ]
             )
         case ActKind.UNBAN:
-            return f"{member} may ask and vote here again. {votes} brought back."
+            return ngettext(
+                "{member} may ask and vote here again. {votes} vote brought back.",
+                "{member} may ask and vote here again. {votes} votes brought back.",
+                votes,
+            ).format(member=member, votes=votes)
         case ActKind.DISCARD_VOTES:
-            return (
-                f"{votes} of {member} set aside. They may go on voting. "
-                "`/oxherd restore-votes` brings these back."
-            )
+            return ngettext(
+                "{votes} vote of {member} set aside. They may go on voting. "
+                "`/oxherd restore-votes` brings it back.",
+                "{votes} votes of {member} set aside. They may go on voting. "
+                "`/oxherd restore-votes` brings these back.",
+                votes,
+            ).format(member=member, votes=votes)
         case ActKind.RESTORE_VOTES:
-            return f"{votes} of {member} brought back."
+            return ngettext(
+                "{votes} vote of {member} brought back.",
+                "{votes} votes of {member} brought back.",
+                votes,
+            ).format(member=member, votes=votes)
         case ActKind.REMOVE:
-            return (
-                f"{count(act.images, 'image')} removed: out of the dataset with the next commit, "
-                f"with all votes. `/oxherd restore {act.set_id}` brings back what is removed of "
-                f"this request.{'' if message_changed else MESSAGE_NOT_CHANGED}"
-            )
+            removed = ngettext(
+                "{images} image removed: out of the dataset with the next commit, with all votes. "
+                "`/oxherd restore {id}` brings back what is removed of this request.",
+                "{images} images removed: out of the dataset with the next commit, with all votes. "
+                "`/oxherd restore {id}` brings back what is removed of this request.",
+                act.images,
+            ).format(images=act.images, id=act.set_id)
+            return " ".join([removed, *failed])
         case ActKind.RESTORE:
-            failed = "" if message_changed else MESSAGE_NOT_CHANGED
-            return f"{count(act.images, 'image')} brought back, with all votes.{failed}"
+            restored = ngettext(
+                "{images} image brought back, with all votes.",
+                "{images} images brought back, with all votes.",
+                act.images,
+            ).format(images=act.images)
+            return " ".join([restored, *failed])
         case ActKind.SET_ASIDE:
-            return (
-                f"{votes} set aside: out of the dataset with the next commit. "
-                "`/oxherd restore-votes` brings back those of one member."
-            )
+            return ngettext(
+                "{votes} vote set aside: out of the dataset with the next commit. "
+                "`/oxherd restore-votes` brings back those of one member.",
+                "{votes} votes set aside: out of the dataset with the next commit. "
+                "`/oxherd restore-votes` brings back those of one member.",
+                votes,
+            ).format(votes=votes)
         case _:
             raise AssertionError(f"{act.kind} has an answer of its own")
 
@@ -86,36 +153,37 @@ def answer(act: Act, *, cancelled: int = 0, message_changed: bool = True) -> str
 def rules(rules: ServerRules) -> str:
     """What is set for the server."""
     numbers = {
-        "requests of one member in an hour": rules.requests_per_hour,
-        "requests of one member in a day": rules.requests_per_day,
-        "votes of one member in a minute": rules.votes_per_minute,
-        "requests of this server in line or running": rules.waiting,
-        "days that an account must be old": rules.account_days,
-        "days in this server": rules.member_days,
+        _("requests of one member in an hour"): rules.requests_per_hour,
+        _("requests of one member in a day"): rules.requests_per_day,
+        _("votes of one member in a minute"): rules.votes_per_minute,
+        _("requests of this server in line or running"): rules.waiting,
+        _("days that an account must be old"): rules.account_days,
+        _("days in this server"): rules.member_days,
     }
     lines = [
-        "New requests are paused." if rules.paused else "New requests are taken.",
-        *(f"{name}: {'no limit' if n is None else n}" for name, n in numbers.items()),
+        _("New requests are paused.") if rules.paused else _("New requests are taken."),
+        *(f"{name}: {_('no limit') if n is None else n}" for name, n in numbers.items()),
         form_sentences.access(rules),
     ]
     if rules.moderators_channel is not None:
-        lines.append(f"moderators are told in <#{rules.moderators_channel}>")
+        channel = f"<#{rules.moderators_channel}>"
+        lines.append(_("moderators are told in {channel}").format(channel=channel))
 
     return "\n".join(lines)
 
 
 def cannot_write_in(channel_id: int) -> str:
     """The channel that a moderator chose refuses the bot's messages."""
-    return (
-        f"I may not write in <#{channel_id}>, so nothing changed. Allow me *View Channel* and "
-        "*Send Messages* there."
-    )
+    return _(
+        "I may not write in {channel}, so nothing changed. Allow me *View Channel* and *Send "
+        "Messages* there."
+    ).format(channel=f"<#{channel_id}>")
 
 
 def queue(jobs: Mapping[str, Job]) -> str:
     """The server's requests, the oldest first, as many as fit into a message."""
     if not jobs:
-        return "Nothing waits or runs in this server."
+        return _("Nothing waits or runs in this server.")
 
     lines = [
         f"`{set_id}` <@{job.owner}> {quoted(job.request.prompt[:_PROMPT_CHARS])} · "
@@ -124,12 +192,18 @@ def queue(jobs: Mapping[str, Job]) -> str:
     ]
     rest = len(jobs) - len(lines)
 
-    return "\n".join([*lines, *([f"and {rest} more"] if rest else [])])
+    return "\n".join([*lines, *([_and_more(rest)] if rest else [])])
 
 
-def cancelled(number: int) -> str:
+def _and_more(number: int) -> str:
+    return _("and {number} more").format(number=number)
+
+
+def requests_cancelled(number: int) -> str:
     """How many requests a moderator ended."""
-    return f"{count(number, 'request')} cancelled."
+    return ngettext("{number} request cancelled.", "{number} requests cancelled.", number).format(
+        number=number
+    )
 
 
 def report(stored: StoredSet, *, reporter_id: int) -> str:
@@ -137,80 +211,107 @@ def report(stored: StoredSet, *, reporter_id: int) -> str:
     prompt = ImageRequest.from_json(stored.request).prompt
     link = f"https://discord.com/channels/{stored.guild_id}/{stored.channel_id}/{stored.message_id}"
 
-    return (
-        f"<@{reporter_id}> reports {link} of <@{stored.requester_id}> "
-        f"(`{stored.requester_id}`): {quoted(prompt[:_REPORTED_CHARS])}\n"
-        f"Request `{stored.set_id}`"
+    reports = _("{reporter} reports {link} of {author} (`{author_id}`): {prompt}").format(
+        reporter=f"<@{reporter_id}>",
+        link=link,
+        author=f"<@{stored.requester_id}>",
+        author_id=stored.requester_id,
+        prompt=quoted(prompt[:_REPORTED_CHARS]),
     )
+
+    return "\n".join([reports, _("Request `{id}`").format(id=stored.set_id)])
 
 
 def alarm(alarm: Alarm) -> str:
     """For the moderators' channel: which new accounts voted on which image."""
-    named = " ".join(f"<@{member}>" for member in alarm.members[:_NAMED])
-    rest = len(alarm.members) - _NAMED
-
-    return (
-        f"{count(len(alarm.members), 'account')} younger than {NEW_FOR.days} days voted on image "
-        f"`{alarm.image_id}` of request `{alarm.set_id}` within minutes: {named}"
-        f"{f' and {rest} more' if rest > 0 else ''}"
+    number = len(alarm.members)
+    sentence = ngettext(
+        "{number} account younger than {days} days voted on image `{image}` of request `{set}` "
+        "within minutes: {members}",
+        "{number} accounts younger than {days} days voted on image `{image}` of request `{set}` "
+        "within minutes: {members}",
+        number,
+    ).format(
+        number=number,
+        days=NEW_FOR.days,
+        image=alarm.image_id,
+        set=alarm.set_id,
+        members=" ".join(f"<@{member}>" for member in alarm.members[:_NAMED]),
     )
+
+    return f"{sentence} {_and_more(number - _NAMED)}" if number > _NAMED else sentence
 
 
 def reported(state: Report) -> str:
     """For the member who reported it."""
     match state:
         case Report.NEW:
-            return "Thank you. The moderators of this server look at it."
+            return _("Thank you. The moderators of this server look at it.")
         case Report.OPEN:
-            return "Thank you. Somebody has reported this already; the moderators look at it."
+            return _("Thank you. Somebody has reported this already; the moderators look at it.")
         case Report.DECIDED:
-            return "Thank you. The moderators have looked at this already."
+            return _("Thank you. The moderators have looked at this already.")
         case _:
             assert_never(state)
 
 
 def decided(done: Sequence[str], *, by: int) -> str:
     """In place of a report's buttons."""
-    return "\n".join([*done, f"Decided by <@{by}>."])
+    return "\n".join([*done, _("Decided by {member}.").format(member=f"<@{by}>")])
 
 
 def warning(reason: str) -> str:
     """For the author, in a direct message."""
-    return f"Moderators have removed images that you asked for: {quoted(reason)}"
+    return _("Moderators have removed images that you asked for: {reason}").format(
+        reason=quoted(reason)
+    )
 
 
 def warned(author_id: int) -> str:
-    return f"<@{author_id}> was warned."
+    return _("{member} was warned.").format(member=f"<@{author_id}>")
 
 
 def not_warned(author_id: int) -> str:
-    return f"<@{author_id}> could not be warned: they take no direct messages from me."
+    return _("{member} could not be warned: they take no direct messages from me.").format(
+        member=f"<@{author_id}>"
+    )
 
 
 def line(act: Act) -> str:
     """For the moderators' channel: who did what to whom, when and why. Mentions are off."""
-    who = "oxherd" if act.moderator_id is None else _named(act.moderator_id)
-    whom = "" if act.member_id is None else f" of {_named(act.member_id)}"
-    images = f" of {count(act.images, 'image')}" if act.images else ""
-    what = "" if act.set_id is None else f"{images} of `{act.set_id}`"
-    votes = f" · {count(act.votes, 'vote')}" if act.votes else ""
-    why = f" · {quoted(act.reason)}" if act.reason else ""
+    parts = [
+        f"{_time(act.acted_at)} **{_(act.kind)}**",
+        *([] if act.member_id is None else [_named(act.member_id)]),
+        *([] if act.set_id is None else [f"`{act.set_id}`"]),
+        *([_images(act.images)] if act.images else []),
+        *([_votes(act.votes)] if act.votes else []),
+        *([] if act.until is None else [_("until {end}").format(end=_end(act))]),
+        _("by {moderator}").format(
+            moderator="oxherd" if act.moderator_id is None else _named(act.moderator_id)
+        ),
+        *([quoted(act.reason)] if act.reason else []),
+    ]
 
-    return (
-        f"{_time(act.acted_at, 'f')} **{act.kind}**{whom}{what}{_until(act.until)} by {who}"
-        f"{votes}{why}"
-    )
+    return " · ".join(parts)
+
+
+def _images(number: int) -> str:
+    return ngettext("{number} image", "{number} images", number).format(number=number)
+
+
+def _votes(number: int) -> str:
+    return ngettext("{number} vote", "{number} votes", number).format(number=number)
 
 
 def _named(user_id: int) -> str:
     """The journal has a hash below zero for somebody who was forgotten."""
-    return f"<@{user_id}> (`{user_id}`)" if user_id > 0 else "somebody who is forgotten"
+    return f"<@{user_id}> (`{user_id}`)" if user_id > 0 else _("somebody who is forgotten")
 
 
-def _until(until: datetime | None) -> str:
-    return "" if until is None else f" until {_time(until, 'f')}"
+def _end(act: Act) -> str:
+    return "" if act.until is None else _time(act.until)
 
 
-def _time(moment: datetime, style: str) -> str:
+def _time(moment: datetime) -> str:
     """A time that Discord shows in each reader's own zone."""
-    return f"<t:{int(moment.timestamp())}:{style}>"
+    return f"<t:{int(moment.timestamp())}:f>"

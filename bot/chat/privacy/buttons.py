@@ -12,6 +12,7 @@ from discord import ui
 from bot.chat import views
 from bot.chat.context import Context, Interaction
 from bot.chat.custom_ids import PrivacyId
+from bot.chat.languages.translation import N_, _
 from bot.chat.privacy import sentences
 from bot.chat.responses import answered, in_time, replace_pressed, say_privately
 
@@ -19,11 +20,11 @@ from bot.chat.responses import answered, in_time, replace_pressed, say_privately
 _FILE_BYTES = 8 * 2**20
 
 _LABELS = {
-    "data": ("My data", discord.ButtonStyle.secondary),
-    "forget": ("Forget me", discord.ButtonStyle.danger),
-    "votes": ("My votes", discord.ButtonStyle.danger),
-    "everything": ("Everything", discord.ButtonStyle.danger),
-    "keep": ("Keep all", discord.ButtonStyle.secondary),
+    "data": (N_("My data"), discord.ButtonStyle.secondary),
+    "forget": (N_("Forget me"), discord.ButtonStyle.danger),
+    "votes": (N_("My votes"), discord.ButtonStyle.danger),
+    "everything": (N_("Everything"), discord.ButtonStyle.danger),
+    "keep": (N_("Keep all"), discord.ButtonStyle.secondary),
 }
 
 
@@ -33,7 +34,7 @@ class PrivacyButton(ui.DynamicItem[ui.Button[Any]], template=PrivacyId.PATTERN):
     def __init__(self, action: str) -> None:
         self.action = action
         label, style = _LABELS[action]
-        super().__init__(ui.Button(label=label, style=style, custom_id=str(PrivacyId(action))))
+        super().__init__(ui.Button(label=_(label), style=style, custom_id=str(PrivacyId(action))))
 
     @classmethod
     async def from_custom_id(
@@ -49,9 +50,9 @@ class PrivacyButton(ui.DynamicItem[ui.Button[Any]], template=PrivacyId.PATTERN):
                 case "data":
                     await _give_data(interaction)
                 case "forget":
-                    await replace_pressed(interaction, sentences.CONFIRM, view=_which_view())
+                    await replace_pressed(interaction, sentences.confirm(), view=_which_view())
                 case "keep":
-                    await replace_pressed(interaction, sentences.KEPT_ALL)
+                    await replace_pressed(interaction, sentences.kept_all())
                 case _:
                     await _forget(interaction, requests=self.action == "everything")
 
@@ -77,7 +78,7 @@ async def _give_data(interaction: Interaction) -> None:
     if len(content) > _FILE_BYTES:
         content, name = gzip.compress(content), f"{name}.gz"
 
-    await say_privately(interaction, sentences.DATA, file=discord.File(BytesIO(content), name))
+    await say_privately(interaction, sentences.data(), file=discord.File(BytesIO(content), name))
 
 
 async def _forget(interaction: Interaction, *, requests: bool) -> None:

@@ -17,6 +17,7 @@ from bot.chat.admission.gate import ConsentNeeded
 from bot.chat.buttons import SetButton, UndoButton, VoteButton
 from bot.chat.context import Context, Interaction
 from bot.chat.custom_ids import AgreeId, ReasonsId, SetId, UndoId, VoteId
+from bot.chat.languages.translation import _
 from bot.chat.privacy import sentences
 from bot.chat.responses import answered, in_time, say_privately, tolerated
 from generation.request import ImageRequest
@@ -68,12 +69,12 @@ class Consent:
             elif shown is not None and shown.request is not None:
                 await interaction.client.context.imagine(interaction, shown.request)
             else:
-                await say_privately(interaction, sentences.ASK_AGAIN)
+                await say_privately(interaction, sentences.ask_again())
         finally:
             if shown is not None:
                 with tolerated(interaction, doing="closing the text"):
                     await shown.webhook.edit_message(
-                        message_id, content=sentences.AGREED, view=None
+                        message_id, content=sentences.agreed(), view=None
                     )
 
 
@@ -85,7 +86,7 @@ class AgreeButton(ui.DynamicItem[ui.Button[Any]], template=AgreeId.PATTERN):
         self.press = press
         super().__init__(
             ui.Button(
-                label="I agree",
+                label=_("I agree"),
                 style=discord.ButtonStyle.success,
                 custom_id=str(AgreeId(version, press)),
             )
@@ -134,4 +135,4 @@ async def _pressed(interaction: Interaction, custom_id: str) -> None:
             return
 
     picked = ReasonsId.PATTERN.fullmatch(custom_id) is not None
-    await say_privately(interaction, sentences.PICK_AGAIN if picked else sentences.ASK_AGAIN)
+    await say_privately(interaction, sentences.pick_again() if picked else sentences.ask_again())

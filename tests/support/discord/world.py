@@ -83,6 +83,28 @@ class World:
         self.parts: Parts
         self.client: OxherdClient
         self._life = AsyncExitStack()
+        self._locales: dict[int, str] = {}
+        self._emit = env.backend.emit
+        env.backend.emit = self._emit_with_languages  # type: ignore[method-assign]
+
+    def speaks(self, member: Any, locale: str) -> None:
+        """What the member has set in their Discord client from now on; English before."""
+        self._locales[member.id] = locale
+
+    def server_speaks(self, locale: str) -> None:
+        """What the server has set as its language from now on; English before."""
+        backend = self.env.backend
+        backend.get_guild(self.guild.id).preferred_locale = locale
+        payload = serializers.guild_create_payload(backend, backend.get_guild(self.guild.id))
+        backend.emit("GUILD_UPDATE", payload)
+
+    def _emit_with_languages(self, event: str, payload: Any) -> None:
+        """The simulated Discord sends each interaction as if everybody spoke English."""
+        if event == "INTERACTION_CREATE":
+            person = payload.get("member", payload)["user"]
+            payload["locale"] = self._locales.get(int(person["id"]), "en-US")
+
+        self._emit(event, payload)
 
     def member(self, name: str, **permissions: bool) -> Any:
         """Somebody new in the server, who may also do what is named, as in discord.Permissions."""
