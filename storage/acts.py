@@ -22,6 +22,7 @@ class ActKind(StrEnum):
     LIMIT = "change of limits"
     CHANNEL = "choice of a channel for moderators"
     ACCESS = "change of who may ask and vote"
+    REASONS = "change of the reasons to pick from"
     CANCEL = "cancelling of requests"
     KEEP = "keeping after a report"
     WARN = "warning"
@@ -101,7 +102,8 @@ class ServerRules:
     member_days: the least age of an account, and the least time in the server, to ask and to vote.
     moderators_channel: where acts, reports and alarms are told.
     asking_roles, asking_channels, voting_roles, voting_channels: who may ask and vote, and where;
-    empty: everybody, everywhere.
+    empty: everybody, everywhere. good_reasons, bad_reasons: what members may pick on their ballots;
+    None: the usual ones, empty: nobody is asked why.
     """
 
     paused: bool = False
@@ -116,6 +118,8 @@ class ServerRules:
     asking_channels: Sequence[int] = ()
     voting_roles: Sequence[int] = ()
     voting_channels: Sequence[int] = ()
+    good_reasons: Sequence[str] | None = None
+    bad_reasons: Sequence[str] | None = None
 
     @classmethod
     def from_json(cls, text: str) -> Self:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from storage.acts import Ban
+from storage.acts import Ban, ServerRules
 
 
 class Rating(StrEnum):
@@ -19,8 +19,21 @@ REASONS: Mapping[Rating, Sequence[str]] = {
     Rating.GOOD: ("fits the prompt", "beautiful"),
     Rating.BAD: ("not the prompt", "artefact", "ugly", "unsafe"),
 }
-"""Why a member may say that an image is good or bad, in members' and the dataset's words. None has
-a `;`, which separates them in the dataset."""
+"""Why a member may say that an image is good or bad, in members' and the dataset's words, unless
+moderators have chosen others."""
+
+NO_REASON = "not given"
+BETWEEN_REASONS = ";"
+"""What the dataset has in place of reasons, and between them. No reason is or has these."""
+
+
+def reasons_offered(rules: ServerRules) -> Mapping[Rating, Sequence[str]]:
+    """The reasons that members of the server pick from."""
+    chosen = {Rating.GOOD: rules.good_reasons, Rating.BAD: rules.bad_reasons}
+
+    return {
+        rating: REASONS[rating] if listed is None else listed for rating, listed in chosen.items()
+    }
 
 
 class ShownIn(StrEnum):
@@ -81,14 +94,23 @@ class Mark:
 class Ballot:
     """One member's votes on the images of a set, in the order of the images.
 
-    as_of: the number of the journal's newest change, so it tells which of two is the newer.
+    offered: the reasons that they may pick. as_of: the number of the journal's newest change, so it
+    tells which of two is the newer.
     """
 
     set_id: str
     voter_id: int
     request: Mapping[str, Any]
     marks: Sequence[Mark]
+    offered: Mapping[Rating, Sequence[str]]
     as_of: int
+
+    def reasons_for(self, mark: Mark) -> Sequence[str]:
+        """What can be picked for a vote: what is offered, and what it has already, which may have
+        been offered earlier."""
+        offered = () if mark.rating is None else self.offered[mark.rating]
+
+        return tuple(dict.fromkeys((*offered, *mark.reasons)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

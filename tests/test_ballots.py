@@ -11,7 +11,16 @@ from bot.chat import ballots, messages
 from bot.chat.custom_ids import ReasonsId
 from storage.vote import REASONS, Rating
 from tests.support.discord.on_stub import ALICE, PATIENCE_S, on_stub
-from tests.support.discord.world import World, buttons, image_ids, text_of, undo_id, vote_ids, world
+from tests.support.discord.world import (
+    World,
+    buttons,
+    image_ids,
+    offered_on,
+    text_of,
+    undo_id,
+    vote_ids,
+    world,
+)
 
 GOOD, BAD = Rating.GOOD, Rating.BAD
 
@@ -256,19 +265,6 @@ async def explain(w: World, ballot: discord.Message, custom_id: str, *reasons: s
     await w.bob.select(ballot, list(reasons), custom_id=custom_id)
 
 
-def offered(ballot: discord.Message) -> dict[str, bool]:
-    """The reasons that the ballot offers, and which are picked."""
-    [menu] = [
-        part
-        for row in ballot.components
-        if isinstance(row, discord.ActionRow)
-        for part in row.children
-        if isinstance(part, discord.SelectMenu)
-    ]
-
-    return {option.label: option.default for option in menu.options}
-
-
 async def test_reasons_become_a_column_and_may_be_taken_back(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         message = await w.imagine(w.alice, "a fox")
@@ -276,7 +272,7 @@ async def test_reasons_become_a_column_and_may_be_taken_back(tmp_path: Path) -> 
         await w.vote(w.bob, message, 2, GOOD)
         ballot = await w.vote(w.bob, message, 1, BAD)
         why = str(ReasonsId(ids[0], BAD))
-        assert list(offered(ballot)) == list(REASONS[BAD])
+        assert list(offered_on(ballot)) == list(REASONS[BAD])
         await w.committed()
         assert {row["reasons"] for row in w.rows()} == {"not given"}
 
@@ -288,7 +284,7 @@ async def test_reasons_become_a_column_and_may_be_taken_back(tmp_path: Path) -> 
             "1 👎 · 2 👍 · 3 – · 4 –",
             "Why 👎 for image 1: artefact, ugly.",
         ]
-        assert [reason for reason, picked in offered(ballot).items() if picked] == [
+        assert [reason for reason, picked in offered_on(ballot).items() if picked] == [
             "artefact",
             "ugly",
         ]
@@ -318,7 +314,7 @@ async def test_another_vote_needs_other_reasons_and_undo_brings_the_first_back(
         await w.committed()
         [row] = w.rows()
         assert (row["rating"], row["reasons"]) == ("bad", "not given")
-        assert list(offered(ballot)) == list(REASONS[BAD])
+        assert list(offered_on(ballot)) == list(REASONS[BAD])
 
         await undo(w, ballot, 1, BAD, ids)
         await w.committed()

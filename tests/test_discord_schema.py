@@ -101,11 +101,12 @@ def _as_described(body: Any) -> Any:
 async def set_and_look_again(w: World, mod: Any) -> None:
     """Send every form of `/oxherd` with something in each field, and open it again."""
     role = w.guild.create_role("raters")
-    forms = {
+    forms: dict[str, dict[str, Any]] = {
         "access": {
             **{name: [role] for name in ("asking-roles", "voting-roles")},
             **{name: [w.channel] for name in ("asking-channels", "voting-channels")},
         },
+        "reasons": {"good": "\n".join(f"reason {number}" for number in range(25)), "bad": ""},
     }
     for name, fields in forms.items():
         form = await mod.slash(w.channel, f"oxherd {name}")

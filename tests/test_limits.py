@@ -174,7 +174,7 @@ async def test_only_members_with_a_chosen_role_ask_and_vote(tmp_path: Path) -> N
         await w.imagine(painter, "a crow")
         [act] = await w.parts.store.moderation.untold(limit=10)
 
-        assert f"May ask: <@&{painters.id}>, in all channels." in shown
+        assert f"May ask: <@&{painters.id}>, in all channels" in shown
         assert f"May vote: <@&{painters.id}> or <@&{raters.id}>" in shown
         assert all(f"only members with <@&{painters.id}> may ask" in each for each in refused)
         assert f"<@&{painters.id}> or <@&{raters.id}> may vote" in no_vote

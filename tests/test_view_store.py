@@ -18,7 +18,7 @@ from bot.chat.moderation.reports import ReviewButton
 from bot.chat.privacy.buttons import PrivacyButton, first_view
 from bot.chat.privacy.consent import AgreeButton, agree_view
 from generation.request import ImageRequest
-from storage.vote import Ballot, Mark, NewImage, Rating
+from storage.vote import REASONS, Ballot, Mark, NewImage, Rating
 from tests.support.discord.world import world
 
 OURS = {
@@ -46,6 +46,7 @@ def all_views() -> list[Any]:
         voter_id=1,
         request=accepted.request.to_json(),
         marks=[Mark(image_id=AN_ID, slot=1, rating=Rating.GOOD, reasons=["beautiful"])],
+        offered=REASONS,
         as_of=1,
     )
 

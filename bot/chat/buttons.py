@@ -1,6 +1,7 @@
 """The buttons. discord.py makes one from its custom id at each press, after a restart too."""
 
 import re
+from collections.abc import Sequence
 from typing import Any, Self
 
 import discord
@@ -11,7 +12,7 @@ from bot.chat.context import Context
 from bot.chat.custom_ids import ReasonsId, SetId, UndoId, VoteId
 from bot.chat.languages.translation import N_, _
 from bot.chat.responses import answered, in_time
-from storage.vote import REASONS, Mark, Rating
+from storage.vote import Mark, Rating
 
 # The buttons about a whole request: label, emoji, style.
 SET_BUTTONS = {
@@ -111,10 +112,8 @@ class ReasonsSelect(ui.DynamicItem[ui.Select[Any]], template=ReasonsId.PATTERN):
         super().__init__(menu)
 
     @classmethod
-    def of(cls, mark: Mark, rating: Rating) -> Self:
-        """The reasons for this vote; those that were given are picked already."""
-        reasons = REASONS[rating]
-
+    def of(cls, mark: Mark, rating: Rating, reasons: Sequence[str]) -> Self:
+        """Some reasons for this vote; those that were given are picked already."""
         return cls(
             mark.image_id,
             rating,
@@ -145,7 +144,6 @@ class ReasonsSelect(ui.DynamicItem[ui.Select[Any]], template=ReasonsId.PATTERN):
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
         """Record the reasons, then show the ballot as it is now."""
         context: Context = interaction.client.context
-        offered = REASONS[self.rating]  # an old ballot may have others
         async with answered(interaction):
             await _admit_vote(interaction)
             outcome = await in_time(
@@ -154,7 +152,7 @@ class ReasonsSelect(ui.DynamicItem[ui.Select[Any]], template=ReasonsId.PATTERN):
                     self.image_id,
                     interaction.user.id,
                     self.rating,
-                    [reason for reason in offered if reason in self.item.values],
+                    self.item.values,
                     guild_id=interaction.guild_id,
                 ),
                 new_message=False,

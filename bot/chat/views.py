@@ -20,6 +20,9 @@ from storage.vote import Ballot, NewImage, NewSet, Rating
 
 _PREVIEW_NAME = "preview.jpg"
 
+_MOST_REASONS = 25
+"""What Discord takes in one menu."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AcceptedRequest:
@@ -123,7 +126,11 @@ def ballot(ballot: Ballot, *, slot: int | None) -> ui.View:
 
     return under_text(
         *(UndoButton(mark.image_id, rating, slot=mark.slot) for mark, rating in voted),
-        *(ReasonsSelect.of(mark, rating) for mark, rating in voted if mark.slot == slot),
+        *(
+            ReasonsSelect.of(mark, rating, reasons[:_MOST_REASONS])
+            for mark, rating in voted
+            if mark.slot == slot and (reasons := ballot.reasons_for(mark))
+        ),
     )
 
 

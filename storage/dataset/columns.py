@@ -11,6 +11,7 @@ from typing import Any
 
 from storage.dataset.changes import ShownRow, TrainRow
 from storage.dataset.layout import guarded, image_path, unguarded
+from storage.vote import BETWEEN_REASONS, NO_REASON
 
 TRAIN_COLUMNS = (
     "prompt",
@@ -63,8 +64,6 @@ SHOWN_COLUMNS = (
 _NOT_WITHHELD = "no"
 _NOT_KNOWN = "unknown"
 _NOT_ASKED = "not asked"
-_NOT_GIVEN = "not given"
-_BETWEEN_REASONS = ";"
 _OWN_REQUEST = {None: _NOT_KNOWN, 0: "no", 1: "yes"}
 
 
@@ -187,14 +186,14 @@ def consent(row: Mapping[str, str]) -> int | None:
 
 def reasons_cell(reasons: Sequence[str]) -> str:
     """Why the voter voted so, as one cell."""
-    return guarded(_BETWEEN_REASONS.join(reasons)) if reasons else _NOT_GIVEN
+    return guarded(BETWEEN_REASONS.join(reasons)) if reasons else NO_REASON
 
 
 def reasons(row: Mapping[str, str]) -> list[str]:
     """Why the voter voted so; empty if they did not say."""
     cell = row["reasons"]
 
-    return [] if cell == _NOT_GIVEN else unguarded(cell).split(_BETWEEN_REASONS)
+    return [] if cell == NO_REASON else unguarded(cell).split(BETWEEN_REASONS)
 
 
 def unsafe_score(row: Mapping[str, str]) -> float | None:

@@ -342,7 +342,10 @@ class Journal:
         guild_id: int | None = None,
         now: datetime,
     ) -> VoteOutcome:
-        """Make these the reasons for the voter's vote `rating`, if that is their vote still."""
+        """Make these the reasons for the voter's vote `rating`, if that is their vote still.
+
+        Those that are not offered, and were not given before, are left out.
+        """
         current = _counted(self._known(image_id, voter_id))
         same = self.vote(image_id, voter_id, current, guild_id=guild_id, now=now)
         if same.kind is not VoteKind.UNCHANGED:
@@ -351,9 +354,12 @@ class Journal:
         if rating is not current:
             return replace(same, kind=VoteKind.OUTDATED)
 
+        assert same.ballot is not None  # the image is shown, and there is a vote on it
+        [mark] = [mark for mark in same.ballot.marks if mark.image_id == image_id]
+        given = [reason for reason in same.ballot.reasons_for(mark) if reason in reasons]
         self.connection.execute(
             "UPDATE votes SET reasons = ?, seq = ? WHERE image_id = ? AND voter_id = ?",
-            (json.dumps(list(reasons), ensure_ascii=False), self._next("seq"), image_id, voter_id),
+            (json.dumps(given, ensure_ascii=False), self._next("seq"), image_id, voter_id),
         )
 
         return self._now(same, voter_id, kind=VoteKind.EXPLAINED)
@@ -378,8 +384,8 @@ class Journal:
         """The member's votes on the images of a set that are shown; None if none is."""
         rows = self.connection.execute(
             "SELECT images.image_id, slot, counted AS rating, coalesce(reasons, '[]') AS reasons,"
-            " request, (SELECT value FROM counters WHERE name = 'seq') AS as_of"
-            " FROM images JOIN sets USING (set_id)"
+            " request, rules, (SELECT value FROM counters WHERE name = 'seq') AS as_of"
+            " FROM images JOIN sets USING (set_id) LEFT JOIN rules USING (guild_id)"
             " LEFT JOIN votes ON votes.image_id = images.image_id AND voter_id = ?"
             " WHERE images.set_id = ? AND withheld IS NULL AND taken_out IS NULL AND NOT erased"
             " ORDER BY slot",

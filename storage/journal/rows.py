@@ -4,7 +4,17 @@ import json
 import sqlite3
 from collections.abc import Sequence
 
-from storage.vote import Ballot, Mark, Rating, SetState, StoredImage, StoredSet
+from storage.acts import ServerRules
+from storage.vote import (
+    REASONS,
+    Ballot,
+    Mark,
+    Rating,
+    SetState,
+    StoredImage,
+    StoredSet,
+    reasons_offered,
+)
 
 
 def stored_image(row: sqlite3.Row) -> StoredImage:
@@ -49,10 +59,13 @@ def ballot(set_id: str, voter_id: int, rows: Sequence[sqlite3.Row]) -> Ballot | 
         for row in rows
     ]
 
+    rules = rows[0]["rules"]
+
     return Ballot(
         set_id=set_id,
         voter_id=voter_id,
         request=json.loads(rows[0]["request"]),
         marks=tuple(marks),
+        offered=REASONS if rules is None else reasons_offered(ServerRules.from_json(rules)),
         as_of=rows[0]["as_of"],
     )

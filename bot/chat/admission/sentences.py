@@ -2,34 +2,37 @@
 
 from collections.abc import Sequence
 
+from bot.chat.languages.translation import _
+
 
 def asking_needs_role(roles: Sequence[int]) -> str:
-    return (
-        f"Here, only members with {roles_listed(roles)} may ask for images, so nothing was started."
+    return _("Here, only members with {roles} may ask for images, so nothing was started.").format(
+        roles=roles_listed(roles)
     )
 
 
 def voting_needs_role(roles: Sequence[int]) -> str:
-    return f"Here, only members with {roles_listed(roles)} may vote, so nothing was recorded."
+    return _("Here, only members with {roles} may vote, so nothing was recorded.").format(
+        roles=roles_listed(roles)
+    )
 
 
 def asking_elsewhere(channels: Sequence[int]) -> str:
-    where = channels_listed(channels)
-
-    return f"In this server, images are asked for {where} only, so nothing was started."
+    return _(
+        "In this server, images are asked for in {channels} only, so nothing was started."
+    ).format(channels=channels_listed(channels))
 
 
 def voting_elsewhere(channels: Sequence[int]) -> str:
-    where = channels_listed(channels)
-
-    return f"In this server, votes are taken {where} only, so nothing was recorded."
+    return _("In this server, votes are taken in {channels} only, so nothing was recorded.").format(
+        channels=channels_listed(channels)
+    )
 
 
 def roles_listed(roles: Sequence[int]) -> str:
-    """Empty for none. Mentions notify nobody: they are off."""
-    return " or ".join(f"<@&{role}>" for role in roles)
+    """Mentions notify nobody: they are off."""
+    return _(" or ").join(f"<@&{role}>" for role in roles)
 
 
 def channels_listed(channels: Sequence[int]) -> str:
-    """Empty for none."""
-    return f"in {' or '.join(f'<#{channel}>' for channel in channels)}" if channels else ""
+    return _(" or ").join(f"<#{channel}>" for channel in channels)

@@ -11,6 +11,7 @@ from bot.chat.context import Interaction
 from bot.chat.languages.translation import server_locale, speaking
 from bot.chat.moderation import removing, sentences
 from bot.chat.moderation.access import access
+from bot.chat.moderation.reasons import reasons
 from bot.chat.responses import NO_MENTIONS, NOT_TAKEN, answered, in_time, say_privately
 from storage.acts import ActKind, Order, ServerRules
 
@@ -31,6 +32,7 @@ class ModeratorCommands(
         super().__init__()
         self.add_command(QueueCommands())
         self.add_command(access)
+        self.add_command(reasons)
 
     @app_commands.command()
     @app_commands.describe(

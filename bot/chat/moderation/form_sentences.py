@@ -3,53 +3,114 @@
 Discord takes 45 characters for a form's title and labels, and 100 for what is under a label.
 """
 
+from collections.abc import Mapping, Sequence
+
 from bot.chat.admission.sentences import channels_listed, roles_listed
+from bot.chat.languages.translation import _
+from bot.chat.responses import MESSAGE_CHARS
+from bot.chat.texts import emoji, quoted
 from storage.acts import ServerRules
+from storage.vote import BETWEEN_REASONS, NO_REASON, Rating
 
 
 def why() -> str:
-    return "Why"
+    return _("Why")
 
 
 def for_the_log() -> str:
-    return "Optional; for the log"
+    return _("Optional; for the log")
+
+
+# Who may ask and vote
 
 
 def who_may() -> str:
-    return "Who may ask and vote, and where"
+    return _("Who may ask and vote, and where")
 
 
 def may_ask() -> str:
-    return "Roles that may ask for images"
+    return _("Roles that may ask for images")
 
 
 def ask_in() -> str:
-    return "Channels where images may be asked for"
+    return _("Channels where images may be asked for")
 
 
 def may_vote() -> str:
-    return "Roles that may vote"
+    return _("Roles that may vote")
 
 
 def vote_in() -> str:
-    return "Channels where votes count"
+    return _("Channels where votes are taken")
 
 
 def all_members() -> str:
-    return "None chosen: all members may"
+    return _("None chosen: all members may")
 
 
 def all_channels() -> str:
-    return "None chosen: in all channels"
+    return _("None chosen: in all channels")
 
 
 def access(rules: ServerRules) -> str:
     """Who may ask and vote, and where."""
-    everybody = "everybody"
-    everywhere = "in all channels"
-    asking = roles_listed(rules.asking_roles) or everybody
-    voting = roles_listed(rules.voting_roles) or everybody
-    asking_in = channels_listed(rules.asking_channels) or everywhere
-    voting_in = channels_listed(rules.voting_channels) or everywhere
+    everybody, everywhere = _("everybody"), _("all channels")
 
-    return f"May ask: {asking}, {asking_in}.\nMay vote: {voting}, {voting_in}."
+    return "\n".join(
+        [
+            _("May ask: {roles}, in {channels}").format(
+                roles=roles_listed(rules.asking_roles) or everybody,
+                channels=channels_listed(rules.asking_channels) or everywhere,
+            ),
+            _("May vote: {roles}, in {channels}").format(
+                roles=roles_listed(rules.voting_roles) or everybody,
+                channels=channels_listed(rules.voting_channels) or everywhere,
+            ),
+        ]
+    )
+
+
+# Reasons to pick from
+
+
+def reasons_title() -> str:
+    return _("Reasons to pick from")
+
+
+def reasons_for(rating: Rating) -> str:
+    return _("Reasons for {rating}").format(rating=emoji(rating))
+
+
+def one_a_line(most: int) -> str:
+    return _("One a line, {most} at most; nothing: nobody is asked why").format(most=most)
+
+
+def reasons(offered: Mapping[Rating, Sequence[str]]) -> str:
+    """What members pick from now."""
+    nobody_asked = _("nobody is asked why")
+    lines = [
+        f"{emoji(rating)} {' · '.join(quoted(_(reason)) for reason in listed) or nobody_asked}"
+        for rating, listed in offered.items()
+    ]
+    lines.append(_("Reasons that members gave earlier stay in the dataset."))
+
+    return "\n".join(lines)[:MESSAGE_CHARS]
+
+
+def too_many_reasons(number: int, *, most: int) -> str:
+    return _(
+        "{number} reasons are more than the {most} that Discord takes, so nothing changed."
+    ).format(number=number, most=most)
+
+
+def long_reason(reason: str, *, most: int) -> str:
+    return _(
+        "“{reason}…” is longer than the {most} characters that Discord takes, so nothing changed."
+    ).format(reason=quoted(reason[:most]), most=most)
+
+
+def reserved_reason(reason: str) -> str:
+    return _(
+        "“{reason}” cannot be a reason: the dataset has “{between}” between reasons, and “{none}” "
+        "where there is none. Nothing changed."
+    ).format(reason=quoted(reason), between=BETWEEN_REASONS, none=NO_REASON)

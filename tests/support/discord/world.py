@@ -363,6 +363,19 @@ def chosen_in(form: InteractionResult) -> dict[str, Any]:
     }
 
 
+def offered_on(ballot: discord.Message) -> dict[str, bool]:
+    """The reasons that a ballot offers, and which are picked."""
+    menus = [
+        part
+        for row in ballot.components
+        if isinstance(row, discord.ActionRow)
+        for part in row.children
+        if isinstance(part, discord.SelectMenu)
+    ]
+
+    return {option.label: option.default for menu in menus for option in menu.options}
+
+
 def text_of(message: Any) -> str:
     """Everything a person can read in a message."""
     found: list[str] = [message.content]
