@@ -5,15 +5,15 @@ compiled. What is to be translated is in `bot/chat`: the sentences in `_`, `N_` 
 commands as they are registered, and the words of the dataset that members read.
 """
 
+import ast
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import discord
 from babel.messages.catalog import Catalog
-from babel.messages.extract import extract_from_dir
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 from discord import Locale, app_commands
@@ -34,10 +34,9 @@ _SETTINGS = Settings(data=Path(), more_models=("example/other",))
 def template() -> Catalog:
     """Everything that is to be translated."""
     found = Catalog(fuzzy=False)
-    for name, _, message, _, context in sorted(extract_from_dir(_CHAT), key=lambda item: item[0]):
-        found.add(
-            message, locations=[((_CHAT / name).relative_to(_ROOT).as_posix(), 0)], context=context
-        )
+    for file in sorted(_CHAT.rglob("*.py")):
+        for message in _sentences(file.read_text(encoding="utf-8")):
+            found.add(message, locations=[(file.relative_to(_ROOT).as_posix(), 0)])
 
     for word in [*ActKind, *(reason for reasons in REASONS.values() for reason in reasons)]:
         found.add(str(word), locations=[("storage", 0)])
@@ -77,6 +76,20 @@ def main() -> None:
             write_po(file, language, width=100, ignore_obsolete=True, include_lineno=False)
 
         path.with_suffix(".mo").write_bytes(compiled(catalogue(path)))
+
+
+def _sentences(source: str) -> Iterator[str | tuple[str, str]]:
+    """What the code marks. Babel's own search does not look into f-strings."""
+    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    for call in sorted(calls, key=lambda node: (node.lineno, node.col_offset)):
+        match call:
+            case ast.Call(func=ast.Name("_" | "N_"), args=[ast.Constant(str(sentence))]):
+                yield sentence
+            case ast.Call(
+                func=ast.Name("ngettext"),
+                args=[ast.Constant(str(one)), ast.Constant(str(many)), _],
+            ):
+                yield one, many
 
 
 class _Collector(app_commands.Translator):

@@ -98,10 +98,7 @@ def consent(text: ConsentText) -> str:
         [
             _("**Before you ask or vote in this server**"),
             f"{text.text}\n",
-            _(
-                "-# Nothing of you is recorded before you agree. `/privacy` says at any time what "
-                "is kept."
-            ),
+            _("-# Nothing of you is recorded before you agree. `/privacy` says what is kept."),
         ]
     )
 
