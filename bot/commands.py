@@ -16,6 +16,7 @@ from bot import log
 from bot.cli import render
 from bot.cli.env_file import DEFAULT_ENV_FILE, EnvFile, hide_tokens, settings_from
 from bot.cli.exit_status import Commands, Exit
+from bot.cli.reading.export import export
 from bot.errors import CannotReplay
 
 Subject = Annotated[str, typer.Argument(metavar="ID", help="The id of an image or a request.")]
@@ -358,6 +359,9 @@ def replay(
 
     if not made.same_bytes:
         raise typer.Exit(Exit.FAILED)
+
+
+app.command()(export)
 
 
 @app.callback(invoke_without_command=True)

@@ -12,6 +12,8 @@ StorageError
 ├── RecordError                a row of the dataset: absent, unusable, or not written by oxherd
 ├── RefoundError               the dataset was not made anew; the old one is as it was
 ├── BackupError                the data folder was not copied
+├── ReadingError               what was to be read: no dataset, no such commit, not oxherd's tables
+├── ExportError                nothing was exported
 └── RemoteError                the Oxen server; commits are safe in the local dataset
     ├── RemoteUnavailable        down, slow or busy: trying again may help
     │   └── RemoteSilent             nothing moved on the line for too long
@@ -205,6 +207,100 @@ class BackupError(StorageError):
     @classmethod
     def while_(cls, doing: str, reason: str) -> Self:
         return cls(f"The backup failed while {doing}: {reason}.")
+
+
+class ReadingError(StorageError):
+    """The dataset cannot be read at the commit that was asked for."""
+
+    @classmethod
+    def no_dataset(cls, folder: Path) -> Self:
+        return cls(
+            f"{folder} is no dataset of oxherd: it has neither train nor generations. "
+            "Name one with --dataset, or the bot's data folder with OXHERD_DATA."
+        )
+
+    @classmethod
+    def no_history(cls, folder: Path) -> Self:
+        return cls(
+            f"{folder} has no history, only files: leave --revision out, or clone the dataset "
+            "with Oxen."
+        )
+
+    @classmethod
+    def no_branch(cls, folder: Path) -> Self:
+        return cls(f"{folder} is not on a branch: name a commit with --revision.")
+
+    @classmethod
+    def no_commit(cls, folder: Path, *, revision: str, found: Sequence[str]) -> Self:
+        is_what = f"is the beginning of {len(found)} commits" if found else "is not a commit"
+
+        return cls(f"{revision!r} {is_what} of {folder}. `oxherd log` lists them.")
+
+    @classmethod
+    def incomplete(cls, folder: Path, *, commit: str, reason: str) -> Self:
+        return cls(
+            f"{folder} does not have all tables of commit {commit[:12]}: {reason}. "
+            "Clone the dataset whole."
+        )
+
+    @classmethod
+    def not_ours(cls, folder: Path, *, reason: str) -> Self:
+        return cls(f"The tables in {folder} were not written by oxherd: {reason}.")
+
+
+class ExportError(StorageError):
+    """Nothing was exported, and no folder was left behind."""
+
+    @classmethod
+    def not_empty(cls, out: Path) -> Self:
+        return cls(f"{out} is not empty. Choose a folder that does not exist yet.")
+
+    @classmethod
+    def interrupted(cls, part: Path) -> Self:
+        return cls(f"{part} was left by an export that was interrupted. Delete it first.")
+
+    @classmethod
+    def nothing(cls, target: str, *, why: str) -> Self:
+        return cls(f"There is nothing to export as {target}: {why}.")
+
+    @classmethod
+    def one_class(cls, *, missing: str) -> Self:
+        return cls(
+            f"No image would be {missing}. Diffusion-KTO needs both classes: collect more votes, "
+            "or filter less."
+        )
+
+    @classmethod
+    def numbers_only(cls) -> Self:
+        return cls(
+            "Every prompt is a number, and the trainer would read none of them as text. Collect "
+            "votes on more prompts, or filter less."
+        )
+
+    @classmethod
+    def contradictory(cls, *, options: str, reason: str) -> Self:
+        return cls(f"{options} cannot be: {reason}.")
+
+    @classmethod
+    def changed_image(cls, path: Path, *, image_id: str) -> Self:
+        return cls(
+            f"{path} is not the image {image_id} that people voted on: its SHA-256 is not the "
+            "recorded one. Restore it with `oxen restore`, or from a backup."
+        )
+
+    @classmethod
+    def failed(cls, out: Path, *, reason: str) -> Self:
+        return cls(f"The export could not be written to {out}: {reason}.")
+
+    @classmethod
+    def unknown_target(cls, name: str, *, nearest: Sequence[str]) -> Self:
+        hint = f" Did you mean {nearest[0]}?" if nearest else ""
+
+        return cls(f"{name!r} is no target. `oxherd export --list` has all.{hint}")
+
+    @classmethod
+    def no_export(cls, out: Path) -> Self:
+        return cls(f"{out} was not written by `oxherd export`: it has no export.json.")
 
 
 class RemoteError(StorageError):

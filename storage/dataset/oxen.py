@@ -1,4 +1,4 @@
-"""The dataset in a local Oxen repository. One of the two files that import oxen.
+"""The dataset in a local Oxen repository. One of the files that import oxen.
 
 oxen keeps the GIL during every call and allows one process per repository, so this runs in a
 process of its own (`writer_process`). Commits survive `kill -9` of that process and, by

@@ -1,4 +1,4 @@
-"""The Oxen server, through Oxen's client. One of the two files that import oxen.
+"""The Oxen server, through Oxen's client. One of the files that import oxen.
 
 A push sends what the server does not have, and then moves the branch, which the server only does
 when it has everything. So a push that is killed at any point leaves the branch as it was, and the
