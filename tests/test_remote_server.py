@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -18,7 +19,8 @@ import pytest
 from bot.cli.doctor import examine
 from bot.settings import Settings
 from generation.worker.backend import Finding
-from storage import offline
+from storage import offline, refound
+from storage.dataset.writer_process import RepositorySettings
 from storage.errors import RemoteHasData, RemoteUnavailable
 from storage.folder import DataFolder
 from storage.store import VoteStore
@@ -35,6 +37,9 @@ from tests.support.remote.bench import (
 )
 from tests.support.remote.faulty_proxy import FaultyProxy
 from tests.support.remote.oxen_server import OxenServer
+from tests.support.storage.data import PROVENANCE, four_images
+from tests.support.storage.traces import traces
+from tests.test_forgetting import OTHER, PERSON, SECRET, secret_set
 
 pytestmark = [
     oxen_server.needed,
@@ -487,3 +492,39 @@ async def test_doctor_asks_the_server(tmp_path: Path, server: OxenServer) -> Non
     assert "the branch main is at" in there.detail
     assert not away.ok
     assert away.detail.startswith("The remote could not be reached while looking at it")
+
+
+async def test_a_new_repository_has_no_trace_of_a_person_who_was_forgotten(
+    tmp_path: Path, server: OxenServer
+) -> None:
+    """The server keeps what a deleted branch had, so docs/privacy.md has a new repository made."""
+    data = tmp_path / "data"
+    old, new = f"{server.url}/{REPOSITORY}", f"{server.url}/ox/anew"
+    on_server = partial(traces, tmp_path, user_id=PERSON, prompt=SECRET)
+    async with open_store(data, old) as store:
+        await store.add_request(secret_set("theirs"))
+        await store.add_images("theirs", four_images("theirs"), provenance=PROVENANCE)
+        await store.mark_posted("theirs", 99)
+        await store.vote("theirs-1", OTHER, Rating.GOOD)
+        for image_id in await show(store, "others"):
+            await store.vote(image_id, PERSON, Rating.BAD)
+            await store.vote(image_id, OTHER, Rating.GOOD)
+
+        await pushed(store)
+        await store.forget(PERSON, requests=True)
+        await pushed(store)
+
+    await asyncio.to_thread(refound.refound, data, RepositorySettings())
+    async with open_store(data, old) as store:
+        await pushed(store)
+
+    kept = on_server()
+    async with open_store(data, new) as store:
+        await pushed(store)
+
+    shutil.rmtree(server.folder / REPOSITORY)
+
+    assert kept
+    assert all(trace.startswith(f"server/{REPOSITORY}/") for trace in kept)
+    assert on_server() == []
+    await same_on_the_server(data, new, tmp_path / "clone")
