@@ -23,6 +23,8 @@ class ActKind(StrEnum):
     CHANNEL = "choice of a channel for moderators"
     ACCESS = "change of who may ask and vote"
     REASONS = "change of the reasons to pick from"
+    GUIDELINES = "change of the guidelines"
+    CONSENT = "change of the text to agree to"
     CANCEL = "cancelling of requests"
     KEEP = "keeping after a report"
     WARN = "warning"
@@ -92,6 +94,19 @@ class Ban:
 
     reason: str
     until: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guidelines:
+    """What moderators say is good and bad in their server, with the ids of two example images.
+
+    edition: whoever was shown an earlier one is shown this one too.
+    """
+
+    text: str
+    good_image: str | None
+    bad_image: str | None
+    edition: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,10 +4,11 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from storage.acts import Act, ActKind, Alarm, Ban, Order, Report, ServerRules
+from storage.acts import Act, ActKind, Alarm, Ban, Guidelines, Order, Report, ServerRules
 from storage.dataset.committer import Committer
 from storage.journal.moderation.acts import Moderation
 from storage.journal.thread import JournalThread
+from storage.people import ConsentText
 
 T = TypeVar("T")
 MaybeAct = TypeVar("MaybeAct", Act, Act | None)
@@ -24,6 +25,8 @@ class ModerationStore:
         self._committer = committer
         self._clock = clock
         self._rules: dict[int, ServerRules] = {}
+        self._guidelines: dict[int, Guidelines | None] = {}
+        self._consent_texts: dict[int, ConsentText | None] = {}
 
     async def ban(self, member_id: int, order: Order, *, lasts: timedelta | None) -> Act:
         """Keep the member from asking and voting, and set their votes aside; None: for good."""
@@ -86,6 +89,63 @@ class ModerationStore:
         self._rules[order.guild_id] = rules
 
         return act
+
+    async def guidelines(self, guild_id: int | None) -> Guidelines | None:
+        """The server's guidelines; None if it has none. Only the first look goes to the journal."""
+        if guild_id is None:
+            return None
+
+        if guild_id not in self._guidelines:
+            self._guidelines[guild_id] = await self._run(
+                lambda moderation: moderation.guidelines.of(guild_id)
+            )
+
+        return self._guidelines[guild_id]
+
+    async def set_guidelines(
+        self, text: str, order: Order, *, good: str | None, bad: str | None, again: bool
+    ) -> Guidelines | None:
+        """Replace them; an empty text: there are none. good, bad: ids of examples. again: they are
+        shown to those who were shown them before, too."""
+        assert order.guild_id is not None
+        await self._run(
+            lambda moderation: moderation.set_guidelines(
+                text, order, good=good, bad=bad, again=again, now=self._clock()
+            )
+        )
+        self._guidelines.pop(order.guild_id, None)
+
+        return await self.guidelines(order.guild_id)
+
+    async def is_shown(self, image_id: str, guild_id: int) -> bool:
+        """Whether the server has this image, and its members can see it."""
+        return await self._run(lambda moderation: moderation.is_shown(image_id, guild_id))
+
+    async def consent_text(self, guild_id: int | None) -> ConsentText | None:
+        """What people of the server have to agree to; None for nothing. Only the first look goes to
+        the journal."""
+        if guild_id is None:
+            return None
+
+        if guild_id not in self._consent_texts:
+            self._consent_texts[guild_id] = await self._journal.run(
+                lambda journal: journal.consents.text(guild_id)
+            )
+
+        return self._consent_texts[guild_id]
+
+    async def set_consent_text(self, text: str, order: Order) -> int:
+        """Set it, and name it in the dataset's card; its version. An empty one: nobody is asked any
+        more."""
+        assert order.guild_id is not None
+        version = await self._run(
+            lambda moderation: moderation.set_consent_text(text, order, now=self._clock())
+        )
+        self._consent_texts.pop(order.guild_id, None)
+        async with self._committer.paused():
+            pass  # a new writer writes the card
+
+        return version
 
     async def cancelled(
         self, order: Order, *, member_id: int | None = None, set_id: str | None = None

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from storage.acts import Order
 from storage.backup import Backup
 from storage.clock import utc_now
 from storage.dataset.card import journal_of
@@ -73,11 +74,9 @@ def forget(data_dir: Path, user_id: int, *, requests: bool) -> Forgotten:
 def set_consent_text(data_dir: Path, guild_id: int, text: str) -> int:
     """Set the text that people of the server have to agree to; its version. The dataset's card
     names it from the next start on."""
+    order = Order(guild_id=guild_id, moderator_id=None)
     with JournalFile.open(DataFolder(data_dir).journal) as file, file.transaction():
-        journal = Journal(file.connection)
-        journal.people.server(guild_id)
-
-        return journal.consents.set_text(guild_id, text, now=utc_now())
+        return Journal(file.connection).moderation.set_consent_text(text, order, now=utc_now())
 
 
 def rebuild_journal(data_dir: Path, settings: RepositorySettings) -> Adopted:

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from storage.acts import Guidelines
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsentText:
@@ -10,6 +12,14 @@ class ConsentText:
 
     version: int
     text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notice:
+    """What a person has to be shown before they ask or vote: one of the two, or both."""
+
+    consent: ConsentText | None
+    guidelines: Guidelines | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,7 +34,7 @@ from storage.journal.queries import Journal
 from storage.journal.spool import Spool
 from storage.journal.thread import JournalThread
 from storage.moderation import ModerationStore
-from storage.people import ConsentText, Forgotten
+from storage.people import Forgotten, Notice
 from storage.processes.inline import InlineProcess
 from storage.processes.thread import OneThread
 from storage.refound import finish_interrupted
@@ -85,7 +85,6 @@ class VoteStore:
         self._pusher = pusher
         self._clock = clock
         self._closing = False
-        self._without_text: set[int | None] = set()  # servers where nobody has to agree
         self.moderation = ModerationStore(journal, committer, clock=clock)
 
     @classmethod
@@ -340,43 +339,57 @@ class VoteStore:
 
         return forgotten
 
-    async def consent_needed(self, user_id: int, guild_id: int | None) -> ConsentText | None:
-        """The text that the person has to agree to first; None if there is none, or they have."""
-        if guild_id in self._without_text:
+    async def notice_due(
+        self, user_id: int, guild_id: int | None, *, voting: bool
+    ) -> Notice | None:
+        """What the person has to be shown before they ask or, if `voting`, before they vote; None
+        for nothing."""
+        text = await self.moderation.consent_text(guild_id)
+        guidelines = await self.moderation.guidelines(guild_id) if voting else None
+        if text is None and guidelines is None:  # most servers: votes should not wait for this
             return None
 
-        text, agreed_to = await self._journal.run(
+        agreed_to, edition_read = await self._journal.run(
             lambda journal: (
-                journal.consents.text(guild_id),
                 journal.consents.version_of(user_id, guild_id),
+                journal.moderation.guidelines.edition_read(user_id, guild_id),
             )
         )
-        if text is None:
-            self._without_text.add(guild_id)  # most servers: votes should not wait for this
+        if text is not None and text.version == agreed_to:
+            text = None
 
-        return None if text is None or text.version == agreed_to else text
+        if guidelines is not None and guidelines.edition <= edition_read:
+            guidelines = None
 
-    async def agree(self, user_id: int, guild_id: int, version: int) -> None:
-        """Record that the person agrees to this version of the server's text."""
-        await self._record(
-            lambda journal: journal.consents.agree(user_id, guild_id, version, now=self._clock())
-        )
+        if text is None and guidelines is None:
+            return None
 
-    async def set_consent_text(self, guild_id: int, text: str) -> int:
-        """Set the text that people of the server have to agree to, and name it in the dataset's
-        card; its version. An empty one: nobody is asked any more."""
+        return Notice(consent=text, guidelines=guidelines)
 
-        def set_text(journal: Journal) -> int:
-            journal.people.server(guild_id)
+    async def noticed(
+        self, user_id: int, guild_id: int, *, agrees_to: int | None, edition: int | None
+    ) -> None:
+        """Record that the person agrees to this version of the server's text, and was shown this
+        edition of its guidelines; None for neither."""
 
-            return journal.consents.set_text(guild_id, text, now=self._clock())
+        def record(journal: Journal) -> None:
+            if agrees_to is not None:
+                journal.consents.agree(user_id, guild_id, agrees_to, now=self._clock())
 
-        version = await self._record(set_text)
-        self._without_text.discard(guild_id)
-        async with self._committer.paused():
-            pass  # a new writer writes the card
+            if edition is not None:
+                journal.moderation.guidelines.mark_read(user_id, guild_id, edition)
 
-        return version
+        await self._record(record)
+
+    async def example(self, image_id: str) -> bytes | None:
+        """The bytes of an image in the guidelines; None if it was removed or forgotten since.
+
+        Raises RepositoryError.
+        """
+        if not await self._journal.run(lambda journal: journal.moderation.is_shown(image_id)):
+            return None
+
+        return await self.image(image_id)
 
     async def data_of(self, user_id: int) -> dict[str, Any]:
         """Everything that is kept of a person, as JSON."""

@@ -94,8 +94,8 @@ class Mark:
 class Ballot:
     """One member's votes on the images of a set, in the order of the images.
 
-    offered: the reasons that they may pick. as_of: the number of the journal's newest change, so it
-    tells which of two is the newer.
+    offered: the reasons that they may pick. has_guidelines: whether their server has some. as_of:
+    the number of the journal's newest change, so it tells which of two is the newer.
     """
 
     set_id: str
@@ -103,6 +103,7 @@ class Ballot:
     request: Mapping[str, Any]
     marks: Sequence[Mark]
     offered: Mapping[Rating, Sequence[str]]
+    has_guidelines: bool
     as_of: int
 
     def reasons_for(self, mark: Mark) -> Sequence[str]:

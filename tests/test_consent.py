@@ -7,6 +7,7 @@ from bot.chat.custom_ids import ReasonsId
 from bot.chat.privacy import sentences
 from bot.cli import control
 from bot.cli.control_server import served
+from storage.acts import Order
 from storage.dataset.card import CardFacts, render
 from storage.people import ConsentVersion
 from storage.vote import Rating
@@ -16,7 +17,8 @@ TEXT = "Votes are published under CC0."
 
 
 async def set_text(w: World, text: str = TEXT) -> None:
-    await w.parts.store.set_consent_text(w.guild.id, text)
+    order = Order(guild_id=w.guild.id, moderator_id=None)
+    await w.parts.store.moderation.set_consent_text(text, order)
 
 
 async def agree(member: Any, panel: Any) -> Any:
@@ -39,12 +41,12 @@ async def test_a_first_vote_shows_the_text_and_goes_on_by_itself(tmp_path: Path)
 
         panel = await w.vote(w.bob, message, 2, Rating.GOOD)
         assert panel.flags.ephemeral
-        assert TEXT in panel.content
+        assert TEXT in text_of(panel)
         assert await kept_of(w, w.bob) == [[], [], []]
 
         await agree(w.bob, panel)
         await w.committed()
-        assert w.private(w.bob)[0].content == sentences.agreed()
+        assert text_of(w.private(w.bob)[0]) == sentences.thank_you()
         [row] = w.rows()
         assert (row["voter_id"], row["rating"], row["consent"]) == (
             str(w.bob.id),
@@ -53,7 +55,7 @@ async def test_a_first_vote_shows_the_text_and_goes_on_by_itself(tmp_path: Path)
         )
 
         answer = await w.vote(w.bob, message, 1, Rating.BAD)
-        assert TEXT not in answer.content
+        assert TEXT not in text_of(answer)
         await w.committed()
         assert len(w.rows()) == 2
 
@@ -70,7 +72,7 @@ async def test_reasons_are_not_recorded_before_either(tmp_path: Path) -> None:
         [row] = w.rows()
         assert row["reasons"] == "not given"
 
-        assert TEXT in w.private(w.bob)[-1].content
+        assert TEXT in text_of(w.private(w.bob)[-1])
         await agree(w.bob, w.private(w.bob)[-1])
         assert w.private(w.bob)[-1].content == sentences.pick_again()
         await w.bob.select(ballot, ["beautiful"], custom_id=why)
@@ -87,7 +89,7 @@ async def test_a_changed_text_asks_again_and_none_asks_nobody(tmp_path: Path) ->
 
         await set_text(w, "Votes are sold.")
         panel = await w.vote(w.bob, message, 2, Rating.GOOD)
-        assert "Votes are sold." in panel.content
+        assert "Votes are sold." in text_of(panel)
         await agree(w.bob, panel)
 
         await set_text(w, "")
@@ -117,7 +119,7 @@ async def test_a_first_request_is_made_once_its_member_agreed(tmp_path: Path) ->
         assert "a fox" in text_of(message)
 
         panel = seen(await w.bob.click(message, custom_id=set_button(message, "again"))).message
-        assert TEXT in panel.content
+        assert TEXT in text_of(panel)
         await agree(w.bob, panel)
         await w.posted()
         assert w.last_message().id != message.id
@@ -148,7 +150,7 @@ async def test_the_operator_sets_the_text(tmp_path: Path) -> None:
             assert await control.set_consent_text(tmp_path, w.guild.id, "Other words.") == 2
 
         panel = seen(await w.ask(w.alice, "a fox")).message
-        assert "Other words." in panel.content
+        assert "Other words." in text_of(panel)
 
 
 def test_the_card_names_the_texts() -> None:

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.chat.custom_ids import (
+    AgreeId,
     NotOurs,
     PrivacyId,
     ReasonsId,
@@ -17,7 +18,8 @@ from bot.chat.custom_ids import (
 from storage.vote import Rating
 
 IDS = st.uuids().map(shortuuid.encode)
-CustomId = VoteId | UndoId | ReasonsId | SetId | PrivacyId
+NUMBERS = st.integers(0, 999_999_999)
+CustomId = VoteId | UndoId | ReasonsId | SetId | PrivacyId | AgreeId
 CUSTOM_IDS = st.one_of(
     st.builds(VoteId, IDS, st.sampled_from(Rating)),
     st.builds(UndoId, IDS, st.sampled_from(Rating)),
@@ -27,12 +29,16 @@ CUSTOM_IDS = st.one_of(
 )
 
 
-@given(CUSTOM_IDS)
+# The press in it may have any length.
+AGREE_IDS = st.builds(AgreeId, NUMBERS, NUMBERS, st.text("aA1:-_", min_size=1, max_size=64))
+
+
+@given(CUSTOM_IDS | AGREE_IDS)
 def test_what_is_written_is_read_back(custom_id: CustomId) -> None:
     assert type(custom_id).parse(str(custom_id)) == custom_id
 
 
-@given(CUSTOM_IDS)
+@given(CUSTOM_IDS | AGREE_IDS)
 def test_every_id_fits_into_discords_hundred_characters(custom_id: CustomId) -> None:
     assert len(str(custom_id)) <= 100
 

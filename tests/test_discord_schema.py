@@ -167,7 +167,13 @@ async def test_every_request_matches_discords_description(
         review = w.last_message()
         form = await mod.click(review, label="Remove and warn")
         await mod.submit_modal(form, {"why": "a test"})
-        await w.parts.store.set_consent_text(w.guild.id, "Votes are published.")
+        form = await mod.slash(w.channel, "oxherd guidelines")
+        good, bad = image_ids(reported)[:2]
+        await mod.submit_modal(
+            form, {"text": "No text.", "good": good, "bad": bad, "again": ["again"]}
+        )
+        form = await mod.slash(w.channel, "oxherd consent set")
+        await mod.submit_modal(form, {"text": "Votes are published.", "why": "a test"})
         asked = await w.vote(w.bob, message, 2, Rating.GOOD)
         await w.bob.click(asked, custom_id=buttons(asked)[0])
         sent = [r for r in w.env.http_requests if r.method != "GET"]

@@ -233,6 +233,7 @@ def test_every_column_that_may_name_a_person_is_forgotten(desk: Desk) -> None:
         "bans.member_id",
         "people.user_id",
         "consents.user_id",
+        "guidelines_read.user_id",
     }
     of_other_things = {
         "sets.guild_id",
@@ -246,6 +247,8 @@ def test_every_column_that_may_name_a_person_is_forgotten(desk: Desk) -> None:
         "servers.guild_id",
         "consent_texts.guild_id",
         "consents.guild_id",
+        "guidelines.guild_id",
+        "guidelines_read.guild_id",
     }
     assert desk.note(columns) == of_people | of_other_things
 

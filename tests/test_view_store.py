@@ -12,11 +12,11 @@ import discord
 from discord import ui
 
 from bot.chat import views
-from bot.chat.buttons import ReasonsSelect, SetButton, UndoButton, VoteButton
+from bot.chat.buttons import GuidelinesButton, ReasonsSelect, SetButton, UndoButton, VoteButton
 from bot.chat.moderation.alarms import AlarmButton
 from bot.chat.moderation.reports import ReviewButton
 from bot.chat.privacy.buttons import PrivacyButton, first_view
-from bot.chat.privacy.consent import AgreeButton, agree_view
+from bot.chat.privacy.notices import AgreeButton
 from generation.request import ImageRequest
 from storage.vote import REASONS, Ballot, Mark, NewImage, Rating
 from tests.support.discord.world import world
@@ -28,6 +28,7 @@ OURS = {
     SetButton,
     PrivacyButton,
     AgreeButton,
+    GuidelinesButton,
     ReviewButton,
     AlarmButton,
 }
@@ -47,6 +48,7 @@ def all_views() -> list[Any]:
         request=accepted.request.to_json(),
         marks=[Mark(image_id=AN_ID, slot=1, rating=Rating.GOOD, reasons=["beautiful"])],
         offered=REASONS,
+        has_guidelines=True,
         as_of=1,
     )
 
@@ -56,7 +58,7 @@ def all_views() -> list[Any]:
         views.ended(accepted, "Cancelled."),
         views.ballot(a_ballot, slot=1),
         first_view(),
-        agree_view(1, "typed"),
+        views.boxed(ui.ActionRow[Any](AgreeButton(1, 1, "typed"))),
     ]
 
 

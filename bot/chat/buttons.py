@@ -9,7 +9,7 @@ from discord import ui
 
 from bot.chat import texts
 from bot.chat.context import Context
-from bot.chat.custom_ids import ReasonsId, SetId, UndoId, VoteId
+from bot.chat.custom_ids import GuidelinesId, ReasonsId, SetId, UndoId, VoteId
 from bot.chat.languages.translation import N_, _
 from bot.chat.responses import answered, in_time
 from storage.vote import Mark, Rating
@@ -158,6 +158,28 @@ class ReasonsSelect(ui.DynamicItem[ui.Select[Any]], template=ReasonsId.PATTERN):
                 new_message=False,
             )
             await context.refresh_ballot(interaction, outcome)
+
+
+class GuidelinesButton(ui.DynamicItem[ui.Button[Any]], template=GuidelinesId.PATTERN):
+    """Shows the guidelines of the server where it is pressed. It is on every ballot."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            ui.Button(label=_("Guidelines"), emoji="📖", custom_id=str(GuidelinesId()))
+        )
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: discord.Interaction[Any], item: ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        """The button that was pressed."""
+        return cls()
+
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+        """Show them; the ballot stays as it is."""
+        context: Context = interaction.client.context
+        async with answered(interaction):
+            await context.show_guidelines(interaction)
 
 
 class SetButton(ui.DynamicItem[ui.Button[Any]], template=SetId.PATTERN):

@@ -11,16 +11,17 @@ from discord import app_commands
 
 from bot.chat import custom_ids, texts
 from bot.chat.ballots import Ballots
-from bot.chat.buttons import ReasonsSelect, SetButton, UndoButton, VoteButton
+from bot.chat.buttons import GuidelinesButton, ReasonsSelect, SetButton, UndoButton, VoteButton
 from bot.chat.commands import add_commands
 from bot.chat.context import Context, ContextClient, Interaction
+from bot.chat.guidelines.panel import show_guidelines
 from bot.chat.languages.commands import CommandTranslator
 from bot.chat.languages.translation import speaking
 from bot.chat.messages import buttons_on
 from bot.chat.moderation.alarms import AlarmButton
 from bot.chat.moderation.reports import ReviewButton
 from bot.chat.privacy.buttons import PrivacyButton
-from bot.chat.privacy.consent import AgreeButton, Consent
+from bot.chat.privacy.notices import AgreeButton, Notices
 from bot.chat.requests import Requests
 from bot.chat.responses import say_privately
 from bot.settings import Settings
@@ -53,7 +54,7 @@ class OxherdClient(ContextClient):
             shard_count=shard_count,
         )
         ballots = Ballots()
-        consent = Consent()
+        notices = Notices()
         self.context = Context(
             store=store,
             door=requests.door,
@@ -66,8 +67,9 @@ class OxherdClient(ContextClient):
             operators_channel=settings.moderators_channel,
             show_ballot=ballots.show,
             refresh_ballot=ballots.refresh,
-            ask_consent=consent.ask,
-            go_on=consent.go_on,
+            show_guidelines=show_guidelines,
+            show_notice=notices.show,
+            go_on=notices.go_on,
         )
         self.tree = app_commands.CommandTree(self)
         add_commands(self.tree, settings)
@@ -102,6 +104,7 @@ class OxherdClient(ContextClient):
             SetButton,
             PrivacyButton,
             AgreeButton,
+            GuidelinesButton,
             ReviewButton,
             AlarmButton,
         )

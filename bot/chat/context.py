@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import discord
 
-from bot.chat.admission.gate import ConsentNeeded, Gate
+from bot.chat.admission.gate import Gate, NoticeDue
 from bot.chat.jobs import Jobs
 from bot.prompts.door import Door
 from generation.request import ImageRequest
@@ -56,7 +56,8 @@ class Context:
     operators_channel: int | None
     show_ballot: Callable[["Interaction", VoteOutcome], Awaitable[None]]
     refresh_ballot: Callable[["Interaction", VoteOutcome], Awaitable[None]]
-    ask_consent: Callable[["Interaction", ConsentNeeded], Awaitable[None]]
+    show_guidelines: Callable[["Interaction"], Awaitable[None]]
+    show_notice: Callable[["Interaction", NoticeDue], Awaitable[None]]
     go_on: Callable[["Interaction", str], Awaitable[None]]
     """After *I agree*: do what was pressed before."""
     in_hand: InHand = field(default_factory=InHand)

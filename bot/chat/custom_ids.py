@@ -113,23 +113,44 @@ class PrivacyId:
 
 @dataclass(frozen=True, slots=True)
 class AgreeId:
-    """*I agree* under a server's text. press: what to do then, the rest of a custom id of ours."""
+    """The button under what has to be shown first: *I agree*, or *Go on*.
+
+    version: of the text to agree to. edition: of the guidelines. 0: that is not shown. press: what
+    to do then, the rest of a custom id of ours.
+    """
 
     version: int
+    edition: int
     press: str
 
     PATTERN: ClassVar = re.compile(
-        r"oxherd1:agree:(?P<version>[1-9][0-9]{0,8}):(?P<press>[\w:-]{1,64})"
+        r"oxherd1:agree:(?P<version>[0-9]{1,9}):(?P<edition>[0-9]{1,9}):(?P<press>[\w:-]{1,64})"
     )
 
     def __str__(self) -> str:
-        return f"oxherd1:agree:{self.version}:{self.press}"
+        return f"oxherd1:agree:{self.version}:{self.edition}:{self.press}"
 
     @classmethod
     def parse(cls, custom_id: str) -> Self:
         """Raises NotOurs."""
         match = _match(cls.PATTERN, custom_id)
-        return cls(int(match["version"]), match["press"])
+        return cls(int(match["version"]), int(match["edition"]), match["press"])
+
+
+@dataclass(frozen=True, slots=True)
+class GuidelinesId:
+    """*Guidelines* on a ballot: those of the server where it is pressed."""
+
+    PATTERN: ClassVar = re.compile(r"oxherd1:guidelines")
+
+    def __str__(self) -> str:
+        return "oxherd1:guidelines"
+
+    @classmethod
+    def parse(cls, custom_id: str) -> Self:
+        """Raises NotOurs."""
+        _match(cls.PATTERN, custom_id)
+        return cls()
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +170,7 @@ class AlarmId:
         return cls(_match(cls.PATTERN, custom_id)["id"])
 
 
-KINDS = (VoteId, UndoId, ReasonsId, SetId, PrivacyId, AgreeId, ReviewId, AlarmId)
+KINDS = (VoteId, UndoId, ReasonsId, SetId, PrivacyId, AgreeId, GuidelinesId, ReviewId, AlarmId)
 
 
 def is_known(custom_id: str) -> bool:

@@ -10,7 +10,7 @@ import shortuuid
 from discord import ui
 
 from bot.chat import texts, views
-from bot.chat.admission.gate import ConsentNeeded, Gate
+from bot.chat.admission.gate import Gate, NoticeDue
 from bot.chat.context import Interaction
 from bot.chat.following import Follower
 from bot.chat.jobs import Jobs
@@ -77,7 +77,7 @@ class Requests:
     async def imagine(self, interaction: Interaction, request: ImageRequest) -> None:
         """Queue the request, show it, and follow it.
 
-        Raises Barred, ConsentNeeded or GenerationError if it is refused, StorageError if it cannot
+        Raises Barred, NoticeDue or GenerationError if it is refused, StorageError if it cannot
         be recorded, and discord.NotFound if it is too late to answer.
         """
         if not interaction.app_permissions.attach_files:
@@ -92,7 +92,7 @@ class Requests:
                 self.gate.admit_request(interaction, waiting=waiting),
                 public=True,
             )
-        except ConsentNeeded as exc:
+        except NoticeDue as exc:
             exc.request = request
             raise
 

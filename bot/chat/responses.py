@@ -6,17 +6,17 @@ a token after 15 min (50027). Both happen on a slow network, and neither may sto
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from io import BytesIO
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import aiohttp
 import discord
 from discord import ui
 
 from bot.chat import texts
-from bot.chat.admission.gate import Barred, ConsentNeeded
+from bot.chat.admission.gate import Barred, NoticeDue
 from bot.chat.context import Interaction
 from bot.prompts.refusals import BlockedPrompt, Refused
 from generation.errors import GenerationError, QueueFull, TooManyYours
@@ -74,8 +74,8 @@ async def answered(interaction: Interaction) -> AsyncIterator[None]:
         except Barred as exc:
             log.info("interaction %s: the member is barred", reference)
             await say_privately(interaction, str(exc))
-        except ConsentNeeded as exc:
-            await interaction.client.context.ask_consent(interaction, exc)
+        except NoticeDue as exc:
+            await interaction.client.context.show_notice(interaction, exc)
         except Refused as exc:
             log.info("interaction %s: %s", reference, exc)
             await say_privately(interaction, texts.refused(exc))
@@ -122,14 +122,33 @@ async def say_privately(
     if view is not None:
         view.stop()  # discord.py would keep it for 15 minutes; its buttons work without it
 
-    shown = discord.utils.MISSING if view is None else view
-    attached = discord.utils.MISSING if file is None else file
+    return await _answer(
+        interaction,
+        content=text,
+        view=discord.utils.MISSING if view is None else view,
+        files=[] if file is None else [file],
+    )
+
+
+async def show_privately(
+    interaction: Interaction, view: ui.LayoutView, *, files: Sequence[discord.File] = ()
+) -> int | None:
+    """The same with a message that has texts, images and buttons as the view lays them out."""
+    view.stop()  # as in `say_privately`
+
+    return await _answer(interaction, content=discord.utils.MISSING, view=view, files=files)
+
+
+async def _answer(
+    interaction: Interaction, *, content: str, view: Any, files: Sequence[discord.File]
+) -> int | None:
+    attached = list(files) or discord.utils.MISSING
     with tolerated(interaction, doing="answering"):
         if interaction.response.is_done():
-            sent = await interaction.followup.send(
-                text,
-                view=shown,
-                file=attached,
+            sent: discord.WebhookMessage = await interaction.followup.send(
+                content,
+                view=view,
+                files=attached,
                 ephemeral=True,
                 allowed_mentions=NO_MENTIONS,
                 wait=True,
@@ -137,7 +156,7 @@ async def say_privately(
             return sent.id
 
         response = await interaction.response.send_message(
-            text, view=shown, file=attached, ephemeral=True, allowed_mentions=NO_MENTIONS
+            content, view=view, files=attached, ephemeral=True, allowed_mentions=NO_MENTIONS
         )
         return response.message_id
 

@@ -14,7 +14,7 @@ import discord
 from discord import ui
 
 from bot.chat import texts
-from bot.chat.buttons import ReasonsSelect, SetButton, UndoButton, VoteButton
+from bot.chat.buttons import GuidelinesButton, ReasonsSelect, SetButton, UndoButton, VoteButton
 from generation.request import ImageRequest, Preview
 from storage.vote import Ballot, NewImage, NewSet, Rating
 
@@ -126,12 +126,18 @@ def ballot(ballot: Ballot, *, slot: int | None) -> ui.View:
 
     return under_text(
         *(UndoButton(mark.image_id, rating, slot=mark.slot) for mark, rating in voted),
+        *([GuidelinesButton()] if ballot.has_guidelines else []),
         *(
             ReasonsSelect.of(mark, rating, reasons[:_MOST_REASONS])
             for mark, rating in voted
             if mark.slot == slot and (reasons := ballot.reasons_for(mark))
         ),
     )
+
+
+def boxed(*parts: ui.Item[Any]) -> ui.LayoutView:
+    """Texts, images and rows of buttons in one box."""
+    return _view(ui.Container(*parts))
 
 
 def under_text(*items: ui.Item[Any]) -> ui.View:

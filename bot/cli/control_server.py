@@ -80,7 +80,8 @@ async def served(
 
     async def post_consent(request: web.Request) -> web.Response:
         guild_id = int(request.match_info["guild_id"])
-        version = await store.set_consent_text(guild_id, await request.text())
+        order = Order(guild_id=guild_id, moderator_id=None)
+        version = await store.moderation.set_consent_text(await request.text(), order)
 
         return _json(VERSION.dump_json(version))
 

@@ -84,6 +84,12 @@ class People:
                     (user_id,),
                 )
             ],
+            "guidelines_read": [
+                dict(row)
+                for row in self._connection.execute(
+                    "SELECT guild_id, edition FROM guidelines_read WHERE user_id = ?", (user_id,)
+                )
+            ],
             "bans": [
                 dict(row)
                 for row in self._connection.execute(

@@ -384,8 +384,10 @@ class Journal:
         """The member's votes on the images of a set that are shown; None if none is."""
         rows = self.connection.execute(
             "SELECT images.image_id, slot, counted AS rating, coalesce(reasons, '[]') AS reasons,"
-            " request, rules, (SELECT value FROM counters WHERE name = 'seq') AS as_of"
+            " request, rules, coalesce(guidelines.text, '') != '' AS has_guidelines,"
+            " (SELECT value FROM counters WHERE name = 'seq') AS as_of"
             " FROM images JOIN sets USING (set_id) LEFT JOIN rules USING (guild_id)"
+            " LEFT JOIN guidelines ON guidelines.guild_id = sets.guild_id"
             " LEFT JOIN votes ON votes.image_id = images.image_id AND voter_id = ?"
             " WHERE images.set_id = ? AND withheld IS NULL AND taken_out IS NULL AND NOT erased"
             " ORDER BY slot",

@@ -67,5 +67,6 @@ def ballot(set_id: str, voter_id: int, rows: Sequence[sqlite3.Row]) -> Ballot | 
         request=json.loads(rows[0]["request"]),
         marks=tuple(marks),
         offered=REASONS if rules is None else reasons_offered(ServerRules.from_json(rules)),
+        has_guidelines=bool(rows[0]["has_guidelines"]),
         as_of=rows[0]["as_of"],
     )

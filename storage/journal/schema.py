@@ -139,6 +139,21 @@ CREATE TABLE people (
 
 CREATE TABLE servers (guild_id INTEGER PRIMARY KEY, pseudonym TEXT NOT NULL UNIQUE) STRICT;
 
+CREATE TABLE guidelines (         -- what is good and bad in a server, as moderators say
+    guild_id INTEGER PRIMARY KEY,
+    text TEXT NOT NULL,           -- empty: there are none
+    good_image TEXT,              -- an example; it may be removed or forgotten since
+    bad_image TEXT,               -- the same
+    edition INTEGER NOT NULL      -- a new one is shown again
+) STRICT;
+
+CREATE TABLE guidelines_read (    -- the last edition that a person was shown
+    user_id INTEGER NOT NULL,
+    guild_id INTEGER NOT NULL,
+    edition INTEGER NOT NULL,
+    PRIMARY KEY (user_id, guild_id)
+) STRICT;
+
 CREATE TABLE consent_texts (      -- that people of a server are asked to agree to
     guild_id INTEGER NOT NULL,
     version INTEGER NOT NULL,

@@ -11,7 +11,7 @@ from bot.chat.admission import sentences
 from bot.chat.admission.pace import Pace
 from generation.request import ImageRequest
 from storage.acts import ServerRules
-from storage.people import ConsentText
+from storage.people import Notice
 from storage.store import VoteStore
 
 
@@ -19,14 +19,18 @@ class Barred(Exception):
     """The member may not do this here, now. The message is what they read."""
 
 
-class ConsentNeeded(Exception):
-    """The person has to agree to the server's text first. request: what they asked for, if it was a
-    request."""
+class NoticeDue(Exception):
+    """The person has to be shown something first: the text to agree to, or the guidelines.
 
-    def __init__(self, text: ConsentText) -> None:
-        super().__init__(f"version {text.version} of the text was not agreed to")
-        self.text = text
+    request: what they asked for, if it was a request. press: the custom id of what is to be pressed
+    for them then, unless that is what they have pressed.
+    """
+
+    def __init__(self, notice: Notice) -> None:
+        super().__init__("the person has to be shown something first")
+        self.notice = notice
         self.request: ImageRequest | None = None
+        self.press: str | None = None
 
 
 class Gate:
@@ -53,7 +57,7 @@ class Gate:
         return bool(among) and guild_id == min(among, key=_joined_at).id
 
     async def admit_request(self, interaction: discord.Interaction[Any], *, waiting: int) -> None:
-        """Raises Barred for a member who may not ask here, ConsentNeeded, and StorageError.
+        """Raises Barred for a member who may not ask here, NoticeDue, and StorageError.
 
         waiting: how many requests of the server wait or run.
         """
@@ -62,7 +66,6 @@ class Gate:
         if (ban := await moderation.ban_of(member.id, guild_id)) is not None:
             raise Barred(texts.banned(ban))
 
-        await self._check_consent(member, guild_id)
         rules = await moderation.rules(guild_id)
         if rules.paused:
             raise Barred(texts.paused())
@@ -74,6 +77,7 @@ class Gate:
         if not _is_in_one_of(rules.asking_channels, interaction):
             raise Barred(sentences.asking_elsewhere(rules.asking_channels))
 
+        await self._check_notice(interaction, voting=False)
         if rules.waiting is not None and waiting >= rules.waiting:
             raise Barred(texts.server_line_full(rules.waiting))
 
@@ -91,9 +95,8 @@ class Gate:
                 raise Barred(refusal(limit))
 
     async def admit_vote(self, interaction: discord.Interaction[Any]) -> None:
-        """Raises Barred for a member who may not vote here, ConsentNeeded, and StorageError."""
+        """Raises Barred for a member who may not vote here, NoticeDue, and StorageError."""
         member = interaction.user
-        await self._check_consent(member, interaction.guild_id)
         rules = await self._store.moderation.rules(interaction.guild_id)
         _check_age(member, rules)
         if not _has_one_of(rules.voting_roles, member):
@@ -102,17 +105,18 @@ class Gate:
         if not _is_in_one_of(rules.voting_channels, interaction):
             raise Barred(sentences.voting_elsewhere(rules.voting_channels))
 
+        await self._check_notice(interaction, voting=True)
         if rules.votes_per_minute is not None:
             wait_s = self._votes.wait_s(member.id, per_minute=rules.votes_per_minute)
             if wait_s:
                 raise Barred(texts.too_fast(wait_s))
 
-    async def _check_consent(
-        self, member: discord.User | discord.Member, guild_id: int | None
-    ) -> None:
-        text = await self._store.consent_needed(member.id, guild_id)
-        if text is not None:
-            raise ConsentNeeded(text)
+    async def _check_notice(self, interaction: discord.Interaction[Any], *, voting: bool) -> None:
+        notice = await self._store.notice_due(
+            interaction.user.id, interaction.guild_id, voting=voting
+        )
+        if notice is not None:
+            raise NoticeDue(notice)
 
 
 def _check_age(member: discord.User | discord.Member, rules: ServerRules) -> None:

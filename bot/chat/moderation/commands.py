@@ -12,6 +12,7 @@ from bot.chat.languages.translation import server_locale, speaking
 from bot.chat.moderation import removing, sentences
 from bot.chat.moderation.access import access
 from bot.chat.moderation.reasons import reasons
+from bot.chat.moderation.wording import ConsentCommands, guidelines
 from bot.chat.responses import NO_MENTIONS, NOT_TAKEN, answered, in_time, say_privately
 from storage.acts import ActKind, Order, ServerRules
 
@@ -33,6 +34,8 @@ class ModeratorCommands(
         self.add_command(QueueCommands())
         self.add_command(access)
         self.add_command(reasons)
+        self.add_command(guidelines)
+        self.add_command(ConsentCommands())
 
     @app_commands.command()
     @app_commands.describe(

@@ -114,3 +114,86 @@ def reserved_reason(reason: str) -> str:
         "“{reason}” cannot be a reason: the dataset has “{between}” between reasons, and “{none}” "
         "where there is none. Nothing changed."
     ).format(reason=quoted(reason), between=BETWEEN_REASONS, none=NO_REASON)
+
+
+# Guidelines
+
+
+def guidelines_title() -> str:
+    return _("Guidelines of this server")
+
+
+def guidelines_text() -> str:
+    return _("What is good, and what is bad")
+
+
+def empty_for_none() -> str:
+    return _("Discord's markdown works. Empty: no guidelines")
+
+
+def good_example() -> str:
+    return _("👍 Example: the id of a good image")
+
+
+def bad_example() -> str:
+    return _("👎 Example: the id of a bad image")
+
+
+def where_ids_are() -> str:
+    return _("Optional; an image of this server. Details shows the ids")
+
+
+def shown_to() -> str:
+    return _("Shown before the next vote of")
+
+
+def once() -> str:
+    return _("Those who have not read any guidelines yet")
+
+
+def once_more() -> str:
+    return _("Everybody, once more")
+
+
+def unknown_example(image_id: str) -> str:
+    return _(
+        "I show no image with the id `{id}` in this server, so nothing changed. **Details** under "
+        "a set shows the ids of its images."
+    ).format(id=image_id.replace("`", "'"))
+
+
+def examples_without_text() -> str:
+    return _("Examples without a text explain nothing, so nothing changed.")
+
+
+def no_guidelines_any_more() -> str:
+    return _("This server has no guidelines now. Nobody is shown any.")
+
+
+def guidelines_set(*, again: bool) -> str:
+    if again:
+        return _("Set. Everybody sees this once before their next vote, and under **Guidelines**:")
+
+    return _("Set. Members see this once before their first vote, and under **Guidelines**:")
+
+
+# The text to agree to
+
+
+def consent_title() -> str:
+    return _("The text that members agree to")
+
+
+def asked_again() -> str:
+    return _("A changed text is shown to everybody again, who then agree or leave it")
+
+
+def consent_version(version: int) -> str:
+    return _("Members agree to version {version} before they ask or vote:").format(version=version)
+
+
+def nobody_agrees() -> str:
+    return _(
+        "Members of this server are not asked to agree to anything. `/oxherd consent set` changes "
+        "that."
+    )

@@ -1,5 +1,6 @@
 """What the forms of moderators have in common."""
 
+from io import BytesIO
 from typing import Any
 
 import discord
@@ -8,6 +9,7 @@ from discord import ui
 from bot.chat.context import Interaction
 from bot.chat.moderation import form_sentences as sentences
 from bot.chat.moderation.removing import REASON_CHARS
+from bot.chat.responses import say_privately
 from storage.acts import Order
 
 
@@ -41,3 +43,9 @@ def long_text(
         max_length=most,
         required=False,
     )
+
+
+async def give_back(interaction: Interaction, sentence: str, typed: str) -> None:
+    """Say why nothing was set, with what was typed, so that nobody types it again."""
+    file = discord.File(BytesIO(typed.encode()), "typed.txt") if typed.strip() else None
+    await say_privately(interaction, sentence, file=file)

@@ -2,15 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from io import BytesIO
 from typing import Any
 
-import discord
 from discord import app_commands, ui
 
 from bot.chat.context import Interaction
 from bot.chat.moderation import form_sentences as sentences
-from bot.chat.moderation.forms import long_text, order, why_field, why_label
+from bot.chat.moderation.forms import give_back, long_text, order, why_field, why_label
 from bot.chat.responses import answered, in_time, say_privately
 from generation.request import clean_prompt
 from storage.acts import ActKind, ServerRules
@@ -60,8 +58,7 @@ class ReasonsForm(ui.Modal):
                 good, bad = (_set_to(rating, field) for rating, field in self._lists.items())
             except UnusableReason as exc:
                 typed = "\n\n".join(field.value for field in self._lists.values())
-                file = discord.File(BytesIO(typed.encode()), "reasons.txt")
-                await say_privately(interaction, str(exc), file=file)
+                await give_back(interaction, str(exc), typed)
                 return
 
             moderation = interaction.client.context.store.moderation

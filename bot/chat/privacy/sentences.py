@@ -6,7 +6,15 @@ from bot.settings import Settings
 from storage.people import ConsentText, Forgotten
 
 
-def agreed() -> str:
+def i_agree() -> str:
+    return _("I agree")
+
+
+def go_on() -> str:
+    return _("Go on")
+
+
+def thank_you() -> str:
     return _("Thank you. `/privacy` says at any time what is kept.")
 
 

@@ -12,8 +12,10 @@ from datetime import datetime
 
 from storage.acts import Act, ActKind, Ban, Order, Report, ServerRules, SetAside
 from storage.clock import moment, timestamp
+from storage.journal.consent import Consents
 from storage.journal.counters import next_number
 from storage.journal.moderation.brigades import Brigades
+from storage.journal.moderation.guidelines import GuidelineBook
 from storage.journal.people import People
 
 TIME_IS_OVER = "its time is over"
@@ -29,6 +31,7 @@ class Moderation:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self.brigades = Brigades(connection)
+        self.guidelines = GuidelineBook(connection)
 
     def ban(self, member_id: int, order: Order, *, until: datetime | None, now: datetime) -> Act:
         """Keep the member from voting, and set their votes aside; a second ban replaces the first.
@@ -153,6 +156,42 @@ class Moderation:
         )
 
         return self._record(kind, order, now=now)
+
+    def set_guidelines(
+        self,
+        text: str,
+        order: Order,
+        *,
+        good: str | None,
+        bad: str | None,
+        again: bool,
+        now: datetime,
+    ) -> Act:
+        """Replace the server's guidelines."""
+        assert order.guild_id is not None
+        self.guidelines.set(order.guild_id, text, good=good, bad=bad, again=again)
+
+        return self._record(ActKind.GUIDELINES, order, now=now)
+
+    def set_consent_text(self, text: str, order: Order, *, now: datetime) -> int:
+        """Set what people of the server have to agree to; its version. Empty: nobody is asked."""
+        assert order.guild_id is not None
+        People(self._connection).server(order.guild_id)
+        self._record(ActKind.CONSENT, order, now=now)
+
+        return Consents(self._connection).set_text(order.guild_id, text, now=now)
+
+    def is_shown(self, image_id: str, guild_id: int | None = None) -> bool:
+        """Whether the server has this image, and its members can see it. None: any server."""
+        return (
+            self._connection.execute(
+                "SELECT 1 FROM images JOIN sets USING (set_id) WHERE image_id = ?"
+                " AND coalesce(guild_id, ?) IS coalesce(?, guild_id) AND seq IS NOT NULL"
+                " AND withheld IS NULL AND taken_out IS NULL AND removed_at IS NULL AND NOT erased",
+                (image_id, guild_id, guild_id),
+            ).fetchone()
+            is not None
+        )
 
     def cancelled(
         self, member_id: int | None, set_id: str | None, order: Order, *, now: datetime

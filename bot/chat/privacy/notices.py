@@ -1,6 +1,7 @@
-"""Asks people to agree to the server's text, and then does what they wanted to do.
+"""Shows people what they have to see first, and then does what they wanted to do: the text that
+they have to agree to, the guidelines, or both in one message.
 
-The custom id of *I agree* has that of the press before in it, so that goes on after a restart too.
+The custom id of the button has that of the press before in it, so that goes on after a restart too.
 What somebody typed for a request does not fit in there: it is held in memory.
 """
 
@@ -13,16 +14,16 @@ import discord
 from discord import ui
 
 from bot.chat import views
-from bot.chat.admission.gate import ConsentNeeded
+from bot.chat.admission.gate import NoticeDue
 from bot.chat.buttons import SetButton, UndoButton, VoteButton
 from bot.chat.context import Context, Interaction
 from bot.chat.custom_ids import AgreeId, ReasonsId, SetId, UndoId, VoteId
-from bot.chat.languages.translation import _
+from bot.chat.guidelines.panel import panel
 from bot.chat.privacy import sentences
-from bot.chat.responses import answered, in_time, say_privately, tolerated
+from bot.chat.responses import answered, in_time, say_privately, show_privately, tolerated
 from generation.request import ImageRequest
 
-# Texts that people were shown and have not agreed to.
+# Messages that people were shown and have not answered.
 _MOST_SHOWN = 1_000
 
 _TYPED = "typed"
@@ -33,34 +34,48 @@ _BUTTONS = ((VoteId, VoteButton), (UndoId, UndoButton), (SetId, SetButton))
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """A message with the text: what edits it, and what was asked for, if it was a request."""
+    """A message that was shown: what edits it, and what was asked for, if it was a request."""
 
     webhook: discord.Webhook
     request: ImageRequest | None
 
 
-class Consent:
-    """Asks, and goes on. What was shown is kept in memory, by the message's id."""
+class Notices:
+    """Shows them, and goes on. What was shown is kept in memory, by the message's id."""
 
     def __init__(self) -> None:
         self._shown: OrderedDict[int, _Shown] = OrderedDict()
 
-    async def ask(self, interaction: Interaction, needed: ConsentNeeded) -> None:
-        """Show the text with *I agree*."""
-        press = _TYPED if needed.request is not None else _press(interaction)
-        message_id = await say_privately(
-            interaction,
-            sentences.consent(needed.text),
-            view=agree_view(needed.text.version, press),
+    async def show(self, interaction: Interaction, due: NoticeDue) -> None:
+        """Show what is due, with *I agree* or *Go on*."""
+        notice, store = due.notice, interaction.client.context.store
+        parts: list[ui.Item[Any]] = []
+        files: list[discord.File] = []
+        if notice.guidelines is not None:
+            guidelines = await in_time(interaction, panel(store, notice.guidelines))
+            parts += guidelines.parts
+            files += guidelines.files
+
+        if notice.consent is not None:
+            parts += [ui.Separator()] if parts else []
+            parts.append(ui.TextDisplay(sentences.consent(notice.consent)))
+
+        pressed = due.press or interaction.custom_id or ""
+        button = AgreeButton(
+            0 if notice.consent is None else notice.consent.version,
+            0 if notice.guidelines is None else notice.guidelines.edition,
+            _TYPED if due.request is not None else _press(pressed),
         )
+        view = views.boxed(*parts, ui.ActionRow[Any](button))
+        message_id = await show_privately(interaction, view, files=files)
         if message_id is not None:
-            self._shown[message_id] = _Shown(interaction.followup, needed.request)
+            self._shown[message_id] = _Shown(interaction.followup, due.request)
             if len(self._shown) > _MOST_SHOWN:
                 self._shown.popitem(last=False)
 
     async def go_on(self, interaction: Interaction, press: str) -> None:
-        """Do what the person wanted, as if they had been asked before."""
-        assert interaction.message is not None  # *I agree* is on one
+        """Do what the person wanted, as if they had been shown this before."""
+        assert interaction.message is not None  # the button is on one
         message_id = interaction.message.id
         shown = self._shown.pop(message_id, None)
         try:
@@ -74,21 +89,24 @@ class Consent:
             if shown is not None:
                 with tolerated(interaction, doing="closing the text"):
                     await shown.webhook.edit_message(
-                        message_id, content=sentences.agreed(), view=None
+                        message_id,
+                        view=views.boxed(ui.TextDisplay(sentences.thank_you())),
+                        attachments=[],
                     )
 
 
 class AgreeButton(ui.DynamicItem[ui.Button[Any]], template=AgreeId.PATTERN):
-    """*I agree*, under the server's text."""
+    """*I agree*, under the server's text, or *Go on* where there are only the guidelines."""
 
-    def __init__(self, version: int, press: str) -> None:
+    def __init__(self, version: int, edition: int, press: str) -> None:
         self.version = version
+        self.edition = edition
         self.press = press
         super().__init__(
             ui.Button(
-                label=_("I agree"),
+                label=sentences.i_agree() if version else sentences.go_on(),
                 style=discord.ButtonStyle.success,
-                custom_id=str(AgreeId(version, press)),
+                custom_id=str(AgreeId(version, edition, press)),
             )
         )
 
@@ -99,7 +117,7 @@ class AgreeButton(ui.DynamicItem[ui.Button[Any]], template=AgreeId.PATTERN):
         """The button that was pressed."""
         agreed = AgreeId.parse(match.string)
 
-        return cls(agreed.version, agreed.press)
+        return cls(agreed.version, agreed.edition, agreed.press)
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
         """Record it, then go on."""
@@ -108,19 +126,18 @@ class AgreeButton(ui.DynamicItem[ui.Button[Any]], template=AgreeId.PATTERN):
         async with answered(interaction):
             await in_time(
                 interaction,
-                context.store.agree(interaction.user.id, interaction.guild_id, self.version),
+                context.store.noticed(
+                    interaction.user.id,
+                    interaction.guild_id,
+                    agrees_to=self.version or None,
+                    edition=self.edition or None,
+                ),
             )
             await context.go_on(interaction, self.press)
 
 
-def agree_view(version: int, press: str) -> ui.View:
-    """*I agree*, and what is to be done then."""
-    return views.under_text(AgreeButton(version, press))
-
-
-def _press(interaction: Interaction) -> str:
-    """What was pressed; if it was *I agree* under an older text, what was pressed before."""
-    custom_id = interaction.custom_id or ""
+def _press(custom_id: str) -> str:
+    """What was pressed; if that was this button under an older text, what was pressed before."""
     agreed = AgreeId.PATTERN.fullmatch(custom_id)
 
     return agreed["press"] if agreed else custom_id.removeprefix("oxherd1:")
