@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from tests.support.storage.collected import Collected, collecting
+
 # Before torch is imported. Tiny models gain nothing from a second thread, and beside other load the
 # threads of torch wait for each other most of the time.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -58,6 +60,13 @@ def unblocked_loop(request: pytest.FixtureRequest) -> Iterator[None]:
         assert watch.longest_s <= LONGEST_STALL_S, (
             f"the event loop stood still for {1000 * watch.longest_s:.0f} ms"
         )
+
+
+@pytest.fixture(scope="session")
+def collected(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collected]:
+    """A dataset with votes, for tests that only read it. The bot's side still has it open."""
+    with collecting(tmp_path_factory.mktemp("collected")) as made:
+        yield made
 
 
 @pytest_asyncio.fixture

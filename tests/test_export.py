@@ -5,7 +5,6 @@ import json
 import re
 import shutil
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas
@@ -18,17 +17,10 @@ from storage.export.export import export
 from storage.export.selection import Options, SplitBy, same_prompt
 from storage.export.targets import TARGETS
 from storage.export.verify import Verified, verify
-from tests.support.storage.collected import OTHER_MODEL, Collected, collected
+from tests.support.storage.collected import OTHER_MODEL, Collected
 from tests.support.storage.data import files_below
 
 EVERY = list(TARGETS)
-
-
-@pytest.fixture(scope="module")
-def votes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collected]:
-    """The dataset, which the bot's side still has open."""
-    with collected(tmp_path_factory.mktemp("data")) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")
@@ -37,20 +29,20 @@ def exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def exported(request: pytest.FixtureRequest, votes: Collected, exports: Path) -> Path:
+def exported(request: pytest.FixtureRequest, collected: Collected, exports: Path) -> Path:
     """The export of a target, made once."""
     out = exports / str(request.param)
     if not out.exists():
-        write(request.param, out, votes)
+        write(request.param, out, collected)
 
     return out
 
 
-def write(target: str, out: Path, votes: Collected, **options: object) -> dict[str, int]:
+def write(target: str, out: Path, collected: Collected, **options: object) -> dict[str, int]:
     done = export(
         TARGETS[target],
         out,
-        dataset=votes.dataset,
+        dataset=collected.dataset,
         revision=None,
         options=Options(**options),  # type: ignore[arg-type]  # by name, as typed in the tests
         tell=lambda *_: None,
@@ -59,8 +51,8 @@ def write(target: str, out: Path, votes: Collected, **options: object) -> dict[s
     return {"used": done.selection.used, **done.selection.left_out}
 
 
-def check(out: Path, votes: Collected) -> Verified:
-    return verify(out, dataset=votes.dataset, tell=lambda *_: None)
+def check(out: Path, collected: Collected) -> Verified:
+    return verify(out, dataset=collected.dataset, tell=lambda *_: None)
 
 
 def oxherd(*arguments: str | Path) -> Result:
@@ -71,8 +63,8 @@ def oxherd(*arguments: str | Path) -> Result:
 
 
 @pytest.mark.parametrize("exported", EVERY, indirect=True)
-def test_every_row_is_what_the_votes_say(exported: Path, votes: Collected) -> None:
-    found = check(exported, votes)
+def test_every_row_is_what_the_votes_say(exported: Path, collected: Collected) -> None:
+    found = check(exported, collected)
 
     assert found.problems == []
     assert found.rows > 0
@@ -80,11 +72,11 @@ def test_every_row_is_what_the_votes_say(exported: Path, votes: Collected) -> No
 
 
 @pytest.mark.parametrize("exported", EVERY, indirect=True)
-def test_what_is_used_and_left_out_adds_up_to_the_votes(exported: Path, votes: Collected) -> None:
+def test_used_and_left_out_add_up_to_the_votes(exported: Path, collected: Collected) -> None:
     about = json.loads((exported / "export.json").read_text())
 
-    assert about["votes"] == len(votes.votes)
-    assert about["used"] + sum(about["left_out"].values()) == len(votes.votes)
+    assert about["votes"] == len(collected.votes)
+    assert about["used"] + sum(about["left_out"].values()) == len(collected.votes)
     card = (exported / "README.md").read_text()
     assert f"| used | {about['used']} |" in card
     assert f"commit `{about['commit']}`" in card
@@ -93,18 +85,18 @@ def test_what_is_used_and_left_out_adds_up_to_the_votes(exported: Path, votes: C
 
 @pytest.mark.parametrize("exported", EVERY, indirect=True)
 def test_the_same_again_is_the_same_bytes(
-    exported: Path, votes: Collected, tmp_path: Path, request: pytest.FixtureRequest
+    exported: Path, collected: Collected, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    write(exported.name, tmp_path / "elsewhere", votes)
+    write(exported.name, tmp_path / "elsewhere", collected)
 
     assert files_below(tmp_path / "elsewhere") == files_below(exported)
 
 
 @pytest.mark.parametrize("exported", EVERY, indirect=True)
-def test_no_file_names_a_person(exported: Path, votes: Collected) -> None:
+def test_no_file_names_a_person(exported: Path, collected: Collected) -> None:
     content = b"".join(files_below(exported).values())
 
-    assert not [vote.voter for vote in votes.votes if str(vote.voter).encode() in content]
+    assert not [vote.voter for vote in collected.votes if str(vote.voter).encode() in content]
 
 
 @pytest.mark.parametrize("exported", EVERY, indirect=True)
@@ -118,9 +110,9 @@ def test_its_sums_are_those_of_all_other_files(exported: Path) -> None:
 
 
 def test_pairs_are_one_voters_good_times_bad_images_of_one_set(
-    votes: Collected, tmp_path: Path
+    collected: Collected, tmp_path: Path
 ) -> None:
-    write("diffusers-dpo", tmp_path / "out", votes)
+    write("diffusers-dpo", tmp_path / "out", collected)
 
     rows = [
         row
@@ -134,13 +126,14 @@ def test_pairs_are_one_voters_good_times_bad_images_of_one_set(
         for better, worse in [images if row["label_0"] else images[::-1]]
     )
     assert said == Counter(
-        (prompt, votes.sha256(good), votes.sha256(bad)) for prompt, good, bad in votes.pairs()
+        (prompt, collected.sha256(good), collected.sha256(bad))
+        for prompt, good, bad in collected.pairs()
     )
     assert {row["label_0"] for row in rows} == {0, 1}
 
 
-def test_no_prompt_is_in_two_splits_however_it_is_spelt(votes: Collected, tmp_path: Path) -> None:
-    write("parquet", tmp_path / "out", votes, validation=0.3, test=0.3)
+def test_no_prompt_is_in_two_splits_in_any_spelling(collected: Collected, tmp_path: Path) -> None:
+    write("parquet", tmp_path / "out", collected, validation=0.3, test=0.3)
 
     sides = [
         {same_prompt(prompt) for prompt in pandas.read_parquet(tmp_path / "out" / split).prompt}
@@ -151,11 +144,11 @@ def test_no_prompt_is_in_two_splits_however_it_is_spelt(votes: Collected, tmp_pa
     assert same_prompt("A Fox  Number 1") in set.union(*sides)
 
 
-def test_split_by_voter_has_no_voter_in_two_splits(votes: Collected, tmp_path: Path) -> None:
+def test_split_by_voter_has_no_voter_in_two_splits(collected: Collected, tmp_path: Path) -> None:
     counts = write(
         "parquet",
         tmp_path / "out",
-        votes,
+        collected,
         split_by=SplitBy.VOTER,
         validation=0.3,
         test=0.3,
@@ -172,36 +165,36 @@ def test_split_by_voter_has_no_voter_in_two_splits(votes: Collected, tmp_path: P
     ]
     assert sum(map(len, voters)) == len(set.union(*voters))
     assert counts["its voter and its prompt are in different splits"] > 0
-    assert check(tmp_path / "out", votes).problems == []
+    assert check(tmp_path / "out", collected).problems == []
 
 
-def test_filters_leave_out_what_they_say(votes: Collected, tmp_path: Path) -> None:
-    raters = Counter(vote.image_id for vote in votes.votes if vote.model == OTHER_MODEL)
+def test_filters_leave_out_what_they_say(collected: Collected, tmp_path: Path) -> None:
+    raters = Counter(vote.image_id for vote in collected.votes if vote.model == OTHER_MODEL)
 
-    counts = write("imagefolder", tmp_path / "out", votes, model=OTHER_MODEL, min_raters=2)
+    counts = write("imagefolder", tmp_path / "out", collected, model=OTHER_MODEL, min_raters=2)
 
-    assert counts["a different model"] == sum(vote.model != OTHER_MODEL for vote in votes.votes)
+    assert counts["a different model"] == sum(vote.model != OTHER_MODEL for vote in collected.votes)
     assert counts["the image has too few raters"] == sum(
         number for number in raters.values() if number < 2
     )
     assert counts["used"] == sum(number for number in raters.values() if number >= 2)
 
 
-def test_an_earlier_commit_is_exported_as_it_was(votes: Collected, tmp_path: Path) -> None:
-    short = votes.first_commit[:10]
+def test_an_earlier_commit_is_exported_as_it_was(collected: Collected, tmp_path: Path) -> None:
+    short = collected.first_commit[:10]
 
-    done = oxherd("parquet", tmp_path / "out", "--dataset", votes.dataset, "--revision", short)
+    done = oxherd("parquet", tmp_path / "out", "--dataset", collected.dataset, "--revision", short)
 
     assert done.exit_code == 0, done.stderr
     about = json.loads((tmp_path / "out" / "export.json").read_text())
-    assert about["commit"] == votes.first_commit
-    assert 0 < about["votes"] < len(votes.votes)
-    assert oxherd("--verify", tmp_path / "out", "--dataset", votes.dataset).exit_code == 0
+    assert about["commit"] == collected.first_commit
+    assert 0 < about["votes"] < len(collected.votes)
+    assert oxherd("--verify", tmp_path / "out", "--dataset", collected.dataset).exit_code == 0
 
 
-def test_a_copy_without_history_is_exported_too(votes: Collected, tmp_path: Path) -> None:
+def test_a_copy_without_history_is_exported_too(collected: Collected, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
-    shutil.copytree(votes.dataset, copy, ignore=shutil.ignore_patterns(".oxen"))
+    shutil.copytree(collected.dataset, copy, ignore=shutil.ignore_patterns(".oxen"))
     next((copy / "images").rglob("*.png")).unlink()
 
     done = oxherd("parquet", tmp_path / "out", "--dataset", copy)
@@ -230,7 +223,7 @@ def test_the_list_says_what_each_target_is_for() -> None:
     ],
 )
 def test_what_cannot_be_is_a_sentence_and_leaves_nothing(
-    arguments: list[str], sentence: str, votes: Collected, tmp_path: Path
+    arguments: list[str], sentence: str, collected: Collected, tmp_path: Path
 ) -> None:
     (tmp_path / "FULL").mkdir()
     (tmp_path / "FULL" / "mine.txt").write_text("mine")
@@ -239,7 +232,7 @@ def test_what_cannot_be_is_a_sentence_and_leaves_nothing(
     before = files_below(tmp_path)
 
     done = oxherd(
-        *({**places, "DATASET": str(votes.dataset)}.get(word, word) for word in arguments)
+        *({**places, "DATASET": str(collected.dataset)}.get(word, word) for word in arguments)
     )
 
     assert done.exit_code == 1
@@ -249,10 +242,10 @@ def test_what_cannot_be_is_a_sentence_and_leaves_nothing(
 
 
 def test_an_image_that_was_changed_on_the_disk_is_not_exported(
-    votes: Collected, tmp_path: Path
+    collected: Collected, tmp_path: Path
 ) -> None:
     copy = tmp_path / "copy"
-    shutil.copytree(votes.dataset, copy, ignore=shutil.ignore_patterns(".oxen"))
+    shutil.copytree(collected.dataset, copy, ignore=shutil.ignore_patterns(".oxen"))
     next((copy / "images").rglob("*.png")).write_bytes(b"changed")
 
     done = oxherd("parquet", tmp_path / "out", "--dataset", copy)

@@ -3,7 +3,7 @@
 import hashlib
 import io
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,26 +18,20 @@ from storage.export.export import export
 from storage.export.selection import Options
 from storage.export.targets import TARGETS
 from storage.export.verify import verify
-from tests.support.storage.collected import Collected, collected
+from tests.support.storage.collected import Collected
 from tests.support.storage.data import files_below
 
 Row = dict[str, Any]
 
 
-@pytest.fixture(scope="module")
-def votes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Collected]:
-    with collected(tmp_path_factory.mktemp("data")) as made:
-        yield made
-
-
 @pytest.fixture
-def made(request: pytest.FixtureRequest, votes: Collected, tmp_path: Path) -> Path:
+def made(request: pytest.FixtureRequest, collected: Collected, tmp_path: Path) -> Path:
     """A sound export, to be spoilt."""
     target = getattr(request, "param", "diffusers-dpo")
     export(
         TARGETS[target],
         tmp_path / "out",
-        dataset=votes.dataset,
+        dataset=collected.dataset,
         revision=None,
         options=Options(),
         tell=lambda *_: None,
@@ -110,7 +104,7 @@ def shorten(rows: list[Row]) -> None:
     ],
 )
 def test_a_wrong_row_is_found(
-    change: Callable[[list[Row]], None], sentence: str, made: Path, votes: Collected
+    change: Callable[[list[Row]], None], sentence: str, made: Path, collected: Collected
 ) -> None:
     file = made / "train" / "00000.parquet"
     schema = pyarrow.parquet.read_schema(file)
@@ -118,36 +112,36 @@ def test_a_wrong_row_is_found(
     spoil(file, change, schema.set(2, pyarrow.field("label_0", label)))
     sign(made)
 
-    done = oxherd("--verify", made, "--dataset", votes.dataset)
+    done = oxherd("--verify", made, "--dataset", collected.dataset)
 
     assert done.exit_code == 1
     assert sentence in done.stdout
     assert "not as it was written" not in done.stdout
 
 
-def test_a_prompt_in_two_splits_is_found(made: Path, votes: Collected) -> None:
+def test_a_prompt_in_two_splits_is_found(made: Path, collected: Collected) -> None:
     train, test = (made / split / "00000.parquet" for split in ("train", "test"))
     moved = pyarrow.parquet.read_table(train).to_pylist()[0]
     spoil(test, lambda rows: rows.append(moved), pyarrow.parquet.read_schema(test))
     sign(made)
 
-    done = oxherd("--verify", made, "--dataset", votes.dataset)
+    done = oxherd("--verify", made, "--dataset", collected.dataset)
 
     assert done.exit_code == 1
     assert "the prompt is in two splits" in done.stdout
     assert "a row is in the wrong split" in done.stdout
 
 
-@pytest.mark.parametrize("made", ["imagefolder"], indirect=True)
-def test_a_path_that_leads_nowhere_is_found(made: Path, votes: Collected) -> None:
-    gone = next((made / "train").rglob("*.png"))
+@pytest.mark.parametrize("made", ["imagefolder", "diffusion-kto", "hpsv2", "hpsv3"], indirect=True)
+def test_a_path_that_leads_nowhere_is_found(made: Path, collected: Collected) -> None:
+    gone = next(made.rglob("*.png"))
     gone.unlink()
     sign(made)
 
-    done = oxherd("--verify", made, "--dataset", votes.dataset)
+    done = oxherd("--verify", made, "--dataset", collected.dataset)
 
     assert done.exit_code == 1
-    assert f"the image {gone.parent.name}/{gone.name} of a row is gone" in done.stdout
+    assert f"{gone.parent.name}/{gone.name} of a row is gone" in done.stdout
 
 
 def test_without_the_dataset_changed_files_are_found(
@@ -169,10 +163,10 @@ def test_without_the_dataset_changed_files_are_found(
 
 
 def test_a_dataset_without_the_commit_is_a_sentence(
-    made: Path, votes: Collected, tmp_path: Path
+    made: Path, collected: Collected, tmp_path: Path
 ) -> None:
     copy = tmp_path / "copy"
-    shutil.copytree(votes.dataset, copy, ignore=shutil.ignore_patterns(".oxen"))
+    shutil.copytree(collected.dataset, copy, ignore=shutil.ignore_patterns(".oxen"))
 
     done = oxherd("--verify", made, "--dataset", copy)
 
@@ -180,8 +174,8 @@ def test_a_dataset_without_the_commit_is_a_sentence(
     assert "has no history" in done.stderr
 
 
-def test_a_sound_export_is_said_to_be_sound(made: Path, votes: Collected) -> None:
-    found = verify(made, dataset=votes.dataset, tell=lambda *_: None)
+def test_a_sound_export_is_said_to_be_sound(made: Path, collected: Collected) -> None:
+    found = verify(made, dataset=collected.dataset, tell=lambda *_: None)
 
     assert found.problems == []
-    assert oxherd("--verify", made, "--dataset", votes.dataset).exit_code == 0
+    assert oxherd("--verify", made, "--dataset", collected.dataset).exit_code == 0

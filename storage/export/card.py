@@ -34,7 +34,7 @@ def card(target: Target, selection: Selection, rows: Mapping[str, int]) -> str:
 license: other
 license_name: {json.dumps(licence, ensure_ascii=False)}
 pretty_name: {json.dumps(title, ensure_ascii=False)}
-{_configs(target)}---
+{_configs(target, rows)}---
 # {title}
 
 Written by `oxherd export {target.name}`, oxherd {version("oxherd")}, from {made_from} of the
@@ -76,13 +76,17 @@ Votes that moderators set aside are not in the dataset, and so not here.
 """
 
 
-def _configs(target: Target) -> str:
+def _configs(target: Target, rows: Mapping[str, int]) -> str:
+    """What `datasets` loads: the splits that have rows."""
     if not target.files:
         return ""
 
-    lines = ["configs:", "- config_name: default", "  data_files:"]
-    for split, pattern in target.files.items():
-        lines += [f"  - split: {split}", f"    path: {pattern}"]
+    lines = ["configs:"]
+    for name, files in target.files.items():
+        lines += [f"- config_name: {name}", "  data_files:"]
+        for (split, pattern), number in zip(files.items(), rows.values(), strict=True):
+            if number:
+                lines += [f"  - split: {split}", f"    path: {pattern}"]
 
     return "\n".join([*lines, ""])
 

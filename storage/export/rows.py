@@ -2,7 +2,7 @@
 
 import hashlib
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -60,6 +60,18 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Ranking:
+    """The images of a set that one voter rated both ways. ranks: 1 for good, 2 for bad."""
+
+    split: str
+    prompt: str
+    set_id: str
+    voter: str
+    pictures: Sequence[Picture]
+    ranks: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rated:
     """An image and one rating of it."""
 
@@ -114,6 +126,32 @@ def pairs(selection: Selection) -> Iterator[Pair]:
             second=bad if row["first"] else good,
             first_is_better=bool(row["first"]),
             of_prompt=row["of_prompt"],
+        )
+
+
+def rankings(selection: Selection) -> Iterator[Ranking]:
+    """The images that are in pairs, set by set and voter by voter."""
+    rows = selection.collection.database.execute(
+        """
+        WITH ranked AS (
+            SELECT set_id, prompt, voter, good AS image, 1 AS rank FROM pairs
+            UNION SELECT set_id, prompt, voter, bad, 2 FROM pairs)
+        SELECT prompts.split AS split, text, ranked.set_id, voter, voter_id, rank,
+            image_id AS id, file, sha256
+        FROM ranked JOIN images USING (image) JOIN prompts ON prompts.prompt = ranked.prompt
+            JOIN voters USING (voter)
+        ORDER BY ranked.set_id, voter, rank, slot
+        """
+    )
+    for _, group in groupby(rows, lambda row: (row["set_id"], row["voter"])):
+        ranked = list(group)
+        yield Ranking(
+            split=ranked[0]["split"],
+            prompt=ranked[0]["text"],
+            set_id=ranked[0]["set_id"],
+            voter=_voter(ranked[0], selection),
+            pictures=[_picture(row, "") for row in ranked],
+            ranks=[row["rank"] for row in ranked],
         )
 
 

@@ -74,7 +74,7 @@ def select(
     options: Options,
     shapes: frozenset[Shape],
     *,
-    reads: Callable[[str], bool] | None = None,
+    reads: Callable[[str], bool],
     tell: Tell,
 ) -> Selection:
     """Decide for each vote. reads: whether the trainer reads this prompt as what it is."""
@@ -159,9 +159,7 @@ def split_of(key: str, options: Options) -> str:
     return "validation" if place < options.test + options.validation else "train"
 
 
-def _assign_splits(
-    collection: Collection, options: Options, reads: Callable[[str], bool] | None
-) -> None:
+def _assign_splits(collection: Collection, options: Options, reads: Callable[[str], bool]) -> None:
     database = collection.database
     database.execute("BEGIN")
     database.execute("ALTER TABLE prompts ADD COLUMN split TEXT")
@@ -171,7 +169,7 @@ def _assign_splits(
         [
             (
                 split_of(same_prompt(text), options),
-                reads is None or reads(text),
+                reads(text),
                 prompt,
             )
             for prompt, text in database.execute("SELECT prompt, text FROM prompts")

@@ -71,7 +71,7 @@ class Collected:
 
 
 @contextmanager
-def collected(root: Path) -> Iterator[Collected]:
+def collecting(root: Path) -> Iterator[Collected]:
     """Make the dataset; the bot's side of it stays open, as while a bot runs."""
     folder = DataFolder(root)
     chance = random.Random(7)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pyarrow
 
 from storage.export.claims import Claim, Said, WrongRow, counted
+from storage.export.formats.parquet import ParquetFiles, read_parquet
 from storage.export.output import Output
-from storage.export.parquet import ParquetFiles, read_parquet
 from storage.export.rows import joined
 from storage.export.selection import SPLITS, Selection
 
