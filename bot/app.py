@@ -27,6 +27,7 @@ from bot.settings import Settings, SettingsError
 from generation.queue.executor import Executor
 from generation.queue.limits import ExecutorLimits
 from storage.dataset.memory import MemoryRepository
+from storage.journal.rating.showings import Aims
 from storage.store import VoteStore
 from storage.vote import VoterIds
 
@@ -112,6 +113,11 @@ async def opened(
             keep_requests=_kept(settings.keep_requests_days),
             keep_closed=_kept(settings.keep_closed_days),
             voter_ids=VoterIds(settings.voter_ids),
+            aims=Aims(
+                raters=settings.raters,
+                gold_share=settings.gold_share,
+                repeat_share=settings.repeat_share,
+            ),
             remote=remote(settings),
             commit_every_s=settings.commit_every_s,
             commit_timeout_s=settings.commit_timeout_s,

@@ -230,6 +230,22 @@ class Settings(BaseModel):
         description="days after which cancelled and failed requests leave the journal; never "
         "unless set",
     )
+    raters: int = Field(
+        3,
+        ge=1,
+        le=1_000,
+        description="votes that `/rate` gets for each image, from different members",
+    )
+    gold_share: float = Field(
+        0.1, ge=0, le=0.5, description="share of gold images among those that `/rate` shows"
+    )
+    repeat_share: float = Field(
+        0.05,
+        ge=0,
+        le=0.5,
+        description="share of images that `/rate` shows a rater again, to learn whether they agree "
+        "with themselves",
+    )
     shutdown_grace_s: float = Field(
         30, ge=0, description="time a running request gets when the bot is told to stop, seconds"
     )

@@ -37,6 +37,14 @@ def replace_durably(new: Path, path: Path) -> None:
     sync(path.parent)
 
 
+def read_if_there(path: Path) -> bytes | None:
+    """The file's content; None without a file."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
 def make_folder(path: Path) -> None:
     """Make the folder and its parents if absent. Durable on return."""
     if not path.is_dir():

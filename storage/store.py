@@ -18,6 +18,7 @@ from typing import Any, Self, TypeVar
 from storage.backup import Backup, start_backup
 from storage.clock import utc_now
 from storage.dataset.committer import REST_S, Committer, WriterProcess
+from storage.dataset.layout import image_path
 from storage.dataset.memory import MemoryRepository
 from storage.dataset.repository import CommitInfo
 from storage.dataset.writer import Writer
@@ -29,14 +30,17 @@ from storage.errors import (
     RequestForgotten,
     StoreClosing,
 )
+from storage.files import read_if_there
 from storage.folder import DataFolder
 from storage.journal.queries import Journal
+from storage.journal.rating.showings import AIMS, Aims
 from storage.journal.spool import Spool
 from storage.journal.thread import JournalThread
 from storage.moderation import ModerationStore
 from storage.people import Forgotten, Notice
 from storage.processes.inline import InlineProcess
 from storage.processes.thread import OneThread
+from storage.rating.store import RatingStore
 from storage.refound import finish_interrupted
 from storage.remote.pusher import Pusher, Remote
 from storage.remote.takeover import continue_remote
@@ -74,6 +78,7 @@ class VoteStore:
         spool_thread: OneThread,
         upkeep: Upkeep,
         pusher: Pusher | None,
+        aims: Aims,
         clock: Callable[[], datetime],
     ) -> None:
         self._folder = folder
@@ -86,6 +91,7 @@ class VoteStore:
         self._clock = clock
         self._closing = False
         self.moderation = ModerationStore(journal, committer, clock=clock)
+        self.rating = RatingStore(journal, committer, image=self.image, aims=aims, clock=clock)
 
     @classmethod
     @asynccontextmanager
@@ -98,6 +104,7 @@ class VoteStore:
         keep_requests: timedelta = timedelta.max,
         keep_closed: timedelta = timedelta.max,
         voter_ids: VoterIds = VoterIds.DISCORD,
+        aims: Aims = AIMS,
         remote: Remote | None = None,
         commit_every_s: float = 0.0,
         rest_s: float = REST_S,
@@ -172,6 +179,7 @@ class VoteStore:
                 spool_thread=spool_thread,
                 upkeep=upkeep,
                 pusher=pusher,
+                aims=aims,
                 clock=clock,
             )
             await store._resume()
@@ -240,7 +248,10 @@ class VoteStore:
         png = await self.spooled(image_id)
         shard = await self._journal.run(lambda journal: journal.image_shard(image_id))
         if png is None and shard is not None:
-            png = await self._committer.image(image_id, shard=shard)
+            # Not by the writer at first: it may be in the middle of a commit.
+            path = self._folder.dataset / image_path(image_id, shard=shard)
+            png = await self._spool_thread.run(lambda: read_if_there(path))
+            png = png or await self._committer.image(image_id, shard=shard)
 
         return png or await self.spooled(image_id)  # a commit may just have moved it there
 
@@ -274,8 +285,8 @@ class VoteStore:
         """Make `rating` this voter's vote on the image; None removes the vote.
 
         The same vote again changes nothing. guild_id: the server of the press, if it is known;
-        images of others are unknown there. seconds: from being shown to the press; None where
-        nobody can know.
+        images of others are unknown there. seconds: from being shown to the press; None for a
+        press in the channel, where that is counted from the voter's first press on the set on.
         """
         outcome = await self._record(
             lambda journal: journal.vote(

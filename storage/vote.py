@@ -43,6 +43,33 @@ class ShownIn(StrEnum):
     RATE = "rate"
 
 
+class ShownKind(StrEnum):
+    """Why /rate shows an image. Members cannot tell these apart.
+
+    repeat: again, to learn whether a rater agrees with themselves. gold: moderators know the right
+    answer.
+    """
+
+    NORMAL = "normal"
+    REPEAT = "repeat"
+    GOLD = "gold"
+
+
+class Answer(StrEnum):
+    """What became of an image that /rate showed. lost: its bytes were not there to be shown."""
+
+    GOOD = "good"
+    BAD = "bad"
+    SKIPPED = "skipped"
+    REPORTED = "reported"
+    LOST = "lost"
+
+    @property
+    def rating(self) -> Rating | None:
+        """The vote, if it is one."""
+        return Rating(self) if self in (Answer.GOOD, Answer.BAD) else None
+
+
 class VoterIds(StrEnum):
     """What the dataset says of who voted: Discord's id, or a random number that only the journal
     can lead back to it."""
@@ -133,6 +160,28 @@ class VoteOutcome:
     ban: Ban | None = None
     ballot: Ballot | None = None
     is_first: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """An image that /rate shows to one person: a row of the journal's exposures."""
+
+    exposure_id: int
+    kind: ShownKind
+    image_id: str
+    set_id: str
+    request: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnsweredBefore:
+    """A press on an image that /rate showed, and that was answered already.
+
+    rating: what is recorded now of this person on the image.
+    """
+
+    answer: Answer
+    rating: Rating | None
 
 
 class SetState(StrEnum):

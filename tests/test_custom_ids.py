@@ -9,8 +9,10 @@ from bot.chat.custom_ids import (
     AgreeId,
     NotOurs,
     PrivacyId,
+    RateId,
     ReasonsId,
     SetId,
+    ShownId,
     UndoId,
     VoteId,
     is_known,
@@ -19,12 +21,14 @@ from storage.vote import Rating
 
 IDS = st.uuids().map(shortuuid.encode)
 NUMBERS = st.integers(0, 999_999_999)
-CustomId = VoteId | UndoId | ReasonsId | SetId | PrivacyId | AgreeId
+CustomId = VoteId | UndoId | ReasonsId | SetId | PrivacyId | AgreeId | RateId | ShownId
 CUSTOM_IDS = st.one_of(
     st.builds(VoteId, IDS, st.sampled_from(Rating)),
     st.builds(UndoId, IDS, st.sampled_from(Rating)),
     st.builds(ReasonsId, IDS, st.sampled_from(Rating)),
     st.builds(SetId, st.sampled_from(["again", "details", "cancel"]), IDS),
+    st.just(RateId()),
+    st.builds(ShownId, st.sampled_from(["good", "bad", "skip", "report"]), st.integers(1, 2**59)),
     st.builds(PrivacyId, st.sampled_from(["data", "forget", "votes", "everything", "keep"])),
 )
 

@@ -163,6 +163,11 @@ async def test_every_request_matches_discords_description(
         await mod.slash(w.channel, "oxherd queue show")
         await set_and_look_again(w, mod)
         reported = await w.imagine(w.alice, "a crow")
+        shown = seen(await w.bob.slash(w.channel, "rate"))
+        for label in ("Skip", "Report"):
+            await w.bob.click(shown, label=label)
+
+        await w.bob.click(shown, custom_id=buttons(shown.message)[0])
         await w.bob.context_menu(w.channel, "Report", reported)
         review = w.last_message()
         form = await mod.click(review, label="Remove and warn")

@@ -17,6 +17,7 @@ from bot.chat.moderation.alarms import AlarmButton
 from bot.chat.moderation.reports import ReviewButton
 from bot.chat.privacy.buttons import PrivacyButton, first_view
 from bot.chat.privacy.notices import AgreeButton
+from bot.chat.rating.buttons import RateButton, ShownButton
 from generation.request import ImageRequest
 from storage.vote import REASONS, Ballot, Mark, NewImage, Rating
 from tests.support.discord.world import world
@@ -31,6 +32,8 @@ OURS = {
     GuidelinesButton,
     ReviewButton,
     AlarmButton,
+    RateButton,
+    ShownButton,
 }
 AN_ID = "A" * 22
 

@@ -19,9 +19,10 @@ from bot.chat.languages.commands import CommandTranslator
 from bot.chat.languages.translation import speaking
 from bot.chat.messages import buttons_on
 from bot.chat.moderation.alarms import AlarmButton
-from bot.chat.moderation.reports import ReviewButton
+from bot.chat.moderation.reports import ReviewButton, report_set
 from bot.chat.privacy.buttons import PrivacyButton
 from bot.chat.privacy.notices import AgreeButton, Notices
+from bot.chat.rating.buttons import RateButton, ShownButton
 from bot.chat.requests import Requests
 from bot.chat.responses import say_privately
 from bot.settings import Settings
@@ -67,6 +68,7 @@ class OxherdClient(ContextClient):
             operators_channel=settings.moderators_channel,
             show_ballot=ballots.show,
             refresh_ballot=ballots.refresh,
+            report=report_set,
             show_guidelines=show_guidelines,
             show_notice=notices.show,
             go_on=notices.go_on,
@@ -107,6 +109,8 @@ class OxherdClient(ContextClient):
             GuidelinesButton,
             ReviewButton,
             AlarmButton,
+            RateButton,
+            ShownButton,
         )
         await self.tree.set_translator(CommandTranslator())
         await self._requests.resume(self)

@@ -9,6 +9,7 @@ from bot.chat.moderation.commands import ModeratorCommands
 from bot.chat.moderation.removing import remove_from_dataset
 from bot.chat.moderation.reports import report
 from bot.chat.privacy.command import privacy_command
+from bot.chat.rating.command import rate
 from bot.settings import Settings
 
 
@@ -16,6 +17,7 @@ def add_commands(tree: app_commands.CommandTree[Any], settings: Settings, **wher
     """Add them to the tree; `where` as in discord.py's `add_command`."""
     for command in (
         imagine_command(settings),
+        rate,
         privacy_command(settings),
         ModeratorCommands(),
         remove_from_dataset,

@@ -11,7 +11,7 @@ from bot.chat.jobs import Jobs
 from bot.prompts.door import Door
 from generation.request import ImageRequest
 from storage.store import VoteStore
-from storage.vote import VoteOutcome
+from storage.vote import StoredSet, VoteOutcome
 
 
 class InHand:
@@ -56,6 +56,8 @@ class Context:
     operators_channel: int | None
     show_ballot: Callable[["Interaction", VoteOutcome], Awaitable[None]]
     refresh_ballot: Callable[["Interaction", VoteOutcome], Awaitable[None]]
+    report: Callable[["Interaction", StoredSet], Awaitable[str]]
+    """Tells the moderators of a request; what the member reads."""
     show_guidelines: Callable[["Interaction"], Awaitable[None]]
     show_notice: Callable[["Interaction", NoticeDue], Awaitable[None]]
     go_on: Callable[["Interaction", str], Awaitable[None]]

@@ -170,7 +170,57 @@ class AlarmId:
         return cls(_match(cls.PATTERN, custom_id)["id"])
 
 
-KINDS = (VoteId, UndoId, ReasonsId, SetId, PrivacyId, AgreeId, GuidelinesId, ReviewId, AlarmId)
+@dataclass(frozen=True, slots=True)
+class RateId:
+    """Begins, or goes on, with images that need votes, as /rate does."""
+
+    PATTERN: ClassVar = re.compile(r"oxherd1:rate")
+
+    def __str__(self) -> str:
+        return "oxherd1:rate"
+
+    @classmethod
+    def parse(cls, custom_id: str) -> Self:
+        """Raises NotOurs."""
+        _match(cls.PATTERN, custom_id)
+        return cls()
+
+
+@dataclass(frozen=True, slots=True)
+class ShownId:
+    """A button under an image that /rate shows. action: good, bad, skip or report; exposure_id: the
+    journal's number of this one showing to this one person."""
+
+    action: str
+    exposure_id: int
+
+    PATTERN: ClassVar = re.compile(
+        r"oxherd1:shown:(?P<exposure>[1-9][0-9]{0,17}):(?P<action>good|bad|skip|report)"
+    )
+
+    def __str__(self) -> str:
+        return f"oxherd1:shown:{self.exposure_id}:{self.action}"
+
+    @classmethod
+    def parse(cls, custom_id: str) -> Self:
+        """Raises NotOurs."""
+        match = _match(cls.PATTERN, custom_id)
+        return cls(match["action"], int(match["exposure"]))
+
+
+KINDS = (
+    VoteId,
+    UndoId,
+    ReasonsId,
+    SetId,
+    PrivacyId,
+    AgreeId,
+    GuidelinesId,
+    ReviewId,
+    AlarmId,
+    RateId,
+    ShownId,
+)
 
 
 def is_known(custom_id: str) -> bool:

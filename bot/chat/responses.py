@@ -164,20 +164,26 @@ async def _answer(
 
 
 async def replace_pressed(
-    interaction: Interaction, text: str, *, view: ui.View | None = None
+    interaction: Interaction,
+    text: str,
+    *,
+    view: ui.View | None = None,
+    files: Sequence[discord.File] | None = None,
 ) -> None:
-    """Replace the message whose button was pressed with the text."""
+    """Replace the message whose button was pressed with the text. files: what is attached to it
+    then; None: what is attached now."""
     if view is not None:
         view.stop()  # as in `say_privately`
 
+    attached = discord.utils.MISSING if files is None else list(files)
     with tolerated(interaction, doing="editing the answer"):
         if interaction.response.is_done():
             await interaction.edit_original_response(
-                content=text, view=view, allowed_mentions=NO_MENTIONS
+                content=text, view=view, attachments=attached, allowed_mentions=NO_MENTIONS
             )
         else:
             await interaction.response.edit_message(
-                content=text, view=view, allowed_mentions=NO_MENTIONS
+                content=text, view=view, attachments=attached, allowed_mentions=NO_MENTIONS
             )
 
 

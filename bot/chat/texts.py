@@ -209,9 +209,13 @@ def ballot(ballot: Ballot, sentence: str) -> str:
     marks = " · ".join(
         f"{mark.slot} {'–' if mark.rating is None else emoji(mark.rating)}" for mark in ballot.marks
     )
-    prompt = ImageRequest.from_json(ballot.request).prompt
 
-    return f"**{_cut(quoted(prompt))}**\n{marks}\n{sentence}"
+    return f"{title(ImageRequest.from_json(ballot.request).prompt)}\n{marks}\n{sentence}"
+
+
+def title(prompt: str) -> str:
+    """A prompt as the first line of a message; a long one is cut."""
+    return f"**{_cut(quoted(prompt))}**"
 
 
 def ask_why(mark: Mark) -> str:

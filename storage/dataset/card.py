@@ -90,7 +90,7 @@ all.
 | `server` | a random name of the Discord server; `unknown` if the host was lost in between |
 | `own_request` | whether the voter asked for the image: `yes`, `no` or `unknown` |
 | `shown_in` | where they saw it: `post` in the channel, `rate` one image after the other |
-| `seconds` | from being shown to the press; empty where nobody can know |
+| `seconds` | from being shown (`post`: the first press on the set) to the press; may be empty |
 | `consent` | `version N` of the server's text that the voter agreed to; `not asked` without one |
 | `reasons` | why, as picked from a list, with `;` between; `not given` without any |
 

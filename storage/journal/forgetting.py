@@ -43,6 +43,9 @@ def forget(
     for table in ("people", "consents", "guidelines_read"):
         connection.execute(f"DELETE FROM {table} WHERE user_id = :user", values)
 
+    for table, column in (("exposures", "rater_id"), ("ballots", "voter_id")):
+        connection.execute(f"DELETE FROM {table} WHERE {column} = :user", values)
+
     _hash_in_acts(connection, values)
     connection.execute("UPDATE privacy SET unclean = 1")
 
@@ -172,11 +175,16 @@ def _erase_requests(
         f"""
         UPDATE images SET erased = 1, seq = :seq, seed = 0, sha256 = '', made_at = '',
             unvoted_since = NULL, removed_at = :now, missing_since = NULL, unsafe_score = NULL,
-            withheld = NULL, taken_out = NULL
+            withheld = NULL, taken_out = NULL, guild = NULL, gold = NULL
         WHERE {these}
         """,
         values,
     )
+    connection.execute(
+        f"DELETE FROM exposures WHERE image_id IN (SELECT image_id FROM images WHERE {these})",
+        values,
+    )
+    connection.execute(f"DELETE FROM ballots WHERE {these}", values)
     connection.execute(
         f"""
         UPDATE sets SET state = '{SetState.FORGOTTEN}', requester_id = 0, guild_id = NULL,

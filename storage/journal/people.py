@@ -77,6 +77,21 @@ class People:
                 }
                 for row in votes
             ],
+            "shown": [
+                dict(row)
+                for row in self._connection.execute(
+                    "SELECT image_id, kind, shown_at, answer, seconds FROM exposures"
+                    " WHERE rater_id = ? ORDER BY exposure_id",
+                    (user_id,),
+                )
+            ],
+            "ballots": [
+                dict(row)
+                for row in self._connection.execute(
+                    "SELECT set_id, shown_at FROM ballots WHERE voter_id = ? ORDER BY shown_at",
+                    (user_id,),
+                )
+            ],
             "consents": [
                 dict(row)
                 for row in self._connection.execute(

@@ -127,7 +127,8 @@ class Journal:
         )
         self.connection.executemany(
             "INSERT INTO images (image_id, set_id, slot, seed, sha256, made_at, unvoted_since,"
-            " unsafe_score, withheld) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " unsafe_score, withheld, guild) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?,"
+            " (SELECT guild_id FROM sets WHERE set_id = ?))",
             [
                 (
                     image.image_id,
@@ -139,6 +140,7 @@ class Journal:
                     timestamp(now),
                     image.unsafe_score,
                     image.withheld,
+                    set_id,
                 )
                 for image in images
             ],
@@ -193,7 +195,8 @@ class Journal:
         """Make `rating` the voter's vote on the image; None removes the vote.
 
         guild_id: the server of the press, if it is known; images of others are unknown there.
-        seconds: from being shown to the press; None where nobody can know.
+        seconds: from being shown to the press; None for a press in the channel, where that is
+        counted from the voter's first press on the set on.
         """
         image = self.connection.execute(
             "SELECT set_id, slot, image_shard, seq, removed_at, remote_only, withheld,"
@@ -239,6 +242,9 @@ class Journal:
         if rating is previous:
             kind = VoteKind.NOTHING_TO_UNDO if rating is None else VoteKind.UNCHANGED
             return outcome(kind, previous)
+
+        if seconds is None and shown_in is ShownIn.POST:
+            seconds = self._since_ballot(image["set_id"], voter_id, now=now)
 
         if image["seq"] is None:  # a press proves that the set was posted
             self._show(image["set_id"], now=now)
@@ -326,7 +332,8 @@ class Journal:
             return outcome
 
         self.connection.execute(
-            "UPDATE votes SET previous = NULL, reasons = ? WHERE image_id = ? AND voter_id = ?",
+            "UPDATE votes SET previous = NULL, reasons = ?, seconds = NULL"
+            " WHERE image_id = ? AND voter_id = ?",
             (known["previous_reasons"], image_id, voter_id),
         )
 
@@ -363,6 +370,21 @@ class Journal:
         )
 
         return self._now(same, voter_id, kind=VoteKind.EXPLAINED)
+
+    def _since_ballot(self, set_id: str, voter_id: int, *, now: datetime) -> float | None:
+        """How long the voter has had a ballot for the set, in seconds; None for the first press,
+        which only shows it. Nobody can know when they saw the message with the images."""
+        row = self.connection.execute(
+            "SELECT shown_at FROM ballots WHERE set_id = ? AND voter_id = ?", (set_id, voter_id)
+        ).fetchone()
+        if row is not None:
+            return (now - datetime.fromisoformat(row["shown_at"])).total_seconds()
+
+        self.connection.execute(
+            "INSERT INTO ballots VALUES (?, ?, ?)", (set_id, voter_id, timestamp(now))
+        )
+
+        return None
 
     def _known(self, image_id: str, voter_id: int) -> sqlite3.Row | None:
         """The voter's row for the image, which may be of a vote that is undone or set aside."""

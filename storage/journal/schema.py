@@ -11,7 +11,7 @@ from pathlib import Path
 
 from storage.acts import ActKind, Report, SetAside
 from storage.errors import JournalError
-from storage.vote import Rating, SetState, ShownIn, VoterIds
+from storage.vote import Answer, Rating, SetState, ShownIn, ShownKind, VoterIds
 
 APPLICATION_ID = 0x6F786864  # "oxhd"
 VERSION = 2
@@ -19,6 +19,22 @@ VERSION = 2
 
 def _one_of(values: Iterable[str]) -> str:
     return ", ".join(f"'{value}'" for value in values)
+
+
+def _count(table: str, column: str, *, while_: str, is_: str) -> str:
+    """Triggers that keep in `images` how many rows of the table an image has for which this holds,
+    whatever changes them."""
+    one_less = f"UPDATE images SET {column} = {column} - 1 WHERE image_id = old.image_id;"
+    one_more = f"UPDATE images SET {column} = {column} + 1 WHERE image_id = new.image_id;"
+    was, is_now = f"old.{while_} IS {is_}", f"new.{while_} IS {is_}"
+
+    return f"""
+CREATE TRIGGER {column}_added AFTER INSERT ON {table} WHEN {is_now} BEGIN {one_more} END;
+CREATE TRIGGER {column}_gained AFTER UPDATE ON {table} WHEN {is_now} AND NOT {was}
+    BEGIN {one_more} END;
+CREATE TRIGGER {column}_lost AFTER UPDATE ON {table} WHEN {was} AND NOT {is_now}
+    BEGIN {one_less} END;
+CREATE TRIGGER {column}_deleted AFTER DELETE ON {table} WHEN {was} BEGIN {one_less} END;"""
 
 
 TABLES = f"""
@@ -57,7 +73,16 @@ CREATE TABLE images (
     missing_since TEXT,           -- it has votes, and its bytes are nowhere
     unsafe_score REAL,            -- NULL: there was no classifier
     withheld TEXT,                -- by whom; the bytes are not kept. NULL: not withheld
-    erased INTEGER NOT NULL DEFAULT 0 -- who asked for it is forgotten: it is in no table
+    erased INTEGER NOT NULL DEFAULT 0, -- who asked for it is forgotten: it is in no table
+    guild INTEGER,                -- the server of its set, for `images_to_rate`
+    gold TEXT CHECK (gold IN ({_one_of(Rating)})), -- the right answer. NULL: not gold
+    good INTEGER NOT NULL DEFAULT 0, -- votes that count, kept by triggers
+    bad INTEGER NOT NULL DEFAULT 0,
+    offered INTEGER NOT NULL DEFAULT 0, -- to people who have not answered yet, kept by triggers
+    taken INTEGER AS (good + bad + offered),
+    place INTEGER NOT NULL DEFAULT (random()), -- among images with as many votes
+    can_be_rated INTEGER AS (seq IS NOT NULL AND removed_at IS NULL AND taken_out IS NULL
+        AND withheld IS NULL AND missing_since IS NULL AND NOT remote_only AND NOT erased)
 ) STRICT;
 CREATE INDEX sets_by_requester ON sets (requester_id, created_at);
 CREATE INDEX images_by_set ON images (set_id);
@@ -66,6 +91,12 @@ CREATE INDEX images_by_shown_shard ON images (shown_shard) WHERE shown_shard IS 
 CREATE INDEX images_missing ON images (image_id) WHERE missing_since IS NOT NULL;
 CREATE INDEX images_unvoted ON images (unvoted_since)
     WHERE unvoted_since IS NOT NULL AND removed_at IS NULL AND withheld IS NULL;
+
+CREATE INDEX images_to_rate ON images (guild, taken, place, image_id)
+    WHERE can_be_rated AND gold IS NULL;
+CREATE INDEX images_split ON images (guild, taken, place, image_id)
+    WHERE can_be_rated AND gold IS NULL AND 3 * min(good, bad) >= good + bad AND good > 0;
+CREATE INDEX images_gold ON images (guild, place) WHERE gold IS NOT NULL;
 
 CREATE TABLE votes (
     image_id TEXT NOT NULL REFERENCES images,
@@ -88,7 +119,33 @@ CREATE TABLE votes (
 ) STRICT;
 CREATE INDEX votes_by_seq ON votes (seq);
 CREATE INDEX votes_by_shard ON votes (train_shard, train_row);
-CREATE INDEX votes_by_voter ON votes (voter_id);
+CREATE INDEX votes_by_voter ON votes (voter_id, image_id);
+{_count("votes", "good", while_="counted", is_="'good'")}
+{_count("votes", "bad", while_="counted", is_="'bad'")}
+
+CREATE TABLE exposures (          -- images that people were shown under /rate
+    exposure_id INTEGER PRIMARY KEY,
+    image_id TEXT NOT NULL REFERENCES images,
+    rater_id INTEGER NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ({_one_of(ShownKind)})),
+    shown_at TEXT NOT NULL,
+    answer TEXT CHECK (answer IN ({_one_of(Answer)})), -- NULL: none yet
+    seconds REAL,                 -- from being shown to the answer
+    offered INTEGER NOT NULL      -- whether the image is kept free for this answer
+) STRICT;
+CREATE INDEX exposures_of_images ON exposures (image_id);
+CREATE INDEX exposures_of_raters ON exposures (rater_id, image_id);
+CREATE INDEX exposures_in_order ON exposures (rater_id);
+CREATE INDEX exposures_unanswered ON exposures (rater_id) WHERE answer IS NULL;
+CREATE INDEX exposures_offered ON exposures (shown_at) WHERE offered;
+{_count("exposures", "offered", while_="offered", is_="1")}
+
+CREATE TABLE ballots (            -- since when people have a ballot for a set
+    set_id TEXT NOT NULL REFERENCES sets,
+    voter_id INTEGER NOT NULL,
+    shown_at TEXT NOT NULL,
+    PRIMARY KEY (set_id, voter_id)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE acts (               -- what moderators did, and where
     act_id INTEGER PRIMARY KEY,

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from storage.errors import JournalFull
-from storage.files import make_folder, sync, write_all_durably
+from storage.files import make_folder, read_if_there, sync, write_all_durably
 
 
 class Spool:
@@ -31,10 +31,7 @@ class Spool:
 
     def read(self, image_id: str) -> bytes | None:
         """The bytes, or None if the spool does not have them."""
-        try:
-            return self.path(image_id).read_bytes()
-        except FileNotFoundError:
-            return None
+        return read_if_there(self.path(image_id))
 
     def discard(self, image_ids: Iterable[str]) -> None:
         """Delete these bytes; unknown ids are ignored."""

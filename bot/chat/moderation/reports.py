@@ -40,24 +40,24 @@ _BUTTONS = {
 async def report(interaction: Interaction, message: discord.Message) -> None:
     """Tells the moderators of a message with images."""
     async with answered(interaction):
-        context = interaction.client.context
         stored = await in_time(interaction, removing.set_on(interaction, message))
         if stored is None:
             await say_privately(interaction, sentences.no_images())
-            return
-
-        told_in = await channel_id(
-            context.store, interaction.guild_id, operators_channel=context.operators_channel
-        )
-        if told_in is None:
-            await say_privately(interaction, sentences.no_moderators_channel())
         else:
-            await in_time(interaction, _report(interaction, stored, told_in))
+            said = await in_time(interaction, report_set(interaction, stored))
+            await say_privately(interaction, said)
 
 
-async def _report(interaction: Interaction, stored: StoredSet, told_in: int) -> None:
-    """Post it for the moderators, once a request."""
-    moderation = interaction.client.context.store.moderation
+async def report_set(interaction: Interaction, stored: StoredSet) -> str:
+    """Post it for the moderators, once a request; what the member reads."""
+    context = interaction.client.context
+    told_in = await channel_id(
+        context.store, interaction.guild_id, operators_channel=context.operators_channel
+    )
+    if told_in is None:
+        return sentences.no_moderators_channel()
+
+    moderation = context.store.moderation
     state = await moderation.report(stored.set_id)
     if state is Report.NEW:
         with speaking(server_locale(interaction.client, interaction.guild_id)):
@@ -71,10 +71,9 @@ async def _report(interaction: Interaction, stored: StoredSet, told_in: int) -> 
         except NOT_TAKEN as exc:
             log.warning("a report was not posted in channel %d: %s", told_in, exc)
             await moderation.take_back_report(stored.set_id)
-            await say_privately(interaction, sentences.not_reported())
-            return
+            return sentences.not_reported()
 
-    await say_privately(interaction, sentences.reported(state))
+    return sentences.reported(state)
 
 
 class ReviewButton(ui.DynamicItem[ui.Button[Any]], template=ReviewId.PATTERN):

@@ -17,9 +17,10 @@ from bot.chat import views
 from bot.chat.admission.gate import NoticeDue
 from bot.chat.buttons import SetButton, UndoButton, VoteButton
 from bot.chat.context import Context, Interaction
-from bot.chat.custom_ids import AgreeId, ReasonsId, SetId, UndoId, VoteId
+from bot.chat.custom_ids import AgreeId, RateId, ReasonsId, SetId, UndoId, VoteId
 from bot.chat.guidelines.panel import panel
 from bot.chat.privacy import sentences
+from bot.chat.rating.buttons import RateButton
 from bot.chat.responses import answered, in_time, say_privately, show_privately, tolerated
 from generation.request import ImageRequest
 
@@ -29,7 +30,12 @@ _MOST_SHOWN = 1_000
 _TYPED = "typed"
 """In place of a press: a request, which is held in memory."""
 
-_BUTTONS = ((VoteId, VoteButton), (UndoId, UndoButton), (SetId, SetButton))
+_BUTTONS = (
+    (VoteId, VoteButton),
+    (UndoId, UndoButton),
+    (SetId, SetButton),
+    (RateId, RateButton),
+)
 
 
 @dataclass(frozen=True, slots=True)
