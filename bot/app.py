@@ -20,6 +20,7 @@ from bot.chat import moderators
 from bot.chat.admission.gate import Gate
 from bot.chat.client import OxherdClient
 from bot.chat.requests import Requests
+from bot.chat.standing import weekly
 from bot.cli import control_server
 from bot.configuration import door, model_specs, remote, repository_settings
 from bot.errors import CannotConnect
@@ -71,6 +72,7 @@ async def run(settings: Settings) -> None:
                 client,
                 following(parts.requests),
                 moderators.watching(settings, parts.store, client),
+                weekly.posting(parts.store, client, parts.requests.gate),
                 control_server.served(settings, parts.store, parts.executor, client),
             ):
                 await _connected_until(stop, client, token)

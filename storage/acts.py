@@ -25,6 +25,7 @@ class ActKind(StrEnum):
     REASONS = "change of the reasons to pick from"
     GUIDELINES = "change of the guidelines"
     CONSENT = "change of the text to agree to"
+    WEEKLY = "choice of a channel for the best images"
     CANCEL = "cancelling of requests"
     KEEP = "keeping after a report"
     WARN = "warning"
@@ -115,7 +116,8 @@ class ServerRules:
 
     paused: no new requests. waiting: requests of the server that may wait. account_days,
     member_days: the least age of an account, and the least time in the server, to ask and to vote.
-    moderators_channel: where acts, reports and alarms are told.
+    moderators_channel: where acts, reports and alarms are told. weekly_channel: where the best
+    images of each week are posted.
     asking_roles, asking_channels, voting_roles, voting_channels: who may ask and vote, and where;
     empty: everybody, everywhere. good_reasons, bad_reasons: what members may pick on their ballots;
     None: the usual ones, empty: nobody is asked why.
@@ -129,6 +131,7 @@ class ServerRules:
     account_days: int | None = None
     member_days: int | None = None
     moderators_channel: int | None = None
+    weekly_channel: int | None = None
     asking_roles: Sequence[int] = ()
     asking_channels: Sequence[int] = ()
     voting_roles: Sequence[int] = ()

@@ -44,6 +44,7 @@ from storage.rating.store import RatingStore
 from storage.refound import finish_interrupted
 from storage.remote.pusher import Pusher, Remote
 from storage.remote.takeover import continue_remote
+from storage.standing.store import StandingStore
 from storage.status import StoreStatus
 from storage.upkeep import Upkeep
 from storage.vote import (
@@ -76,6 +77,7 @@ class VoteStore:
         journal: JournalThread,
         committer: Committer,
         spool_thread: OneThread,
+        figures_thread: OneThread,
         upkeep: Upkeep,
         pusher: Pusher | None,
         aims: Aims,
@@ -92,6 +94,13 @@ class VoteStore:
         self._closing = False
         self.moderation = ModerationStore(journal, committer, clock=clock)
         self.rating = RatingStore(journal, committer, image=self.image, aims=aims, clock=clock)
+        self.standing = StandingStore(
+            folder.journal,
+            thread=figures_thread,
+            journal=journal,
+            raters=aims.raters,
+            clock=clock,
+        )
 
     @classmethod
     @asynccontextmanager
@@ -132,6 +141,7 @@ class VoteStore:
             spool_thread = await stack.enter_async_context(OneThread.open("oxherd-spool"))
             await spool_thread.run(lambda: finish_interrupted(folder))
             journal = await stack.enter_async_context(JournalThread.open(folder.journal))
+            figures_thread = await stack.enter_async_context(OneThread.open("oxherd-figures"))
             await _note_remote(remote, journal=journal, now=clock)
             await _note_voter_ids(voter_ids, journal=journal)
             if remote is not None:
@@ -177,6 +187,7 @@ class VoteStore:
                 journal=journal,
                 committer=committer,
                 spool_thread=spool_thread,
+                figures_thread=figures_thread,
                 upkeep=upkeep,
                 pusher=pusher,
                 aims=aims,

@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import discord
 import pytest
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
@@ -17,6 +18,7 @@ from referencing.jsonschema import DRAFT202012
 
 from bot.chat import following, messages
 from bot.chat.custom_ids import PrivacyId, ReasonsId
+from bot.chat.standing import weekly
 from generation.worker import preview_budget
 from storage.vote import Rating
 from tests.support.discord.world import (
@@ -161,6 +163,15 @@ async def test_every_request_matches_discords_description(
 
         await mod.slash(w.channel, "oxherd limits", votes_per_minute=100, reason="a test")
         await mod.slash(w.channel, "oxherd queue show")
+        await w.bob.slash(w.channel, "leaderboard")
+        liked = await w.imagine(w.alice, "an owl")
+        await w.vote(w.bob, liked, 1, Rating.GOOD)
+        await w.alice.slash(w.channel, "me")
+        await w.alice.slash(w.channel, "top")
+        await mod.slash(w.channel, "oxherd stats")
+        await mod.slash(w.channel, "oxherd weekly", channel=w.channel)
+        due = weekly.last_due(discord.utils.utcnow()) + timedelta(days=7)
+        await weekly.post_due(w.parts.store, w.client, w.parts.requests.gate, now=due)
         await set_and_look_again(w, mod)
         reported = await w.imagine(w.alice, "a crow")
         shown = seen(await w.bob.slash(w.channel, "rate"))

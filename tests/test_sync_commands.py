@@ -13,6 +13,18 @@ from tests.support.discord.payloads import GUILD_ID, TOKEN
 from tests.support.discord.stub import DiscordStub
 from tests.support.discord.world import quick_settings
 
+NAMES = [
+    "imagine",
+    "rate",
+    "privacy",
+    "me",
+    "top",
+    "leaderboard",
+    "oxherd",
+    "Remove from dataset",
+    "Report",
+]
+
 
 @pytest.fixture
 async def stub(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[DiscordStub]:
@@ -36,10 +48,13 @@ async def test_registering_everywhere_removes_the_one_in_a_server(
     await register(settings, guild_id=GUILD_ID)
     said = await register(settings, guild_id=None)
 
-    assert names(stub, None) == ["imagine", "privacy", "oxherd", "Remove from dataset", "Report"]
+    assert names(stub, None) == NAMES
     assert names(stub, str(GUILD_ID)) == []
     assert said == [
-        "Registered everywhere: /imagine, /privacy, /oxherd, “Remove from dataset”, “Report”.",
+        (
+            "Registered everywhere: /imagine, /rate, /privacy, /me, /top, /leaderboard, /oxherd, "
+            "“Remove from dataset”, “Report”."
+        ),
         f"Removed in server {GUILD_ID}, which would have it twice.",
     ]
 
@@ -50,13 +65,7 @@ async def test_registering_in_a_server_names_the_one_everywhere(
     await register(settings, guild_id=None)
     said = await register(settings, guild_id=GUILD_ID)
 
-    assert names(stub, str(GUILD_ID)) == [
-        "imagine",
-        "privacy",
-        "oxherd",
-        "Remove from dataset",
-        "Report",
-    ]
+    assert names(stub, str(GUILD_ID)) == NAMES
     assert "this server has it twice" in said[1]
 
 

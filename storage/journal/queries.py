@@ -21,6 +21,7 @@ from storage.journal.people import People
 from storage.journal.remote_watermark import RemoteProgress
 from storage.journal.rows import ballot, stored_set
 from storage.journal.shards import ShardSizes
+from storage.journal.standing.weekly import WeeklyPosts
 from storage.journal.watermark import Progress
 from storage.people import Forgotten
 from storage.vote import (
@@ -53,6 +54,7 @@ class Journal:
         self.consents = Consents(connection)
         self.remote = RemoteProgress(connection)
         self.moderation = Moderation(connection)
+        self.weekly_posts = WeeklyPosts(connection)
 
     # Which journal this is
 

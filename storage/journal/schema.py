@@ -85,6 +85,7 @@ CREATE TABLE images (
         AND withheld IS NULL AND missing_since IS NULL AND NOT remote_only AND NOT erased)
 ) STRICT;
 CREATE INDEX sets_by_requester ON sets (requester_id, created_at);
+CREATE INDEX sets_by_server ON sets (guild_id, posted_at);
 CREATE INDEX images_by_set ON images (set_id);
 CREATE INDEX images_by_seq ON images (seq) WHERE seq IS NOT NULL;
 CREATE INDEX images_by_shown_shard ON images (shown_shard) WHERE shown_shard IS NOT NULL;
@@ -168,6 +169,13 @@ CREATE INDEX acts_untold ON acts (act_id) WHERE told = 0;
 CREATE TABLE rules (
     guild_id INTEGER PRIMARY KEY,
     rules TEXT NOT NULL           -- JSON: what moderators have set for the server
+) STRICT;
+
+CREATE TABLE weekly_posts (       -- of the best images, the last one of each server
+    guild_id INTEGER PRIMARY KEY,
+    day TEXT NOT NULL,            -- on which it is due
+    tries INTEGER NOT NULL,
+    done INTEGER NOT NULL         -- 0: after a try, perhaps Discord has it and perhaps not
 ) STRICT;
 
 CREATE TABLE reports (             -- not by whom: nobody needs that afterwards

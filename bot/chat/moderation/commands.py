@@ -11,6 +11,7 @@ from bot.chat.context import Interaction
 from bot.chat.languages.translation import server_locale, speaking
 from bot.chat.moderation import removing, sentences
 from bot.chat.moderation.access import access
+from bot.chat.moderation.figures import stats, weekly
 from bot.chat.moderation.reasons import reasons
 from bot.chat.moderation.wording import ConsentCommands, guidelines
 from bot.chat.responses import NO_MENTIONS, NOT_TAKEN, answered, in_time, say_privately
@@ -32,6 +33,8 @@ class ModeratorCommands(
     def __init__(self) -> None:
         super().__init__()
         self.add_command(QueueCommands())
+        self.add_command(weekly)
+        self.add_command(stats)
         self.add_command(access)
         self.add_command(reasons)
         self.add_command(guidelines)
