@@ -143,6 +143,7 @@ async def opened(
             store,
             guilds=settings.guilds,
             requests_per_minute=settings.max_requests_per_minute,
+            doubtful_everywhere=settings.doubtful_images == "spoiler",
         )
         requests = Requests(store=store, executor=executor, door=entrance, gate=gate)
         yield Parts(store=store, executor=executor, requests=requests)

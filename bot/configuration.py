@@ -62,6 +62,7 @@ def _safety(settings: Settings) -> SafetySpec | None:
         revision=settings.safety_revision,
         labels=settings.safety_labels,
         threshold=settings.safety_threshold,
+        doubtful=settings.safety_doubtful,
     )
 
 

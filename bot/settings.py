@@ -176,6 +176,18 @@ class Settings(BaseModel):
     safety_threshold: float = Field(
         0.5, gt=0, le=1, description="an image that scores this much or more is withheld"
     )
+    safety_doubtful: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="an image that scores this much or more, and is not withheld, is doubtful and "
+        "posted as a spoiler; none unless set",
+    )
+    doubtful_images: Literal["spoiler", "age_restricted"] = Field(
+        "spoiler",
+        description="where doubtful images are posted: `spoiler`, everywhere; `age_restricted`, "
+        "only in channels that Discord restricts by age, and withheld elsewhere",
+    )
 
     max_prompt_chars: int = Field(500, ge=1, le=1500, description="longest prompt, characters")
     default_steps: int = Field(50, ge=1, description="denoising steps unless the member chooses")
@@ -351,12 +363,25 @@ class Settings(BaseModel):
     @model_validator(mode="after")
     def _safety_only_with_a_classifier(self) -> Self:
         """Whoever sets a threshold believes that something is looked at."""
-        for name in ("safety_revision", "safety_labels", "safety_threshold"):
+        for name in ("safety_revision", "safety_labels", "safety_threshold", "safety_doubtful"):
             if name in self.model_fields_set and self.safety_model is None:
                 raise ValueError(
                     f"{PREFIX}{name.upper()} is set, and OXHERD_SAFETY_MODEL is not: nothing would "
                     "look at the images"
                 )
+
+        if self.safety_doubtful is not None and self.safety_doubtful >= self.safety_threshold:
+            raise ValueError(
+                f"OXHERD_SAFETY_DOUBTFUL is {self.safety_doubtful:g}, which must be below "
+                f"OXHERD_SAFETY_THRESHOLD, {self.safety_threshold:g}: from there on, images are "
+                "withheld"
+            )
+
+        if "doubtful_images" in self.model_fields_set and self.safety_doubtful is None:
+            raise ValueError(
+                "OXHERD_DOUBTFUL_IMAGES is set, and OXHERD_SAFETY_DOUBTFUL is not: no image would "
+                "be doubtful"
+            )
 
         return self
 

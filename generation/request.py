@@ -95,6 +95,8 @@ class Withheld(StrEnum):
     """The operator's image classifier found it too unsafe."""
     CHECKER = "checker"
     """The model's own safety checker replaced it with a black one."""
+    DOUBTFUL = "doubtful"
+    """The operator's image classifier found it doubtful, and the channel has no age restriction."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +105,7 @@ class GeneratedImage:
 
     One that is withheld leaves the worker without its bytes: `png` is empty, and `sha256` is of
     what they were. `unsafe_score` is the image classifier's, 0 to 1; None where none looked.
+    doubtful: whether that is high, and not high enough to withhold the image.
     """
 
     png: bytes = field(repr=False)
@@ -110,6 +113,7 @@ class GeneratedImage:
     sha256: str
     unsafe_score: float | None = None
     withheld: Withheld | None = None
+    doubtful: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -213,7 +213,8 @@ class NewImage:
     """One image that was made for a set. `sha256` is the hex digest of `png`.
 
     png: empty for a withheld image, whose bytes are not kept. unsafe_score: from 0 to 1, None
-    without a classifier. withheld: by whom, None for an image that is shown.
+    without a classifier. withheld: by whom, None for an image that is shown. doubtful: whether it
+    is shown only to those who choose to look.
     """
 
     image_id: str
@@ -223,17 +224,20 @@ class NewImage:
     png: bytes
     unsafe_score: float | None = None
     withheld: str | None = None
+    doubtful: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredImage:
-    """One image in the journal. taken_out: whether moderators have removed it."""
+    """One image in the journal. doubtful: as of a NewImage. taken_out: whether moderators have
+    removed it."""
 
     image_id: str
     slot: int
     seed: int
     sha256: str
     withheld: str | None
+    doubtful: bool
     taken_out: bool
 
 

@@ -96,12 +96,22 @@ def test_an_unknown_setting_in_the_file_is_named_too(tmp_path: Path) -> None:
         ("OXHERD_SAFETY_THRESHOLD", "50", "less than or equal to 1"),
         ("OXHERD_SAFETY_THRESHOLD", "0.8", "OXHERD_SAFETY_MODEL is not: nothing would look at"),
         ("OXHERD_SAFETY_LABELS", "nsfw", "OXHERD_SAFETY_MODEL is not: nothing would look at"),
+        ("OXHERD_SAFETY_DOUBTFUL", "0.2", "OXHERD_SAFETY_MODEL is not: nothing would look at"),
+        ("OXHERD_DOUBTFUL_IMAGES", "age_restricted", "no image would be doubtful"),
     ],
 )
 def test_a_bad_value_is_refused_with_the_variables_name(
     name: str, value: str, expected: str
 ) -> None:
     assert expected in refused({name: value})
+
+
+def test_what_would_be_withheld_is_not_doubtful() -> None:
+    with_classifier = {"OXHERD_SAFETY_MODEL": "open_nsfw"}
+
+    assert "must be below OXHERD_SAFETY_THRESHOLD, 0.5" in refused(
+        {**with_classifier, "OXHERD_SAFETY_DOUBTFUL": "0.5"}
+    )
 
 
 def test_the_servers_token_is_not_sent_over_a_network_unencrypted() -> None:

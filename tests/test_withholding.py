@@ -296,3 +296,71 @@ def test_what_may_be_withheld_has_no_preview(
 
     assert isinstance(spec, DiffusersSpec)
     assert spec.preview == previews
+
+
+def spoilers(message: discord.Message) -> list[bool]:
+    """Which images of the message are covered until somebody presses them."""
+    [box] = message.components
+    assert isinstance(box, discord.Container)
+    [gallery] = [part for part in box.children if isinstance(part, discord.MediaGalleryComponent)]
+
+    return [item.spoiler for item in gallery.items]
+
+
+def doubted(threshold: float, **more: str) -> dict[str, Any]:
+    """The images that `guarded` withholds are doubtful, and none is withheld."""
+    return {"safety_model": PACKAGED, "safety_threshold": 1.0, "safety_doubtful": threshold, **more}
+
+
+async def test_what_the_classifier_finds_doubtful_is_a_spoiler(
+    tmp_path: Path, threshold: float, withheld_slots: list[int]
+) -> None:
+    async with world(tmp_path, **doubted(threshold)) as w:
+        message = await w.imagine(w.alice, PROMPT, seed=SEED)
+        covered = [slot in withheld_slots for slot in (1, 2, 3, 4)]
+        assert spoilers(message) == covered
+
+        await w.restart()
+        mod = w.moderator()
+        first, *rest = image_ids(message)
+        await mod.slash(w.channel, "oxherd remove", id=first, reason="a test")
+        assert spoilers(w.last_message()) == covered[1:]
+        await w.vote(w.bob, message, 2, Rating.GOOD)
+        await w.committed()
+        assert {row["withheld"] for row in w.generations()} == {"no"}
+        assert [row["image_id"] for row in w.rows()] == rest[:1]
+
+
+async def test_doubtful_images_may_be_kept_for_channels_with_an_age_restriction(
+    tmp_path: Path, threshold: float, withheld_slots: list[int]
+) -> None:
+    async with world(tmp_path, **doubted(threshold, doubtful_images="age_restricted")) as w:
+        asked = await w.ask(w.alice, PROMPT, seed=SEED)
+        await w.posted()
+        open_to_all = w.last_message()
+        await w.restrict_age()
+        restricted = await w.imagine(w.alice, PROMPT, seed=SEED)
+        await w.committed()
+
+        shown = [slot for slot in (1, 2, 3, 4) if slot not in withheld_slots]
+        assert labels(open_to_all) == [str(slot) for slot in shown]
+        assert spoilers(open_to_all) == [False, False]
+        [note] = asked.followups
+        assert "only in channels with an age restriction" in note.content
+        assert spoilers(restricted) == [slot in withheld_slots for slot in (1, 2, 3, 4)]
+        assert [row["withheld"] for row in w.generations()].count("doubtful") == 2
+        assert pictures_below(tmp_path) == {*image_ids(open_to_all), *image_ids(restricted)}
+
+
+async def test_after_a_restart_the_channel_is_asked_for_its_age_restriction_too(
+    tmp_path: Path, threshold: float
+) -> None:
+    slow = {"placeholder_step_seconds": 0.2, "default_steps": 10}
+    settings = {**doubted(threshold, doubtful_images="age_restricted"), **slow}
+    async with world(tmp_path, **settings) as w:
+        await w.ask(w.alice, PROMPT, seed=SEED)
+        await w.restart()
+        await w.restrict_age()
+        await w.posted()
+
+        assert spoilers(w.last_message()).count(True) == 2

@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 
 import discord
 import shortuuid
@@ -16,7 +17,7 @@ from bot.chat.responses import NOT_TAKEN, say_privately
 from bot.chat.views import AcceptedRequest
 from generation.errors import Cancelled, Closing, GenerationError
 from generation.queue.job import Job, JobProgress
-from generation.request import Preview, Result
+from generation.request import GeneratedImage, Preview, Result, Withheld
 from storage.errors import StorageError, StoreClosing
 from storage.store import VoteStore
 from storage.vote import NewImage, SetState, StoredSet
@@ -40,10 +41,19 @@ class Follower:
     journal. If the bot stops before that, the next start takes it up again.
     """
 
-    def __init__(self, accepted: AcceptedRequest, place: Place, store: VoteStore) -> None:
+    def __init__(
+        self,
+        accepted: AcceptedRequest,
+        place: Place,
+        store: VoteStore,
+        *,
+        shows_doubtful: Callable[[object], bool],
+    ) -> None:
+        """shows_doubtful: whether a channel may have images that the classifier finds doubtful."""
         self._accepted = accepted
         self._place = place
         self._store = store
+        self._shows_doubtful = shows_doubtful
         self._set_id = accepted.set_id
 
     async def make(self, job: Job) -> None:
@@ -51,7 +61,7 @@ class Follower:
         async with self._explained(), self._counted(job):
             await self._note_message(job)
             result = await self._shown_result(job)
-            images = _new_images(result)
+            images = _new_images(await self._here(result.images))
             provenance = result.provenance.to_json()
             await self._store.add_images(self._set_id, images, provenance=provenance)
             unread = texts.cut_short(job.request, provenance)
@@ -151,6 +161,20 @@ class Follower:
             self._set_id, channel_id=self._place.channel_id, message_id=self._place.message_id
         )
 
+    async def _here(self, images: Sequence[GeneratedImage]) -> list[GeneratedImage]:
+        """The images, without the bytes of doubtful ones where the channel may not have them."""
+        if not any(image.doubtful for image in images):
+            return list(images)
+
+        shown = self._shows_doubtful(await self._place.channel())
+
+        return [
+            image
+            if shown or not image.doubtful
+            else replace(image, png=b"", withheld=Withheld.DOUBTFUL, doubtful=False)
+            for image in images
+        ]
+
     async def _post(self, images: Sequence[NewImage], unread: Sequence[str], *, anew: bool) -> None:
         """Show what is not withheld, and tell the requester alone what is."""
         shown = [image for image in images if image.withheld is None]
@@ -238,13 +262,14 @@ class Follower:
                     sha256=image.sha256,
                     png=png,
                     withheld=image.withheld,
+                    doubtful=image.doubtful,
                 )
             )
 
         return images
 
 
-def _new_images(result: Result) -> list[NewImage]:
+def _new_images(images: Sequence[GeneratedImage]) -> list[NewImage]:
     """The images as the store keeps them, each with an id; also those that are withheld."""
     return [
         NewImage(
@@ -255,6 +280,7 @@ def _new_images(result: Result) -> list[NewImage]:
             png=image.png,
             unsafe_score=image.unsafe_score,
             withheld=image.withheld,
+            doubtful=image.doubtful,
         )
-        for slot, image in enumerate(result.images, start=1)
+        for slot, image in enumerate(images, start=1)
     ]

@@ -81,6 +81,12 @@ class Place:
         """The language for everybody who reads the message."""
         return server_locale(self._client, self._guild_id)
 
+    async def channel(self) -> object:
+        """The channel as Discord describes it, once it has; None if the bot does not see it."""
+        await self._client.wait_until_ready()
+
+        return self._client.get_channel(self.channel_id)
+
     @property
     def is_recent(self) -> bool:
         """Whether the request is younger than a token's life."""

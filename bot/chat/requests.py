@@ -124,7 +124,7 @@ class Requests:
             message_id=message_id,
             interaction=interaction,
         )
-        self._follow(place, accepted.set_id, Follower(accepted, place, self._store).make(job))
+        self._follow(place, accepted.set_id, self._follower(accepted, place).make(job))
 
     async def again(self, interaction: Interaction, set_id: str) -> None:
         """Queue the same request with new seeds, for the member who pressed. Raises Refused."""
@@ -186,7 +186,7 @@ class Requests:
             message_id=stored.message_id,
         )
         accepted = AcceptedRequest.of(stored)
-        follower = Follower(accepted, place, self._store)
+        follower = self._follower(accepted, place)
         job = None
         if stored.images:
             following = follower.post_made(stored)
@@ -215,6 +215,9 @@ class Requests:
 
         self._begin(stored.set_id, job)
         self._follow(place, stored.set_id, following)
+
+    def _follower(self, accepted: AcceptedRequest, place: Place) -> Follower:
+        return Follower(accepted, place, self._store, shows_doubtful=self.gate.shows_doubtful)
 
     def _begin(self, set_id: str, job: Job | None = None) -> None:
         if job is not None:

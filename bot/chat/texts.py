@@ -558,7 +558,7 @@ def _not_allowed(word: str) -> str:
 
 def withheld(images: Sequence[NewImage], *, of: int) -> str:
     """For the requester alone: which of their images are withheld, and why."""
-    sentences = []
+    sentences = [_withheld_as_doubtful(images, of=of)]
     for by, why in _WITHHELD_BY.items():
         slots = [str(image.slot) for image in images if image.withheld == by]
         if len(slots) == 1:
@@ -572,7 +572,23 @@ def withheld(images: Sequence[NewImage], *, of: int) -> str:
                 sentence.format(slots=", ".join(slots[:-1]), last=slots[-1], of=of, why=_(why))
             )
 
-    return " ".join([*sentences, _("Nobody is shown what is withheld, and it is not kept.")])
+    sentences.append(_("Nobody is shown what is withheld, and it is not kept."))
+
+    return " ".join(filter(None, sentences))
+
+
+def _withheld_as_doubtful(images: Sequence[NewImage], *, of: int) -> str:
+    doubtful = [image for image in images if image.withheld == Withheld.DOUBTFUL]
+    if not doubtful:
+        return ""
+
+    return ngettext(
+        "Image {slots} of {of} was withheld: this server's image classifier found it doubtful, and "
+        "such images are posted only in channels with an age restriction.",
+        "Images {slots} of {of} were withheld: this server's image classifier found them doubtful, "
+        "and such images are posted only in channels with an age restriction.",
+        len(doubtful),
+    ).format(slots=", ".join(str(image.slot) for image in doubtful), of=of)
 
 
 def withheld_in_message(number: int) -> str:

@@ -76,6 +76,7 @@ def result(
                 discord.MediaGalleryItem(
                     f"attachment://{filename(image.image_id)}",
                     description=texts.alt(image.slot, prompt),
+                    spoiler=image.doubtful,
                 )
                 for image in images
             )

@@ -17,18 +17,21 @@ _OTHER_CLASS = "generation.safety.image_classifier:ImageClassifier"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SafetySpec:
-    """Which classifier checks every image, and from which score on an image is withheld.
+    """Which classifier checks every image, and from which score on an image is withheld, or shown
+    and doubtful.
 
     model: PACKAGED, or an image classifier for transformers: a name on the hub, or a folder.
     revision: a branch, tag or commit of a model on the hub; None is its default branch.
     labels: the labels that mean unsafe; if empty, those of UNSAFE_LABELS.
     threshold: 0 to 1; an image with this score or a higher one is withheld.
+    doubtful: the same; with a lower score than the threshold, it is doubtful. None: no image is.
     """
 
     model: str
     revision: str | None = None
     labels: tuple[str, ...] = ()
     threshold: float = 0.5
+    doubtful: float | None = None
 
 
 class Classifier(Protocol):
@@ -85,7 +88,7 @@ class Screen:
         unchecked = [image for image in made.images if image.withheld is None]
         scores = iter(_checked_scores(self._classifier, [image.png for image in unchecked]))
         images = [
-            image if image.withheld else _rated(image, next(scores), self._spec.threshold)
+            image if image.withheld else _rated(image, next(scores), self._spec)
             for image in made.images
         ]
         checked_by = {"safety": self._name, "safety_threshold": f"{self._spec.threshold:g}"}
@@ -115,10 +118,13 @@ def _checked_scores(classifier: Classifier, pngs: Sequence[bytes]) -> Sequence[f
     return scores
 
 
-def _rated(image: GeneratedImage, score: float, threshold: float) -> GeneratedImage:
-    withheld = Withheld.CLASSIFIER if score >= threshold else None
+def _rated(image: GeneratedImage, score: float, spec: SafetySpec) -> GeneratedImage:
+    if score >= spec.threshold:
+        return replace(image, unsafe_score=score, withheld=Withheld.CLASSIFIER)
 
-    return replace(image, unsafe_score=score, withheld=withheld)
+    doubtful = spec.doubtful is not None and score >= spec.doubtful
+
+    return replace(image, unsafe_score=score, doubtful=doubtful)
 
 
 def _without_bytes(image: GeneratedImage) -> GeneratedImage:

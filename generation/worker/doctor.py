@@ -83,6 +83,8 @@ def _check_safety(spec: SafetySpec, *, device: str) -> Finding:
         return Finding(subject="safety", ok=False, detail=f"{type(exc).__name__}: {exc}")
 
     withheld = f"images that score {spec.threshold:g} or more are withheld"
+    if spec.doubtful is not None:
+        withheld += f", and from {spec.doubtful:g} on they are doubtful"
 
     return Finding(subject="safety", ok=True, detail=f"{detail}; {withheld}")
 

@@ -97,8 +97,9 @@ all.
 `generations/*/*.csv` adds `shown_at`, `negative_prompt`, `steps`, `guidance_scale`, `width_px`,
 `height_px`, `scheduler`, `backend`, `device`, `dtype`, `versions` (JSON), `sha256` of the PNG,
 `unsafe_score` (an image classifier's, 0 to 1; empty where none looked) and `withheld`: `no` for an
-image that was shown, else who kept it back, `classifier` or the model's own `checker`. Nobody saw
-that one and its bytes were not kept. Files from before these two columns have shown images only.
+image that was shown, else why it was kept back: by the `classifier` or the model's own `checker`,
+or as `doubtful` in a channel without an age restriction. Nobody saw that one and its bytes were not
+kept. Files from before these two columns have shown images only.
 
 ## How to load
 

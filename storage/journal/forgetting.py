@@ -175,7 +175,7 @@ def _erase_requests(
         f"""
         UPDATE images SET erased = 1, seq = :seq, seed = 0, sha256 = '', made_at = '',
             unvoted_since = NULL, removed_at = :now, missing_since = NULL, unsafe_score = NULL,
-            withheld = NULL, taken_out = NULL, guild = NULL, gold = NULL
+            withheld = NULL, doubtful = 0, taken_out = NULL, guild = NULL, gold = NULL
         WHERE {these}
         """,
         values,

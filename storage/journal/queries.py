@@ -129,7 +129,7 @@ class Journal:
         )
         self.connection.executemany(
             "INSERT INTO images (image_id, set_id, slot, seed, sha256, made_at, unvoted_since,"
-            " unsafe_score, withheld, guild) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?,"
+            " unsafe_score, withheld, doubtful, guild) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
             " (SELECT guild_id FROM sets WHERE set_id = ?))",
             [
                 (
@@ -142,6 +142,7 @@ class Journal:
                     timestamp(now),
                     image.unsafe_score,
                     image.withheld,
+                    image.doubtful,
                     set_id,
                 )
                 for image in images

@@ -24,6 +24,7 @@ def stored_image(row: sqlite3.Row) -> StoredImage:
         seed=row["seed"],
         sha256=row["sha256"],
         withheld=row["withheld"],
+        doubtful=bool(row["doubtful"]),
         taken_out=row["taken_out"] is not None,
     )
 

@@ -73,6 +73,7 @@ CREATE TABLE images (
     missing_since TEXT,           -- it has votes, and its bytes are nowhere
     unsafe_score REAL,            -- NULL: there was no classifier
     withheld TEXT,                -- by whom; the bytes are not kept. NULL: not withheld
+    doubtful INTEGER NOT NULL DEFAULT 0, -- a classifier found it so: it is shown as a spoiler
     erased INTEGER NOT NULL DEFAULT 0, -- who asked for it is forgotten: it is in no table
     guild INTEGER,                -- the server of its set, for `images_to_rate`
     gold TEXT CHECK (gold IN ({_one_of(Rating)})), -- the right answer. NULL: not gold

@@ -239,7 +239,7 @@ _SHOWN: Mapping[str, Check] = {
     "versions": _is_versions,
     "sha256": _shaped("[0-9a-f]{64}"),
     "unsafe_score": lambda text: text == "" or _number(0, 1)(text),
-    "withheld": _shaped("no|classifier|checker"),
+    "withheld": _shaped("no|classifier|checker|doubtful"),
 }
 
 _TRAIN: Mapping[str, Check] = {

@@ -40,12 +40,21 @@ class Gate:
     """
 
     def __init__(
-        self, store: VoteStore, *, guilds: Collection[int] = (), requests_per_minute: int
+        self,
+        store: VoteStore,
+        *,
+        guilds: Collection[int] = (),
+        requests_per_minute: int,
+        doubtful_everywhere: bool = True,
     ) -> None:
-        """guilds: the servers that are served; empty for the one that the bot joined first."""
+        """guilds: the servers that are served; empty for the one that the bot joined first.
+        doubtful_everywhere: whether images that the classifier finds doubtful may be shown in
+        channels without an age restriction.
+        """
         self._store = store
         self._guilds = guilds
         self._requests_per_minute = requests_per_minute
+        self._doubtful_everywhere = doubtful_everywhere
         self._requests = Pace()
         self._votes = Pace()
 
@@ -55,6 +64,13 @@ class Gate:
             return guild_id in self._guilds
 
         return bool(among) and guild_id == min(among, key=_joined_at).id
+
+    def shows_doubtful(self, channel: object) -> bool:
+        """Whether images that the classifier finds doubtful may be shown in this channel, as
+        spoilers. One that the bot does not see counts as one without an age restriction."""
+        is_restricted = getattr(channel, "is_nsfw", None)
+
+        return self._doubtful_everywhere or (is_restricted is not None and is_restricted())
 
     async def admit_request(self, interaction: discord.Interaction[Any], *, waiting: int) -> None:
         """Raises Barred for a member who may not ask here, NoticeDue, and StorageError.

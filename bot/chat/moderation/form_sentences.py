@@ -157,8 +157,8 @@ def once_more() -> str:
 
 def unknown_example(image_id: str) -> str:
     return _(
-        "I show no image with the id `{id}` in this server, so nothing changed. **Details** under "
-        "a set shows the ids of its images."
+        "I show no image with the id `{id}` to everybody in this server, so nothing changed. "
+        "**Details** under a set shows the ids of its images."
     ).format(id=image_id.replace("`", "'"))
 
 

@@ -106,7 +106,12 @@ async def _shown_anew(client: ContextClient, act: Act) -> bool:
 
     left = [
         NewImage(
-            image_id=image.image_id, slot=image.slot, seed=image.seed, sha256=image.sha256, png=png
+            image_id=image.image_id,
+            slot=image.slot,
+            seed=image.seed,
+            sha256=image.sha256,
+            png=png,
+            doubtful=image.doubtful,
         )
         for image in stored.images
         if image.withheld is None

@@ -182,12 +182,14 @@ class Moderation:
         return Consents(self._connection).set_text(order.guild_id, text, now=now)
 
     def is_shown(self, image_id: str, guild_id: int | None = None) -> bool:
-        """Whether the server has this image, and its members can see it. None: any server."""
+        """Whether the server has this image, and all its members can see it: not as a spoiler.
+        None: any server."""
         return (
             self._connection.execute(
                 "SELECT 1 FROM images JOIN sets USING (set_id) WHERE image_id = ?"
                 " AND coalesce(guild_id, ?) IS coalesce(?, guild_id) AND seq IS NOT NULL"
-                " AND withheld IS NULL AND taken_out IS NULL AND removed_at IS NULL AND NOT erased",
+                " AND withheld IS NULL AND taken_out IS NULL AND removed_at IS NULL AND NOT erased"
+                " AND NOT doubtful",
                 (image_id, guild_id, guild_id),
             ).fetchone()
             is not None

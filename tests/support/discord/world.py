@@ -237,6 +237,14 @@ class World:
         backend.emit("CHANNEL_DELETE", dict(serializers.channel_payload(backend, channel)))
         await self.env.settle()
 
+    async def restrict_age(self) -> None:
+        """Restrict the channel by age; the simulated Discord forgets it when the bot restarts."""
+        backend = self.env.backend
+        channel = backend.get_channel(self.channel.id)
+        payload = {**serializers.channel_payload(backend, channel), "nsfw": True}
+        backend.emit("CHANNEL_UPDATE", payload)
+        await self.env.settle()
+
     async def committed(self) -> None:
         """Wait until everything that was recorded is in the dataset."""
         await self.parts.store.settle(PATIENCE_S)
