@@ -164,11 +164,13 @@ class VoteOutcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """An image that /rate shows to one person: a row of the journal's exposures."""
+    """An image that /rate shows to one person: a row of the journal's exposures. doubtful: as of a
+    NewImage."""
 
     exposure_id: int
     kind: ShownKind
     image_id: str
+    doubtful: bool
     set_id: str
     request: Mapping[str, Any]
 

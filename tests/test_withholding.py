@@ -364,3 +364,31 @@ async def test_after_a_restart_the_channel_is_asked_for_its_age_restriction_too(
         await w.posted()
 
         assert spoilers(w.last_message()).count(True) == 2
+
+
+async def test_rate_shows_doubtful_images_as_spoilers_and_only_where_they_may_be(
+    tmp_path: Path, threshold: float, withheld_slots: list[int]
+) -> None:
+    async with world(tmp_path, **doubted(threshold, doubtful_images="age_restricted")) as w:
+        await w.restrict_age()
+        ids = image_ids(await w.imagine(w.alice, PROMPT, seed=SEED))
+        doubtful = {ids[slot - 1] for slot in withheld_slots}
+        shown = {}
+        for rater in (w.bob, w.member("second")):
+            await rater.slash(w.channel, "rate")
+            found = set()
+            while w.private(rater)[-1].attachments:
+                [file] = w.private(rater)[-1].attachments
+                found.add(file.filename)
+                skip = next(each for each in buttons(w.private(rater)[-1]) if "skip" in each)
+                await rater.click(w.private(rater)[-1], custom_id=skip)
+
+            shown[rater.id] = found
+            await w.restart()  # now the channel is not restricted
+
+        in_restricted, in_open = shown.values()
+        assert in_restricted == {
+            f"SPOILER_{image_id}.png" if image_id in doubtful else f"{image_id}.png"
+            for image_id in ids
+        }
+        assert in_open == {f"{image_id}.png" for image_id in ids if image_id not in doubtful}

@@ -38,6 +38,15 @@ class Turn:
     next: Picture | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Rater:
+    """Who rates, where, and whether they may be shown doubtful images there."""
+
+    rater_id: int
+    guild_id: int | None
+    doubtful: bool
+
+
 class RatingStore:
     """The raters' part of the open store. What a returned call recorded is durable. Methods may
     raise a StorageError."""
@@ -60,23 +69,34 @@ class RatingStore:
         self._clock = clock
         self._chance = chance or SystemRandom()
 
-    async def begin(self, rater_id: int, guild_id: int | None) -> Turn:
-        """What the rater is shown first: the image that they have not answered yet, if any."""
+    async def begin(self, rater_id: int, guild_id: int | None, *, doubtful: bool = True) -> Turn:
+        """What the rater is shown first: the image that they have not answered yet, if any.
+
+        doubtful: whether that may be an image that the classifier finds doubtful.
+        """
+        rater = _Rater(rater_id, guild_id, doubtful)
 
         def begin(journal: Journal) -> tuple[Ban | None, Shown | Search | None]:
             ban = journal.moderation.ban_of(rater_id, guild_id, now=self._clock())
 
-            return ban, None if ban else self._next(journal, rater_id, guild_id)
+            return ban, None if ban else self._next(journal, rater)
 
         ban, found = await self._journal.run(begin)
 
-        return Turn(ban=ban, next=await self._picture(found, rater_id, guild_id))
+        return Turn(ban=ban, next=await self._picture(found, rater))
 
     async def answer(
-        self, exposure_id: int, rater_id: int, given: Answer, *, guild_id: int | None
+        self,
+        exposure_id: int,
+        rater_id: int,
+        given: Answer,
+        *,
+        guild_id: int | None,
+        doubtful: bool = True,
     ) -> Turn:
         """Record the answer, and choose what is shown next. After a press on what was answered
         before, or on what this person was not shown, that is nothing."""
+        rater = _Rater(rater_id, guild_id, doubtful)
 
         def answered(
             journal: Journal,
@@ -89,13 +109,13 @@ class RatingStore:
                 or (outcome and outcome.kind in (VoteKind.UNKNOWN_IMAGE, VoteKind.BANNED_VOTER))
             )
 
-            return outcome, self._next(journal, rater_id, guild_id) if goes_on else None
+            return outcome, self._next(journal, rater) if goes_on else None
 
         outcome, found = await self._journal.run(answered)
         if isinstance(outcome, VoteOutcome) and outcome.kind.changed_something:
             self._committer.wake()
 
-        return Turn(outcome=outcome, next=await self._picture(found, rater_id, guild_id))
+        return Turn(outcome=outcome, next=await self._picture(found, rater))
 
     async def shown_set(self, exposure_id: int, rater_id: int) -> str | None:
         """The id of the set of what this person was shown; None if they were not shown it."""
@@ -108,22 +128,20 @@ class RatingStore:
     def _next(
         self,
         journal: Journal,
-        rater_id: int,
-        guild_id: int | None,
+        rater: _Rater,
         search: Search = Search(),  # noqa: B008 - it is frozen
     ) -> Shown | Search | None:
         return Showings(journal.connection).next(
-            rater_id,
-            guild_id,
+            rater.rater_id,
+            rater.guild_id,
+            doubtful=rater.doubtful,
             aims=self._aims,
             chance=self._chance,
             now=self._clock(),
             search=search,
         )
 
-    async def _picture(
-        self, found: Shown | Search | None, rater_id: int, guild_id: int | None
-    ) -> Picture | None:
+    async def _picture(self, found: Shown | Search | None, rater: _Rater) -> Picture | None:
         """What was found, with its bytes. A long search is continued; an image without bytes is
         closed, and a different one is looked for."""
         while found is not None:
@@ -136,11 +154,11 @@ class RatingStore:
 
             def go_on(journal: Journal, before: Shown | Search = before) -> Shown | Search | None:
                 if isinstance(before, Search):
-                    return self._next(journal, rater_id, guild_id, before)
+                    return self._next(journal, rater, before)
 
                 Showings(journal.connection).close(before.exposure_id, Answer.LOST, seconds=None)
 
-                return self._next(journal, rater_id, guild_id)
+                return self._next(journal, rater)
 
             found = await self._journal.run(go_on)
 

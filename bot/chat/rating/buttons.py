@@ -88,7 +88,12 @@ async def begin(interaction: Interaction) -> None:
     context: Context = interaction.client.context
     await _admit(interaction, new_message=True)
     turn = await in_time(
-        interaction, context.store.rating.begin(interaction.user.id, interaction.guild_id)
+        interaction,
+        context.store.rating.begin(
+            interaction.user.id,
+            interaction.guild_id,
+            doubtful=context.gate.shows_doubtful(interaction.channel),
+        ),
     )
     if turn.ban is not None:
         await say_privately(interaction, texts.banned(turn.ban))
@@ -113,7 +118,11 @@ async def _go_on(interaction: Interaction, exposure_id: int, given: Answer) -> N
     turn = await in_time(
         interaction,
         context.store.rating.answer(
-            exposure_id, interaction.user.id, given, guild_id=interaction.guild_id
+            exposure_id,
+            interaction.user.id,
+            given,
+            guild_id=interaction.guild_id,
+            doubtful=context.gate.shows_doubtful(interaction.channel),
         ),
         new_message=False,
     )
@@ -175,4 +184,5 @@ def _file(picture: Picture) -> discord.File:
         BytesIO(picture.png),
         views.filename(picture.shown.image_id),
         description=prompt[:_ALT_CHARS],
+        spoiler=picture.shown.doubtful,
     )

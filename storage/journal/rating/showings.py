@@ -55,8 +55,10 @@ _TOO_FEW_VOTES = "taken < :raters"
 # The minority has a third or more, as in 2:1 and 2:2. Each further vote makes it clearer.
 _SPLIT = "3 * min(good, bad) >= good + bad AND good > 0 AND taken < :most"
 
+_CAN_BE_RATED_HERE = "can_be_rated AND (:doubtful OR NOT doubtful)"
+
 _Known = dict[str, int | None]
-"""The rater and the server, for a query."""
+"""The rater, the server, and whether doubtful images may be shown, for a query."""
 
 _STAGES = [
     (need, server) for need in (_TOO_FEW_VOTES, _SPLIT) for server in ("= :guild", "IS NULL")
@@ -89,18 +91,22 @@ class Showings:
         rater_id: int,
         guild_id: int | None,
         *,
+        doubtful: bool = True,
         aims: Aims,
         chance: Random,
         now: datetime,
         search: Search = Search(),
     ) -> Shown | Search | None:
         """What the rater is shown now: what they have not answered yet, or what needs them most.
-        None if no image needs their vote; a Search to be continued in another transaction."""
+        None if no image needs their vote; a Search to be continued in another transaction.
+
+        doubtful: whether that may be an image that the classifier finds doubtful.
+        """
         self._connection.execute(
             "UPDATE exposures SET offered = 0 WHERE offered AND shown_at <= ?",
             (timestamp(now - OFFERED_FOR),),
         )
-        known: _Known = {"rater": rater_id, "guild": guild_id}
+        known: _Known = {"rater": rater_id, "guild": guild_id, "doubtful": doubtful}
         unanswered = self._unanswered(known, now=now)
         if unanswered is not None:
             return unanswered
@@ -151,7 +157,7 @@ class Showings:
         """What the rater was shown last and did not answer. It counts as shown now."""
         row = self._connection.execute(
             "SELECT exposure_id FROM exposures JOIN images USING (image_id)"
-            " WHERE rater_id = :rater AND answer IS NULL AND can_be_rated"
+            f" WHERE rater_id = :rater AND answer IS NULL AND {_CAN_BE_RATED_HERE}"
             " AND (guild = :guild OR guild IS NULL) ORDER BY exposure_id DESC LIMIT 1",
             known,
         ).fetchone()
@@ -180,7 +186,7 @@ class Showings:
                 f"""
                 SELECT image_id, taken, place, {_KNOWN_TO_THEM} AS known
                 FROM images
-                WHERE guild {server} AND can_be_rated AND gold IS NULL AND {need}
+                WHERE guild {server} AND {_CAN_BE_RATED_HERE} AND gold IS NULL AND {need}
                     AND (taken, place) > (:taken, :place)
                 ORDER BY taken, place LIMIT :rows
                 """,
@@ -243,7 +249,7 @@ class Showings:
             row = self._connection.execute(
                 f"""
                 SELECT image_id FROM images JOIN sets USING (set_id)
-                WHERE guild = :guild AND gold IS NOT NULL AND can_be_rated
+                WHERE guild = :guild AND gold IS NOT NULL AND {_CAN_BE_RATED_HERE}
                     AND place {side} :start AND requester_id != :rater AND NOT {_KNOWN_TO_THEM}
                 ORDER BY place LIMIT 1
                 """,
@@ -266,10 +272,10 @@ class Showings:
             return None
 
         row = self._connection.execute(
-            """
+            f"""
             SELECT image_id FROM exposures AS shown JOIN images USING (image_id)
             WHERE rater_id = :rater AND kind = :normal AND answer IN (:good, :bad)
-                AND exposure_id BETWEEN :start AND :last AND can_be_rated
+                AND exposure_id BETWEEN :start AND :last AND {_CAN_BE_RATED_HERE}
                 AND (guild = :guild OR guild IS NULL) AND gold IS NULL
                 AND NOT EXISTS (
                     SELECT 1 FROM exposures AS again
@@ -301,7 +307,7 @@ class Showings:
 
     def _shown(self, exposure_id: int) -> Shown:
         row = self._connection.execute(
-            "SELECT kind, image_id, set_id, request"
+            "SELECT kind, image_id, doubtful, set_id, request"
             " FROM exposures JOIN images USING (image_id) JOIN sets USING (set_id)"
             " WHERE exposure_id = ?",
             (exposure_id,),
@@ -311,6 +317,7 @@ class Showings:
             exposure_id=exposure_id,
             kind=ShownKind(row["kind"]),
             image_id=row["image_id"],
+            doubtful=bool(row["doubtful"]),
             set_id=row["set_id"],
             request=json.loads(row["request"]),
         )
