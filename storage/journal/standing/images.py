@@ -2,6 +2,7 @@
 
 Images are ranked by the lower end of Wilson's interval (95 %) for the share of good votes: one 👍
 of one vote ranks below nine of ten. The author's own vote does not count.
+What a classifier finds doubtful is in no ranking: those are for all to see.
 """
 
 import json
@@ -24,7 +25,7 @@ SELECT * FROM (
     FROM sets JOIN images USING (set_id)
     LEFT JOIN votes AS own ON own.image_id = images.image_id AND voter_id = requester_id
     WHERE {of} AND guild_id = :guild AND withheld IS NULL AND taken_out IS NULL
-        AND removed_at IS NULL AND NOT erased
+        AND removed_at IS NULL AND NOT erased AND NOT doubtful
 )
 WHERE good > bad
 ORDER BY wilson(good, good + bad) DESC, good DESC, image_id LIMIT :limit
