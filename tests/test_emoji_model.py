@@ -16,7 +16,7 @@ from generation.diffusion.backend import DiffusersBackend
 from generation.emoji import GUIDANCE, MODEL, SIDE_PX, STEPS
 from generation.request import ImageRequest, Made, Size
 from generation.worker.specs import DiffusersSpec
-from tests.support.discord.world import Real, image_ids, seen, set_button, text_of, world
+from tests.support.discord.world import image_ids, seen, set_button, text_of, world
 from tests.support.generation.requests import Onlooker
 
 # diffusers makes arrays of tensors in a way that numpy announces as going away.
@@ -94,9 +94,11 @@ def test_it_loads_without_a_network() -> None:
         "def refuse(*_):\n"
         "    raise AssertionError('it asked for the network')\n"
         "socket.socket.connect = socket.getaddrinfo = refuse\n"
-        "from tests.test_emoji_model import spec\n"
         "from generation.diffusion.backend import DiffusersBackend\n"
-        "print(DiffusersBackend(spec(), device='cpu').load().revision)\n"
+        "from generation.emoji import MODEL\n"
+        "from generation.worker.specs import DiffusersSpec\n"
+        "spec = DiffusersSpec(model=str(MODEL))\n"
+        "print(DiffusersBackend(spec, device='cpu').load().revision)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", script],
@@ -143,7 +145,7 @@ def test_of_500_characters_it_says_what_it_read(backend: DiffusersBackend) -> No
     assert "prompt_read" not in alike.provenance.versions
 
 
-@pytest.mark.stalls("the worker process starts meanwhile")
+@pytest.mark.stalls("the model holds the interpreter's lock, as it never does in the bot")
 async def test_a_member_is_told_what_of_a_long_prompt_was_not_read(tmp_path: Path) -> None:
     told = re.compile(r"The model read only the first \d+ of 500 characters of the prompt")
     changes = {
@@ -152,7 +154,7 @@ async def test_a_member_is_told_what_of_a_long_prompt_was_not_read(tmp_path: Pat
         "sizes": f"{SIDE_PX}x{SIDE_PX}",
         "default_steps": 2,
     }
-    async with world(tmp_path, Real.WORKER_PROCESS, **changes) as w:
+    async with world(tmp_path, **changes) as w:
         message = await w.imagine(w.alice, ("a happy dog in the rain " * 30)[:500])
         details = await w.bob.click(message, custom_id=set_button(message, "details"))
 

@@ -251,7 +251,7 @@ async def test_what_the_models_own_checker_blackens_is_withheld_in_the_same_way(
     tmp_path: Path, strict: Path
 ) -> None:
     own = {"backend": "diffusers", "model": str(strict), "sizes": f"{SIDE_PX}x{SIDE_PX}"}
-    async with world(tmp_path, Real.OXEN | Real.WORKER_PROCESS, **own) as w:
+    async with world(tmp_path, Real.OXEN, **own) as w:
         asked = await w.ask(w.alice, PROMPT)
         await w.posted()
         await w.committed()

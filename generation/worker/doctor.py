@@ -62,7 +62,7 @@ def _check(
         ]
 
     if default.safety is not None:
-        findings.append(_check_safety(default.safety, device=device))
+        findings.append(check_safety(default.safety, device=device))
 
     pipe.send(findings)
 
@@ -74,7 +74,8 @@ def _check_model(spec: BackendSpec, device: str) -> Sequence[Finding]:
         return [_failure(f"{type(exc).__name__}: {exc}")]
 
 
-def _check_safety(spec: SafetySpec, *, device: str) -> Finding:
+def check_safety(spec: SafetySpec, *, device: str) -> Finding:
+    """Check in this process whether the classifier could load on the device."""
     try:
         detail = open_classifier(spec, device=device).check()
     except BackendUnavailable as exc:
