@@ -1,6 +1,7 @@
 """The ballot: the one private message that shows a member their votes on a set."""
 
 import asyncio
+import gc
 from datetime import timedelta
 from pathlib import Path
 
@@ -182,7 +183,7 @@ async def test_ballots_whose_token_is_over_are_not_kept(
 ) -> None:
     async with world(tmp_path) as w:
         message = await w.imagine(w.alice, "a fox")
-        kept = w.client.context.show_ballot.__self__._sheets  # type: ignore[attr-defined]
+        kept = w.client.context.show_ballot.__self__._kept  # type: ignore[attr-defined]
         await w.vote(w.bob, message, 1, GOOD)
         await w.vote(w.member("carol"), message, 1, GOOD)
         assert len(kept) == 2
@@ -191,6 +192,21 @@ async def test_ballots_whose_token_is_over_are_not_kept(
         await w.vote(w.alice, message, 1, GOOD)
 
         assert [voter_id for voter_id, _ in kept] == [w.alice.id]
+
+
+async def test_a_ballot_that_nobody_is_editing_is_not_searched_for_garbage(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        message = await w.imagine(w.alice, "a fox")
+        kept = w.client.context.show_ballot.__self__._kept  # type: ignore[attr-defined]
+        sheets = w.client.context.show_ballot.__self__._sheets  # type: ignore[attr-defined]
+        await w.vote(w.bob, message, 1, GOOD)
+        await w.vote(w.bob, message, 2, GOOD)
+
+        gc.collect()
+
+        assert len(kept) == 1
+        assert not any(gc.is_tracked(part) for item in kept.items() for part in item)
+        assert sheets == {}
 
 
 async def test_a_new_ballot_when_discord_refuses_the_edit(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import discord
 import pytest
@@ -150,6 +151,26 @@ async def test_the_public_message_does_not_change_when_people_vote(tmp_path: Pat
 
         assert [r.method for r in w.env.http_requests[before:]] == ["POST", "POST", "PATCH"]
         assert not any(str(message.id) in r.path for r in w.env.http_requests[before:])
+
+
+async def test_discord_py_builds_no_view_of_the_message_for_a_vote(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = []
+    build = discord.ui.LayoutView.from_message
+
+    def noted(message: discord.Message, **options: Any) -> Any:
+        built.append(message)
+        return build(message, **options)
+
+    monkeypatch.setattr(discord.ui.LayoutView, "from_message", noted)
+    async with world(tmp_path) as w:
+        message = await w.imagine(w.alice, "a fox")
+
+        said = answer(await w.vote(w.bob, message, 1, GOOD))
+
+    assert said == "👍 recorded for image 1."
+    assert built == []
 
 
 async def test_a_button_of_a_removed_image_says_so(tmp_path: Path) -> None:

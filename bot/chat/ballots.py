@@ -8,7 +8,10 @@ the next press sends a new ballot. What a ballot shows was read from the journal
 import asyncio
 import logging
 from collections import OrderedDict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Self
 
 import discord
 
@@ -21,6 +24,14 @@ log = logging.getLogger(__name__)
 
 # Ballots that can still be edited; beyond that, the one that was longest unused gets no more edits.
 MOST = 10_000
+
+_Key = tuple[int, str]
+"""A member and a set."""
+
+_Kept = tuple[int, int, str, int]
+"""The fields of a `_Handle`, and what its ballot shows, as `Ballot.as_of`. There are thousands, and
+Python's garbage collector does not search plain tuples of texts and numbers, unlike objects:
+searching those took up to 50 ms, for which everybody waited (docs/measurements.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,127 +49,179 @@ class _Handle:
 
     message_id: int
     interaction_id: int
-    webhook: discord.Webhook
+    token: str
+
+    @classmethod
+    def of(cls, interaction: Interaction, message_id: int) -> Self:
+        """The ballot is this message, which answered the interaction or was pressed by it."""
+        return cls(message_id, interaction.id, interaction.token)
 
     @property
     def is_good(self) -> bool:
-        """Whether the token lives."""
-        pressed_at = discord.utils.snowflake_time(self.interaction_id)
+        """Whether it can be edited."""
+        return _lives(self.interaction_id)
 
-        return discord.utils.utcnow() - pressed_at <= messages.TOKEN_LIFE
+    def webhook(self, interaction: Interaction) -> discord.Webhook:
+        """What edits the ballot. interaction: any of the same bot."""
+        return discord.Webhook.partial(
+            interaction.application_id, self.token, client=interaction.client
+        )
 
 
 @dataclass(slots=True, eq=False)
 class _Sheet:
-    """What one member is to read about one set, and what is in front of them.
+    """What one member is to read about one set, while presses of theirs are being answered.
 
-    turn: one request to Discord at a time, so that the last one shows the last state.
+    turn: one request to Discord at a time, so that the last one shows the last state. presses: that
+    have their turn or wait for it.
     """
 
     wanted: _Content
     shown: _Content | None = None
     handle: _Handle | None = None
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-    @property
-    def is_over(self) -> bool:
-        """Whether what was sent cannot be edited any more, and nothing is being sent."""
-        return self.handle is not None and not self.handle.is_good and not self.turn.locked()
+    presses: int = 0
 
 
 class Ballots:
     """The ballots that can be edited, by member and set."""
 
     def __init__(self) -> None:
-        self._sheets: OrderedDict[tuple[int, str], _Sheet] = OrderedDict()
+        self._sheets: dict[_Key, _Sheet] = {}  # while there is something to tell Discord
+        self._kept: OrderedDict[_Key, _Kept] = OrderedDict()  # after that
 
     async def show(self, interaction: Interaction, outcome: VoteOutcome) -> None:
         """Answer a press that is not on a ballot."""
-        sheet = await self._sheet(interaction, outcome)
-        if sheet is None:
-            return
-
-        async with sheet.turn:
-            await self._bring_up_to_date(sheet, interaction)
+        async with self._turn(interaction, outcome) as sheet:
+            if sheet is not None:
+                await _bring_up_to_date(sheet, interaction)
 
     async def refresh(self, interaction: Interaction, outcome: VoteOutcome) -> None:
         """Answer a press on a ballot, which may be an old one: it is the member's ballot now."""
-        sheet = await self._sheet(interaction, outcome)
-        if sheet is None:
-            return
-
         assert interaction.message is not None  # a press is on a message
         pressed_id = interaction.message.id
-        async with sheet.turn:
+        async with self._turn(interaction, outcome) as sheet:
+            if sheet is None:
+                return
+
             other = sheet.handle
             if other is None or other.message_id != pressed_id:
                 sheet.shown = None
 
-            sheet.handle = _handle(interaction, pressed_id)
+            sheet.handle = _Handle.of(interaction, pressed_id)
             if not interaction.response.is_done():
                 sheet.shown = await _replaced(interaction, sheet.wanted)
 
-            await self._bring_up_to_date(sheet, interaction)
+            await _bring_up_to_date(sheet, interaction)
             if other is not None and other.is_good and other.message_id != pressed_id:
                 with tolerated(interaction, doing="removing another ballot"):
-                    await other.webhook.delete_message(other.message_id)
+                    await other.webhook(interaction).delete_message(other.message_id)
 
-    async def _sheet(self, interaction: Interaction, outcome: VoteOutcome) -> _Sheet | None:
-        """The member's sheet, on which what is newest is wanted; None if that was said instead.
+    @asynccontextmanager
+    async def _turn(
+        self, interaction: Interaction, outcome: VoteOutcome
+    ) -> AsyncIterator[_Sheet | None]:
+        """The member's sheet, on which what is newest is wanted, when it is this press's turn.
 
-        Acknowledges the press if it has to wait for its turn.
+        None if what is newer was shown already, or if there is no ballot: that was said then.
         """
         sentence = texts.outcome_sentence(outcome)
         ballot = outcome.ballot
         if ballot is None:
             await say_privately(interaction, sentence)
-            return None
+            yield None
+            return
 
         content = _Content(ballot, outcome.slot, sentence)
         key = ballot.voter_id, ballot.set_id
-        while self._sheets and next(iter(self._sheets.values())).is_over:
-            self._sheets.popitem(last=False)
-
-        sheet = self._sheets.setdefault(key, _Sheet(content))
-        self._sheets.move_to_end(key)
-        if len(self._sheets) > MOST:
-            self._sheets.popitem(last=False)
-
-        # Answers may overtake each other.
-        if ballot.as_of >= sheet.wanted.ballot.as_of:
-            sheet.wanted = content
-
-        if sheet.turn.locked():
+        sheet = self._opened(key, content)
+        if sheet is None:
             await _acknowledge(interaction)
+            yield None
+            return
+
+        sheet.presses += 1
+        try:
+            if sheet.turn.locked():
+                await _acknowledge(interaction)
+
+            async with sheet.turn:
+                yield sheet
+        finally:
+            sheet.presses -= 1
+            if not sheet.presses:
+                self._close(key)
+
+    def _opened(self, key: _Key, content: _Content) -> _Sheet | None:
+        """The sheet; None if what is newer was shown already: answers may overtake each other."""
+        as_of = content.ballot.as_of
+        sheet = self._sheets.get(key)
+        if sheet is not None:
+            if as_of >= sheet.wanted.ballot.as_of:
+                sheet.wanted = content
+
+            return sheet
+
+        sheet = _Sheet(content)
+        if key in self._kept:
+            message_id, interaction_id, token, shown_as_of = self._kept[key]
+            if as_of < shown_as_of:
+                return None
+
+            del self._kept[key]
+            sheet.handle = _Handle(message_id, interaction_id, token)
+
+        self._sheets[key] = sheet
 
         return sheet
 
-    async def _bring_up_to_date(self, sheet: _Sheet, interaction: Interaction) -> None:
-        """Edit the ballot, or send one if there is none that can be edited."""
-        if sheet.handle is not None and sheet.handle.is_good:
-            await _acknowledge(interaction)
-            if sheet.shown is sheet.wanted:  # a press before this one has shown it already
-                return
+    def _close(self, key: _Key) -> None:
+        """Keep what edits the ballot, and nothing of those that nothing edits any more."""
+        while self._kept and not _lives(next(iter(self._kept.values()))[1]):
+            self._kept.popitem(last=False)
 
-            content = sheet.wanted
-            try:
-                await sheet.handle.webhook.edit_message(
-                    sheet.handle.message_id,
-                    content=_text(content),
-                    view=_view(content),
-                    allowed_mentions=NO_MENTIONS,
-                )
-            except NOT_TAKEN as exc:
-                log.info("interaction %d: a ballot was not edited: %s", interaction.id, exc)
-            else:
-                sheet.shown = content
-                return
+        sheet = self._sheets.pop(key)
+        if (handle := sheet.handle) is not None:
+            as_of = sheet.wanted.ballot.as_of
+            self._kept[key] = handle.message_id, handle.interaction_id, handle.token, as_of
+
+        if len(self._kept) > MOST:
+            self._kept.popitem(last=False)
+
+
+async def _bring_up_to_date(sheet: _Sheet, interaction: Interaction) -> None:
+    """Edit the ballot, or send one if there is none that can be edited."""
+    if sheet.handle is not None and sheet.handle.is_good:
+        await _acknowledge(interaction)
+        if sheet.shown is sheet.wanted:  # a press before this one has shown it already
+            return
 
         content = sheet.wanted
-        sheet.handle = sheet.shown = None
-        message_id = await say_privately(interaction, _text(content), view=_view(content))
-        if message_id is not None:
-            sheet.handle, sheet.shown = _handle(interaction, message_id), content
+        try:
+            await sheet.handle.webhook(interaction).edit_message(
+                sheet.handle.message_id,
+                content=_text(content),
+                view=_view(content),
+                allowed_mentions=NO_MENTIONS,
+            )
+        except NOT_TAKEN as exc:
+            log.info("interaction %d: a ballot was not edited: %s", interaction.id, exc)
+        else:
+            sheet.shown = content
+            return
+
+    content = sheet.wanted
+    sheet.handle = sheet.shown = None
+    message_id = await say_privately(interaction, _text(content), view=_view(content))
+    if message_id is not None:
+        sheet.handle, sheet.shown = _Handle.of(interaction, message_id), content
+
+
+def _lives(interaction_id: int) -> bool:
+    """Whether the interaction's token lives."""
+    pressed_at = discord.utils.snowflake_time(interaction_id)
+
+    return discord.utils.utcnow() - pressed_at <= messages.TOKEN_LIFE
 
 
 async def _acknowledge(interaction: Interaction) -> None:
@@ -177,10 +240,6 @@ async def _replaced(interaction: Interaction, content: _Content) -> _Content | N
         return content
 
     return None
-
-
-def _handle(interaction: Interaction, message_id: int) -> _Handle:
-    return _Handle(message_id, interaction.id, interaction.followup)
 
 
 def _text(content: _Content) -> str:

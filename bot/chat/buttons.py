@@ -1,7 +1,7 @@
 """The buttons. discord.py makes one from its custom id at each press, after a restart too."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import discord
@@ -210,6 +210,27 @@ class SetButton(ui.DynamicItem[ui.Button[Any]], template=SetId.PATTERN):
         actions = {"again": context.again, "details": context.details, "cancel": context.cancel}
         async with answered(interaction):
             await actions[self.action](interaction, self.set_id)
+
+
+def pressed_vote(event: Mapping[str, Any]) -> VoteButton | None:
+    """The vote button that the event of an interaction is about, if the event's message has it."""
+    custom_id = event.get("data", {}).get("custom_id", "")
+    if not VoteId.PATTERN.fullmatch(custom_id) or "message" not in event:
+        return None
+
+    if not _has(event["message"].get("components", []), custom_id):
+        return None
+
+    vote = VoteId.parse(custom_id)
+
+    return VoteButton(vote.image_id, vote.rating)
+
+
+def _has(components: Sequence[Mapping[str, Any]], custom_id: str) -> bool:
+    return any(
+        component.get("custom_id") == custom_id or _has(component.get("components", []), custom_id)
+        for component in components
+    )
 
 
 async def _admit_vote(interaction: discord.Interaction[Any]) -> None:
