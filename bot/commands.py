@@ -17,6 +17,7 @@ from bot.cli import render
 from bot.cli.env_file import DEFAULT_ENV_FILE, EnvFile, hide_tokens, settings_from
 from bot.cli.exit_status import Commands, Exit
 from bot.cli.reading.export import export
+from bot.cli.reading.quality import quality
 from bot.errors import CannotReplay
 
 Subject = Annotated[str, typer.Argument(metavar="ID", help="The id of an image or a request.")]
@@ -362,6 +363,7 @@ def replay(
 
 
 app.command()(export)
+app.command()(quality)
 
 
 @app.callback(invoke_without_command=True)

@@ -12,7 +12,7 @@ StorageError
 ├── RecordError                a row of the dataset: absent, unusable, or not written by oxherd
 ├── RefoundError               the dataset was not made anew; the old one is as it was
 ├── BackupError                the data folder was not copied
-├── ReadingError               what was to be read: no dataset, no such commit, not oxherd's tables
+├── ReadingError               what is made of the dataset: no dataset, no such commit, not oxherd's
 ├── ExportError                nothing was exported
 └── RemoteError                the Oxen server; commits are safe in the local dataset
     ├── RemoteUnavailable        down, slow or busy: trying again may help
@@ -242,6 +242,10 @@ class ReadingError(StorageError):
             f"{folder} does not have all tables of commit {commit[:12]}: {reason}. "
             "Clone the dataset whole."
         )
+
+    @classmethod
+    def unwritable(cls, out: Path, *, reason: str) -> Self:
+        return cls(f"What was found could not be written to {out}: {reason}.")
 
     @classmethod
     def not_ours(cls, folder: Path, *, reason: str) -> Self:

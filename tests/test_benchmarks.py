@@ -17,6 +17,7 @@ from benchmarks import (
     memory,
     million,
     previews,
+    quality,
     remote,
     remote_ways,
     sharing,
@@ -287,3 +288,13 @@ def test_the_machine_is_named_in_json() -> None:
 
     assert facts["cores"] >= 1
     assert set(facts["versions"]) >= {"oxenai", "discord.py"}
+
+
+def test_label_quality_is_measured_beside_an_oracle(tmp_path: Path) -> None:
+    options = quality.parsed(["--seeds", "1", "--votes", "5000"])
+
+    figures = asyncio.run(quality.measure(tmp_path, options))
+
+    assert set(figures["scenarios"]) == set(quality.SCENARIOS)
+    assert all(found["kept"] <= found["oracle"] for found in figures["scenarios"].values())
+    assert figures["update"]["hundred_more_s"] < 60

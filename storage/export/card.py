@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from importlib.metadata import version
 
-from storage.export.selection import Options, Selection, Shape, SplitBy
+from storage.export.selection import Options, Selection, Shape, SplitBy, Truth
 from storage.export.targets import Target
 from storage.plurals import count
 
@@ -99,6 +99,7 @@ def _filters(options: Options) -> list[str]:
     return [
         f"Splits: {shares}; {sides} in two. {_ALWAYS}",
         f"Raters: at least {options.min_raters} for each image.",
+        f"Certainty of an image's estimated label: at least {options.min_certainty:g}.",
         f"Model: {options.model or 'all'}. Votes since: {options.since or 'the beginning'}.",
     ]
 
@@ -111,6 +112,12 @@ def _voters(options: Options) -> str:
 
 
 def _rows_are(selection: Selection) -> str:
+    if selection.options.pairs is Truth.LABELS:
+        return (
+            "Rows: the labels that all votes together make probable, by Dawid and Skene's model "
+            "with two coins a voter. Pairs: each good × each bad image of one set, so no ties."
+        )
+
     if Shape.PAIRS not in selection.shapes:
         return "Rows: each vote, or each image with the votes on it."
 

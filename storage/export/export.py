@@ -41,7 +41,13 @@ def export(
         checked_out(dataset, revision) as checkout,
         collected(checkout, tell) as collection,
     ):
-        selection = select(collection, options, target.shapes, reads=target.reads, tell=tell)
+        selection = select(
+            collection,
+            options,
+            target.shapes,
+            reads=target.reads,
+            tell=tell,
+        )
         if not selection.used:
             raise ExportError.nothing(target.name, why=_why(selection))
 

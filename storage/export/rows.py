@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from storage.errors import ExportError
-from storage.export.selection import Selection
+from storage.export.selection import Selection, Truth
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +109,7 @@ def pairs(selection: Selection) -> Iterator[Pair]:
             good.image_id AS good_id, good.file AS good_file, good.sha256 AS good_sha256,
             bad.image_id AS bad_id, bad.file AS bad_file, bad.sha256 AS bad_sha256
         FROM pairs JOIN images AS good ON good.image = good JOIN images AS bad ON bad.image = bad
-            JOIN prompts ON prompts.prompt = pairs.prompt JOIN voters USING (voter)
+            JOIN prompts ON prompts.prompt = pairs.prompt LEFT JOIN voters USING (voter)
             JOIN (SELECT prompt, count(*) AS of_prompt FROM pairs GROUP BY prompt) AS counted
                 ON counted.prompt = pairs.prompt
         ORDER BY pairs.rowid
@@ -139,7 +139,7 @@ def rankings(selection: Selection) -> Iterator[Ranking]:
         SELECT prompts.split AS split, text, ranked.set_id, voter, voter_id, rank,
             image_id AS id, file, sha256
         FROM ranked JOIN images USING (image) JOIN prompts ON prompts.prompt = ranked.prompt
-            JOIN voters USING (voter)
+            LEFT JOIN voters USING (voter)
         ORDER BY ranked.set_id, voter, rank, slot
         """
     )
@@ -156,11 +156,16 @@ def rankings(selection: Selection) -> Iterator[Ranking]:
 
 
 def ratings(selection: Selection) -> Iterator[Rated]:
-    """All votes, in the dataset's order."""
-    rows = selection.collection.database.execute(
-        "SELECT split, text, good, image_id AS id, file, sha256"
-        " FROM votes JOIN images USING (image) JOIN prompts USING (prompt)"
+    """All votes, or all images with the ratings of the estimate, in the dataset's order."""
+    what = (
+        "good FROM votes JOIN images USING (image) JOIN prompts USING (prompt)"
         " WHERE fate IS NULL ORDER BY vote"
+        if selection.options.pairs is Truth.VOTER
+        else "label = 'good' AS good FROM images JOIN prompts USING (prompt)"
+        " WHERE image IN (SELECT image FROM votes WHERE fate IS NULL) ORDER BY image"
+    )
+    rows = selection.collection.database.execute(
+        f"SELECT split, text, image_id AS id, file, sha256, {what}"
     )
     for row in rows:
         yield Rated(
@@ -199,6 +204,8 @@ def joined(selection: Selection) -> Iterator[Joined]:
                 "sha256": row["sha256"],
                 "good": good,
                 "bad": len(cast) - good,
+                "label": row["label"],
+                "certainty": row["certainty"],
                 "votes": cast,
             },
         )
@@ -220,6 +227,9 @@ def _vote(row: sqlite3.Row, selection: Selection) -> dict[str, Any]:
 
 def _voter(row: sqlite3.Row, selection: Selection) -> str:
     """A number that says nothing of the person, unless ids were asked for."""
+    if row["voter"] is None:
+        return "all"
+
     return str(row["voter_id"]) if selection.options.raw_ids else f"voter-{row['voter']}"
 
 

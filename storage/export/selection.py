@@ -8,9 +8,35 @@ from enum import StrEnum
 from typing import Any
 
 from storage.errors import ExportError
+from storage.quality.evidence import Known
+from storage.quality.labels import label
 from storage.reading.collection import Collection, Tell
 
 SPLITS = ("train", "validation", "test")
+
+# One voter's good times bad images of one set, or those of the estimate. In the dataset's order.
+_PAIRS = {
+    "voter": """
+        CREATE TABLE pairs AS
+        SELECT good.vote AS good_vote, bad.vote AS bad_vote, good.image AS good, bad.image AS bad,
+            good_image.prompt, good_image.set_id, good.voter
+        FROM votes AS good
+            JOIN images AS good_image ON good_image.image = good.image
+            JOIN images AS bad_image ON bad_image.set_id = good_image.set_id
+            JOIN votes AS bad ON bad.image = bad_image.image AND bad.voter = good.voter
+        WHERE good.good AND NOT bad.good AND good.fate IS NULL AND bad.fate IS NULL
+        ORDER BY good.vote, bad.vote
+        """,
+    "labels": """
+        CREATE TABLE pairs AS
+        WITH used AS (SELECT DISTINCT image FROM votes WHERE fate IS NULL)
+        SELECT good.image AS good, bad.image AS bad, good.prompt, good.set_id, NULL AS voter
+        FROM images AS good JOIN images AS bad ON bad.set_id = good.set_id
+        WHERE good.label = 'good' AND bad.label = 'bad'
+            AND good.image IN used AND bad.image IN used
+        ORDER BY good.image, bad.image
+        """,
+}
 
 
 class SplitBy(StrEnum):
@@ -18,6 +44,14 @@ class SplitBy(StrEnum):
 
     PROMPT = "prompt"
     VOTER = "voter"
+
+
+class Truth(StrEnum):
+    """Whose word a row takes. VOTER: one voter's, so a vote is a row. LABELS: the estimate's, which
+    all votes make, so an image is a row."""
+
+    VOTER = "voter"
+    LABELS = "labels"
 
 
 class Shape(StrEnum):
@@ -30,14 +64,17 @@ class Shape(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What was asked for. validation, test: shares of the prompts. since: a date, as ISO 8601."""
+    """What was asked for. validation, test: shares of the prompts. since: a date, as ISO 8601.
+    min_certainty: of an image's estimated label."""
 
+    pairs: Truth = Truth.VOTER
     split_by: SplitBy = SplitBy.PROMPT
     validation: float = 0.1
     test: float = 0.1
     model: str | None = None
     since: str | None = None
     min_raters: int = 1
+    min_certainty: float = 0.0
     raw_ids: bool = False
 
     def __post_init__(self) -> None:
@@ -47,6 +84,12 @@ class Options:
                 reason="each is a share of the prompts, and together they leave some to train on",
             )
 
+        if self.pairs is Truth.LABELS and self.split_by is SplitBy.VOTER:
+            raise ExportError.contradictory(
+                options="--pairs labels and --split-by voter",
+                reason="an estimated label is made from the votes of many",
+            )
+
     def to_json(self) -> dict[str, Any]:
         """The options by name, those that are not the default included."""
         return {name: getattr(self, name) for name in self.__slots__}
@@ -54,7 +97,9 @@ class Options:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Options":
         """The options that `to_json` wrote."""
-        return cls(**{**values, "split_by": SplitBy(values["split_by"])})
+        named = {"pairs": Truth(values["pairs"]), "split_by": SplitBy(values["split_by"])}
+
+        return cls(**{**values, **named})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,8 +122,14 @@ def select(
     reads: Callable[[str], bool],
     tell: Tell,
 ) -> Selection:
-    """Decide for each vote. reads: whether the trainer reads this prompt as what it is."""
+    """Decide for each vote. reads: whether the trainer reads this prompt as what it is.
+
+    Labels are estimated from the votes alone, without what the journal knows of gold and repeats,
+    so that everybody who has the commit makes the same export.
+    """
     database = collection.database
+    tell("estimating labels", 0, 0)
+    label(collection, Known())
     _assign_splits(collection, options, reads)
     _find_files(collection, tell)
 
@@ -120,13 +171,24 @@ def select(
         "image IN (SELECT image FROM votes WHERE fate IS NULL GROUP BY image HAVING count(*) < ?)",
         options.min_raters,
     )
+    leave_out(
+        "the image's label is not certain enough",
+        images_where("certainty < ?"),
+        options.min_certainty,
+    )
     if Shape.PAIRS in shapes:
-        _make_pairs(collection)
+        database.execute(_PAIRS[options.pairs])
 
-    if shapes == {Shape.PAIRS}:
+    if shapes == {Shape.PAIRS} and options.pairs is Truth.VOTER:
         leave_out(
             "its voter rated no image of the set the other way",
             "vote NOT IN (SELECT good_vote FROM pairs UNION SELECT bad_vote FROM pairs)",
+        )
+
+    if shapes == {Shape.PAIRS} and options.pairs is Truth.LABELS:
+        leave_out(
+            "no image of the set has the other label",
+            "image NOT IN (SELECT good FROM pairs UNION SELECT bad FROM pairs)",
         )
 
     database.execute("COMMIT")
@@ -201,20 +263,3 @@ def _find_files(collection: Collection, tell: Tell) -> None:
             database.execute("UPDATE images SET file = ? WHERE image = ?", (str(file), image))
 
     database.execute("COMMIT")
-
-
-def _make_pairs(collection: Collection) -> None:
-    """One voter's good times bad images of one set, in the dataset's order."""
-    collection.database.execute(
-        """
-        CREATE TABLE pairs AS
-        SELECT good.vote AS good_vote, bad.vote AS bad_vote, good.image AS good, bad.image AS bad,
-            good_image.prompt, good_image.set_id, good.voter
-        FROM votes AS good
-            JOIN images AS good_image ON good_image.image = good.image
-            JOIN images AS bad_image ON bad_image.set_id = good_image.set_id
-            JOIN votes AS bad ON bad.image = bad_image.image AND bad.voter = good.voter
-        WHERE good.good AND NOT bad.good AND good.fate IS NULL AND bad.fate IS NULL
-        ORDER BY good.vote, bad.vote
-        """
-    )

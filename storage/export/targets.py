@@ -48,6 +48,7 @@ _JOINED_COLUMNS = {
     "prompt`, `negative_prompt": "what was asked for, as it was typed",
     "image_id`, `set_id`, `slot": "the image, its set, its number there",
     "good`, `bad": "how many people rated it so",
+    "label`, `certainty": "what the image probably is, estimated from all votes, and how probably",
     "votes": "each vote: voter, rating, when, where, after how many seconds, consent, reasons",
     "seed`, `steps`, `guidance_scale`, `width_px`, `height_px`, `model`, `revision`, `scheduler`, "
     "`backend`, `device`, `dtype`, `versions": "how it was made",

@@ -56,7 +56,11 @@ def verify(out: Path, *, dataset: Path | None, tell: Tell) -> Verified:
             ):
                 options = Options.from_json(about["options"])
                 selection = select(
-                    collection, options, target.shapes, reads=target.reads, tell=tell
+                    collection,
+                    options,
+                    target.shapes,
+                    reads=target.reads,
+                    tell=tell,
                 )
                 comparison.note("due", claims(selection))
 

@@ -27,6 +27,13 @@ Revision = Annotated[
 ]
 
 
+class Whose(StrEnum):
+    """`--pairs`."""
+
+    VOTER = "voter"
+    LABELS = "labels"
+
+
 class Sides(StrEnum):
     """`--split-by`."""
 
@@ -40,6 +47,9 @@ def export(
     env_file: EnvFile = DEFAULT_ENV_FILE,
     dataset: Dataset = None,
     revision: Revision = None,
+    pairs: Annotated[
+        Whose, typer.Option(help="One voter's word, or the labels that all votes make probable.")
+    ] = Whose.VOTER,
     split_by: Annotated[
         Sides, typer.Option(help="No prompt is in two splits; with voter, no voter is either.")
     ] = Sides.PROMPT,
@@ -53,6 +63,15 @@ def export(
     min_raters: Annotated[
         int, typer.Option(min=1, help="Only images with votes of so many people.")
     ] = 1,
+    min_certainty: Annotated[
+        float, typer.Option(min=0, max=1, help="Only images whose label is so certain.")
+    ] = 0.0,
+    exclude_set_aside: Annotated[
+        bool,
+        typer.Option(
+            "--exclude-set-aside", help="Without votes that moderators set aside: always so."
+        ),
+    ] = True,
     raw_ids: Annotated[
         bool, typer.Option("--raw-ids", help="The dataset's voter ids, not numbers for them.")
     ] = False,
@@ -89,15 +108,17 @@ def export(
 
     from storage.clock import timestamp
     from storage.export.export import export as write
-    from storage.export.selection import Options, SplitBy
+    from storage.export.selection import Options, SplitBy, Truth
 
     options = Options(
+        pairs=Truth(pairs),
         split_by=SplitBy(split_by),
         validation=validation,
         test=test,
         model=model,
         since=None if since is None else timestamp(since.replace(tzinfo=UTC)),
         min_raters=min_raters,
+        min_certainty=min_certainty,
         raw_ids=raw_ids,
     )
     with progress_bar() as tell:

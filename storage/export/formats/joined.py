@@ -54,6 +54,8 @@ _COLUMNS = {
     "sha256": _TEXT,
     "good": _WHOLE,
     "bad": _WHOLE,
+    "label": _TEXT,
+    "certainty": _REAL,
     "votes": pyarrow.list_(pyarrow.struct(_VOTE)),
 }
 
