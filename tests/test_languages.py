@@ -91,6 +91,18 @@ async def test_what_is_posted_for_all_is_in_the_servers_language(tmp_path: Path)
         assert f"2 steps · guidance 7.5 · placeholder · for <@{w.bob.id}>" in text_of(message)
 
 
+async def test_after_a_restart_the_bot_goes_on_in_the_servers_language(tmp_path: Path) -> None:
+    async with world(tmp_path, placeholder_step_seconds=10) as w:
+        w.server_speaks("de")
+        asked = await w.ask(w.bob, "a fox")
+        assert f"für <@{w.bob.id}>" in text_of(seen(asked).message)
+        w.settings = w.settings.model_copy(update={"max_steps": 1})
+        await w.restart()
+        await w.posted()
+
+        assert "Es wurde nichts gestartet." in text_of(w.last_message())
+
+
 def test_a_language_that_nobody_has_translated_is_english() -> None:
     with speaking("ja"):
         assert sentences.kept() == "The images stay."

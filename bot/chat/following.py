@@ -77,10 +77,10 @@ class Follower:
                 unread = texts.cut_short(self._accepted.request, stored.provenance or {})
                 await self._post(images, unread, anew=not self._place.is_recent)
 
-    async def refuse(self, sentence: str) -> None:
-        """Say why the request is not made."""
+    async def refuse(self, reason: Callable[[], str]) -> None:
+        """Say why the request is not made. reason: the sentence, in the language spoken then."""
         async with self._explained():
-            await self._end(SetState.FAILED, sentence)
+            await self._end(SetState.FAILED, reason())
 
     @asynccontextmanager
     async def _explained(self) -> AsyncIterator[None]:

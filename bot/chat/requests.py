@@ -3,6 +3,8 @@
 import asyncio
 import logging
 from collections.abc import Coroutine
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import discord
@@ -32,6 +34,10 @@ log = logging.getLogger(__name__)
 # A request that was being made each time when so many runs of the bot were killed may be what kills
 # them.
 MOST_TRIES = 3
+
+
+# A connected client does. One that is not goes on without, in English.
+_KNOWS_SERVERS_WITHIN_S = 10.0
 
 
 class Requests:
@@ -196,7 +202,7 @@ class Requests:
                 stored.set_id,
                 stored.tries,
             )
-            following = follower.refuse(texts.given_up())
+            following = follower.refuse(texts.given_up)
         else:
             try:
                 self.door.check(accepted.request)
@@ -208,13 +214,13 @@ class Requests:
                 )
                 following = follower.make(job)
             except Refused as exc:
-                following = follower.refuse(texts.refused(exc))
+                following = follower.refuse(partial(texts.refused, exc))
             except GenerationError as exc:
                 reference = str(stored.interaction_id)
-                following = follower.refuse(texts.refusal(exc, reference=reference))
+                following = follower.refuse(partial(texts.refusal, exc, reference=reference))
 
         self._begin(stored.set_id, job)
-        self._follow(place, stored.set_id, following)
+        self._follow(place, stored.set_id, following, resumed_by=client)
 
     def _follower(self, accepted: AcceptedRequest, place: Place) -> Follower:
         return Follower(accepted, place, self._store, shows_doubtful=self.gate.shows_doubtful)
@@ -226,9 +232,23 @@ class Requests:
         self._unfinished.add(set_id)
         self._idle.clear()
 
-    def _follow(self, place: Place, set_id: str, following: Coroutine[Any, Any, None]) -> None:
+    def _follow(
+        self,
+        place: Place,
+        set_id: str,
+        following: Coroutine[Any, Any, None],
+        *,
+        resumed_by: discord.Client | None = None,
+    ) -> None:
+        """resumed_by: at a start, the client, which does not know its servers' languages yet."""
+
         async def follow() -> None:
             try:
+                if resumed_by is not None:
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(_KNOWS_SERVERS_WITHIN_S):
+                            await resumed_by.wait_until_ready()
+
                 with speaking(place.locale):
                     await following
             finally:
