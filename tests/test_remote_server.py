@@ -487,7 +487,7 @@ async def test_doctor_asks_the_server(tmp_path: Path, server: OxenServer) -> Non
     away = await asyncio.to_thread(finding, remote="http://127.0.0.1:9/ox/v", **placeholder)
 
     assert absent.ok
-    assert "is made, private, with the first push" in absent.detail
+    assert "the first push makes the repository, private" in absent.detail
     assert there.ok
     assert "the branch main is at" in there.detail
     assert not away.ok
