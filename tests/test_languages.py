@@ -1,5 +1,6 @@
 """Members read their own language; what is posted for all is in the server's."""
 
+import ast
 import re
 import string
 from collections.abc import Iterator
@@ -21,6 +22,10 @@ from tests.support.discord.stub import DiscordStub
 from tests.support.discord.world import buttons, quick_settings, seen, text_of, vote_ids, world
 
 LANGUAGES = catalogues.paths()
+CHAT = Path(__file__).parents[1] / "bot" / "chat"
+SENTENCES = sorted([CHAT / "texts.py", *CHAT.rglob("*sentences.py")])
+MARKS = ("_", "N_", "ngettext")
+TWO_WORDS = re.compile("[A-Za-z]{2,} [a-z]{2,}")
 NAME = re.compile(r"[-_'\w]{1,32}")  # Discord's rule for names of commands and options
 
 
@@ -133,13 +138,15 @@ async def test_commands_are_registered_in_german_too(
         await register(settings, guild_id=None)
         commands = stub.commands[None]
 
-    imagine, privacy = commands[:2]
-    assert privacy["name_localizations"] == {"de": "datenschutz"}
-    steps = next(option for option in imagine["options"] if option["name"] == "steps")
+    by_name = {command["name"]: command for command in commands}
+    assert by_name["privacy"]["name_localizations"] == {"de": "datenschutz"}
+    options = {option["name"]: option for option in by_name["imagine"]["options"]}
+    steps = options["steps"]
     assert steps["name_localizations"] == {"de": "schritte"}
     assert steps["description_localizations"] == {"de": "Schritte beim Entrauschen (sonst 7)"}
     for command in commands:
         _check(command, in_menu=command.get("type", 1) == 3)
+        assert _chars(command) <= 8_000, command["name"]
 
 
 def _check(command: Any, *, in_menu: bool = False) -> None:
@@ -158,6 +165,18 @@ def _check(command: Any, *, in_menu: bool = False) -> None:
 
     for each in inner:
         _check(each)
+
+
+def _chars(command: Any) -> int:
+    """What Discord counts: names, descriptions and values, each in its longest language."""
+    longest = 0
+    for field in ("name", "description"):
+        texts = [command.get(field) or "", *(command.get(f"{field}_localizations") or {}).values()]
+        longest += max(map(len, texts))
+
+    inner = [*(command.get("options") or []), *(command.get("choices") or [])]
+
+    return longest + len(str(command.get("value", ""))) + sum(map(_chars, inner))
 
 
 @pytest.mark.parametrize("path", LANGUAGES, ids=lambda path: path.parts[-3])
@@ -190,3 +209,32 @@ def _texts(text: Any) -> tuple[str, ...]:
 
 def _placeholders(*texts: str) -> set[str]:
     return {field for text in texts for _, field, _, _ in string.Formatter().parse(text) if field}
+
+
+@pytest.mark.parametrize("module", SENTENCES, ids=lambda path: str(path.relative_to(CHAT)))
+def test_no_sentence_is_left_unmarked(module: Path) -> None:
+    left = [
+        f"{module.name}:{text.lineno}: {text.value!r}"
+        for text in _unmarked(ast.parse(module.read_text(encoding="utf-8")))
+        if TWO_WORDS.search(str(text.value))
+    ]
+
+    assert left == [], "write _(…) around it: docs/architecture.md, Languages"
+
+
+def _unmarked(node: ast.AST) -> Iterator[ast.Constant]:
+    """The texts in the code, but docstrings, what is marked and what programmers read."""
+    if isinstance(node, ast.Raise | ast.Assert):
+        return
+
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in MARKS:
+        return
+
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant):
+            continue
+
+        if isinstance(child, ast.Constant) and isinstance(child.value, str):
+            yield child
+
+        yield from _unmarked(child)

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from datetime import date, datetime
 
+from bot.chat import texts
 from bot.chat.languages.translation import _, ngettext
-from bot.chat.texts import quoted
 from generation.request import ImageRequest
 from storage.journal.standing.figures import (
     Agreement,
@@ -74,10 +74,10 @@ def image(place: int, ranked: RankedImage, guild_id: int) -> str:
     shown = prompt if len(prompt) <= _PROMPT_CHARS else prompt[: _PROMPT_CHARS - 1] + "…"
     link = f"https://discord.com/channels/{guild_id}/{ranked.channel_id}/{ranked.message_id}"
     author = [_("for {member}").format(member=f"<@{ranked.author_id}>")] if ranked.author_id else []
-    where = [] if ranked.message_id is None else [link]
+    where = [] if ranked.message_id is None else [f"[{texts.image(ranked.slot)}]({link})"]
 
     return " · ".join(
-        [f"{place}. {quoted(shown)}", f"{ranked.good} 👍 {ranked.bad} 👎", *author, *where]
+        [f"{place}. {texts.quoted(shown)}", f"{ranked.good} 👍 {ranked.bad} 👎", *author, *where]
     )
 
 
@@ -87,6 +87,7 @@ def leaderboard(places: Sequence[Place], *, own: tuple[int, Place] | None) -> st
         _("## Votes that count, of the last 30 days"),
         *(_place(number, place) for number, place in enumerate(places, start=1)),
         *([] if own is None else ["…", _place(*own)]),
+        "",
         _(
             "-# Votes count as far as they agree with the majority of the others better than "
             "chance, on good and on bad images. Pressing without looking counts nothing."
