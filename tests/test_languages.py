@@ -14,6 +14,8 @@ from pydantic import SecretStr
 
 from bot.chat.languages.translation import catalogue, ngettext, speaking
 from bot.chat.moderation import sentences
+from bot.chat.privacy import sentences as privacy_sentences
+from bot.chat.responses import MESSAGE_CHARS
 from bot.cli.sync_commands import register
 from docs import catalogues
 from storage.vote import Rating
@@ -125,6 +127,20 @@ def test_german_has_its_own_plurals() -> None:
         said = [ngettext("{number} vote", "{number} votes", number) for number in (0, 1, 2)]
 
     assert said == ["{number} Stimmen", "{number} Stimme", "{number} Stimmen"]
+
+
+@pytest.mark.parametrize("language", ["en-US", *(path.parts[-3] for path in LANGUAGES)])
+def test_the_longest_text_fits_into_a_message(tmp_path: Path, language: str) -> None:
+    settings = quick_settings(
+        tmp_path,
+        remote="https://an-oxen-server.example.org/" + "n" * 30 + "/" + "r" * 30,
+        keep_requests_days=365,
+        keep_closed_days=365,
+        voter_ids="pseudonym",
+    )
+    with speaking(language):
+        assert len(privacy_sentences.what_is_kept(settings)) <= MESSAGE_CHARS
+        assert len(privacy_sentences.confirm()) <= MESSAGE_CHARS
 
 
 async def test_commands_are_registered_in_german_too(

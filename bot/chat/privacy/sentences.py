@@ -62,6 +62,10 @@ def what_is_kept(settings: Settings) -> str:
             "- Prompts, options and hashes of all other images are in the dataset too, without a "
             "name."
         ),
+        _(
+            "- Members of this server see with `/leaderboard` how many of your votes count and how "
+            "often others agree. Images that people like are shown with your name."
+        ),
         _("**For how long**"),
         *_days(_("- Images without a vote: {days:g} days."), settings.keep_unvoted_days),
         *_days(_("- Requests without a vote: {days:g} days."), settings.keep_requests_days),
