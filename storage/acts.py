@@ -30,6 +30,9 @@ class ActKind(StrEnum):
     KEEP = "keeping after a report"
     WARN = "warning"
     SET_ASIDE = "setting aside of a brigade"
+    GOLD = "marking as gold"
+    UNGOLD = "unmarking of gold"
+    HASTE = "setting aside of hasty votes"
 
 
 class SetAside(StrEnum):
@@ -38,6 +41,7 @@ class SetAside(StrEnum):
     BANNED = "banned"
     DISCARDED = "discarded"
     BRIGADE = "brigade"
+    HASTY = "hasty"
 
 
 class Report(StrEnum):
@@ -90,6 +94,17 @@ class Alarm:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GoldImage:
+    """An image that moderators marked, the right rating, and how many votes that count are so."""
+
+    image_id: str
+    set_id: str
+    rating: str
+    right: int
+    wrong: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ban:
     """Why a member may neither ask nor vote, and until when; None: for good."""
 
@@ -120,7 +135,8 @@ class ServerRules:
     images of each week are posted.
     asking_roles, asking_channels, voting_roles, voting_channels: who may ask and vote, and where;
     empty: everybody, everywhere. good_reasons, bad_reasons: what members may pick on their ballots;
-    None: the usual ones, empty: nobody is asked why.
+    None: the usual ones, empty: nobody is asked why. rate_seconds, post_seconds: a vote that comes
+    sooner after the image was shown, under /rate or in the channel, is set aside.
     """
 
     paused: bool = False
@@ -138,6 +154,8 @@ class ServerRules:
     voting_channels: Sequence[int] = ()
     good_reasons: Sequence[str] | None = None
     bad_reasons: Sequence[str] | None = None
+    rate_seconds: float = 0.8
+    post_seconds: float = 0.0
 
     @classmethod
     def from_json(cls, text: str) -> Self:

@@ -25,6 +25,13 @@ def moment(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text)
 
 
+def seconds_between(first: datetime, last: datetime) -> float | None:
+    """How long it was; None if the clock was set back in between."""
+    seconds = (last - first).total_seconds()
+
+    return seconds if seconds >= 0 else None
+
+
 class SteadyClock:
     """Knows whether the clock has run evenly for an hour, so that it may decide what is old.
 

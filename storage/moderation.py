@@ -4,11 +4,12 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from storage.acts import Act, ActKind, Alarm, Ban, Guidelines, Order, Report, ServerRules
+from storage.acts import Act, ActKind, Alarm, Ban, GoldImage, Guidelines, Order, Report, ServerRules
 from storage.dataset.committer import Committer
 from storage.journal.moderation.acts import Moderation
 from storage.journal.thread import JournalThread
 from storage.people import ConsentText
+from storage.vote import Rating
 
 T = TypeVar("T")
 MaybeAct = TypeVar("MaybeAct", Act, Act | None)
@@ -54,6 +55,17 @@ class ModerationStore:
         return await self._act(
             lambda moderation: moderation.restore_votes(member_id, order, now=self._clock())
         )
+
+    async def mark_gold(self, image_id: str, rating: Rating | None, order: Order) -> Act | None:
+        """Mark the right rating of an image, or that it is not gold any more (None). None if the
+        server has no such image to show, or nothing changes."""
+        return await self._act(
+            lambda moderation: moderation.mark_gold(image_id, rating, order, now=self._clock())
+        )
+
+    async def gold(self, guild_id: int, *, limit: int) -> list[GoldImage]:
+        """The gold images of the server, those first on which most votes are wrong."""
+        return await self._run(lambda moderation: moderation.gold(guild_id, limit=limit))
 
     async def remove(self, subject: str, order: Order) -> Act | None:
         """Take an image, or all images of a set, out of the dataset; their bytes stay in the spool.

@@ -94,6 +94,7 @@ class VoteKind(StrEnum):
     WITHHELD_IMAGE = "withheld_image"
     TAKEN_OUT_IMAGE = "taken_out_image"
     BANNED_VOTER = "banned_voter"
+    HASTY = "hasty"
 
     @property
     def changed_something(self) -> bool:
@@ -104,6 +105,7 @@ class VoteKind(StrEnum):
             VoteKind.UNDONE,
             VoteKind.RESTORED,
             VoteKind.EXPLAINED,
+            VoteKind.HASTY,
         )
 
 
@@ -149,7 +151,8 @@ class VoteOutcome:
     all that is recorded now of this voter on the set. `set_id` and `slot` are None only for an
     image that the server of the press does not have, and for a banned voter; `ban` says until when
     and why. `ballot` is None for these two, and where no image of the set is shown any more.
-    is_first: whether the voter had never voted on the image.
+    is_first: whether the voter had never voted on the image. first_haste: whether this is the first
+    vote of theirs that is set aside because it came too soon.
     """
 
     kind: VoteKind
@@ -160,6 +163,7 @@ class VoteOutcome:
     ban: Ban | None = None
     ballot: Ballot | None = None
     is_first: bool = False
+    first_haste: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

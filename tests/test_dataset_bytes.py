@@ -27,9 +27,10 @@ e677333ead8feea320d9421fc98949a31f93d2510a938e5cba9803e3cd38b2c9,0.492000,no
 
 TRAIN = '''\
 prompt,path,rating,voter_id,image_id,set_id,slot,voted_at,seed,model,revision,\
-server,own_request,shown_in,seconds,consent,reasons
+server,own_request,shown_in,seconds,consent,reasons,gold,exposures,repeat
 "'=1+1, ""quoted""",images/000/00000/set-0-1.png,good,1,set-0-1,set-0,1,\
-2026-05-04T12:00:00.000000Z,1,tiny/model,0123abcd,PSEUDONYM,no,post,,not asked,not given
+2026-05-04T12:00:00.000000Z,1,tiny/model,0123abcd,PSEUDONYM,no,post,,not asked,not given,\
+no,0,not repeated
 '''
 
 

@@ -105,6 +105,7 @@ def test_datasets_loads_every_shard_with_the_same_columns(
         "slot": "int64",
         "seed": "int64",
         "seconds": "float64",
+        "exposures": "int64",
     }
 
 

@@ -54,6 +54,7 @@ class Rater:
 async def rating(data: Path, **changes: Any) -> AsyncIterator[tuple[World, Rater]]:
     """Four images of alice's, and bob, who rates."""
     async with world(data, **(PLAIN | changes)) as w:
+        await w.any_pace()
         await w.imagine(w.alice, "a *fox*")
         yield w, Rater(w, w.bob)
 

@@ -1,5 +1,6 @@
 """What the dataset says of who voted, and of how."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,10 @@ def rows(repository: MemoryRepository) -> list[dict[str, str]]:
         if path.startswith("train/")
         for row in read_csv(content)
     ]
+
+
+def _execute(journal: Journal, *, sql: str) -> None:
+    journal.connection.execute(sql)
 
 
 def hide(journal: Journal) -> None:
@@ -81,6 +86,13 @@ def test_a_new_host_keeps_the_votes_of_people_whom_it_does_not_know(tmp_path: Pa
         desk.note(hide)
         desk.vote(image_id, OTHER, Rating.GOOD)
         desk.explain(image_id, OTHER, Rating.GOOD, "fits the prompt", "beautiful")
+        for what in (
+            f"UPDATE images SET gold = 'bad' WHERE image_id = '{image_id}'",
+            f"INSERT INTO exposures VALUES (1, '{image_id}', {OTHER}, 'gold', '', 'good', 2, 0)",
+            f"INSERT INTO exposures VALUES (2, '{image_id}', {OTHER}, 'repeat', '', 'bad', 2, 0)",
+        ):
+            desk.note(partial(_execute, sql=what))
+
         desk.settle()
 
     for path, content in first.files.items():
@@ -112,6 +124,7 @@ def test_a_new_host_keeps_the_votes_of_people_whom_it_does_not_know(tmp_path: Pa
     [before] = rows(first)
     kept, added = rows(second)
     assert kept == before
+    assert (kept["gold"], kept["exposures"], kept["repeat"]) == ("bad", "2", "bad")
     assert added["voter_id"] != kept["voter_id"]
     assert added["own_request"] == "unknown"
     assert added["server"] == kept["server"]

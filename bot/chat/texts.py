@@ -185,6 +185,10 @@ _OUTCOMES = {
     ),
     VoteKind.TAKEN_OUT_IMAGE: N_("Moderators have removed this image, so nothing was recorded."),
     VoteKind.WITHHELD_IMAGE: N_("This image is withheld, so nothing was recorded."),
+    VoteKind.HASTY: N_(
+        "That was faster than anybody can look at an image, so your {now} for image {slot} is kept "
+        "but does not count. Press again after a look."
+    ),
 }
 
 

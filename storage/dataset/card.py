@@ -93,6 +93,9 @@ all.
 | `seconds` | from being shown (`post`: the first press on the set) to the press; may be empty |
 | `consent` | `version N` of the server's text that the voter agreed to; `not asked` without one |
 | `reasons` | why, as picked from a list, with `;` between; `not given` without any |
+| `gold` | `good` or `bad` if moderators marked that as the right rating; else `no` |
+| `exposures` | how often `/rate` showed the voter this image; 0: they voted in the channel only |
+| `repeat` | what they pressed when it was shown again: `good`, `bad`, `skipped`; `not repeated` |
 
 `generations/*/*.csv` adds `shown_at`, `negative_prompt`, `steps`, `guidance_scale`, `width_px`,
 `height_px`, `scheduler`, `backend`, `device`, `dtype`, `versions` (JSON), `sha256` of the PNG,

@@ -23,7 +23,10 @@ BATCH_SHARDS = 8
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainRow:
     """A vote, with everything in its row of `train`. voter_id: what the dataset says of who voted,
-    by the setting. None: not known, or of consent, not asked."""
+    by the setting. gold: the right rating. exposures: how often /rate showed them the image, and
+    they answered. repeat: what they answered when it was shown again. None: not known; of consent,
+    not asked; of gold and repeat, that it is none.
+    """
 
     seq: int
     image_id: str
@@ -42,6 +45,9 @@ class TrainRow:
     seconds: float | None
     consent: int | None
     reasons: Sequence[str]
+    gold: str | None
+    exposures: int
+    repeat: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,7 +234,13 @@ def _train_rows(connection: sqlite3.Connection, shard: int) -> list[TrainRow]:
             CASE (SELECT voter_ids FROM privacy)
                 WHEN 'pseudonym' THEN coalesce(pseudonym, voter_id) ELSE voter_id END AS voter_id,
             voted_at, coalesce(provenance, '{}') AS provenance, server, own_request, shown_in,
-            seconds, consent, reasons
+            seconds, consent, reasons, gold,
+            (SELECT count(*) FROM exposures
+                WHERE rater_id = votes.voter_id AND exposures.image_id = votes.image_id
+                    AND answer IS NOT NULL AND answer != 'lost') AS exposures,
+            (SELECT answer FROM exposures
+                WHERE rater_id = votes.voter_id AND exposures.image_id = votes.image_id
+                    AND kind = 'repeat') AS repeat
         FROM votes JOIN images USING (image_id) JOIN sets USING (set_id)
             LEFT JOIN people ON user_id = voter_id
         WHERE train_shard = ? AND counted IS NOT NULL AND missing_since IS NULL

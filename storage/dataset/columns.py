@@ -31,6 +31,9 @@ TRAIN_COLUMNS = (
     "seconds",
     "consent",
     "reasons",
+    "gold",
+    "exposures",
+    "repeat",
 )
 
 REQUEST_RANGES: Mapping[str, tuple[int, int] | tuple[float, float]] = {
@@ -63,6 +66,8 @@ SHOWN_COLUMNS = (
 # Words and no empty cells: a column of text that is empty in a whole file would be read as numbers.
 _NOT_WITHHELD = "no"
 _NOT_KNOWN = "unknown"
+_NOT_GOLD = "no"
+_NOT_REPEATED = "not repeated"
 _NOT_ASKED = "not asked"
 _OWN_REQUEST = {None: _NOT_KNOWN, 0: "no", 1: "yes"}
 
@@ -87,6 +92,9 @@ def train_cells(row: TrainRow) -> tuple[str, ...]:
         "" if row.seconds is None else f"{row.seconds:.3f}",
         _NOT_ASKED if row.consent is None else f"version {row.consent}",
         reasons_cell(row.reasons),
+        row.gold or _NOT_GOLD,
+        str(row.exposures),
+        row.repeat or _NOT_REPEATED,
     )
 
 
@@ -194,6 +202,16 @@ def reasons(row: Mapping[str, str]) -> list[str]:
     cell = row["reasons"]
 
     return [] if cell == NO_REASON else unguarded(cell).split(BETWEEN_REASONS)
+
+
+def gold(row: Mapping[str, str]) -> str | None:
+    """The right rating of a gold image; None for any other."""
+    return None if row["gold"] == _NOT_GOLD else row["gold"]
+
+
+def repeat(row: Mapping[str, str]) -> str | None:
+    """What the voter answered when /rate showed them the image again; None if it did not."""
+    return None if row["repeat"] == _NOT_REPEATED else row["repeat"]
 
 
 def unsafe_score(row: Mapping[str, str]) -> float | None:

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from storage.clock import timestamp
+from storage.acts import SetAside
+from storage.clock import seconds_between, timestamp
 from storage.errors import RequestForgotten
 from storage.journal.consent import Consents
 from storage.journal.counters import next_number
@@ -258,15 +259,23 @@ class Journal:
                 "UPDATE images SET image_shard = ? WHERE image_id = ?", (shard, image_id)
             )
 
-        consent = self.consents.version_of(voter_id, image["guild_id"] or guild_id)
+        guild_id = image["guild_id"] or guild_id
+        consent = self.consents.version_of(voter_id, guild_id)
+        is_hasty = (
+            rating is not None
+            and seconds is not None
+            and self.moderation.is_hasty(seconds, shown_in, guild_id)
+        )
+        set_aside = SetAside.HASTY if is_hasty else None
+        seq = self._next("seq")
         if known is None:
             row = self._next("train_row") - 1
             asked_by = image["requester_id"]  # 0: a dataset that was taken over does not say
             self.people.add(voter_id)
             self.connection.execute(
                 "INSERT INTO votes (image_id, voter_id, rating, voted_at, train_row, train_shard,"
-                " seq, own_request, shown_in, seconds, consent)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " seq, own_request, shown_in, seconds, consent, set_aside)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     image_id,
                     voter_id,
@@ -274,26 +283,28 @@ class Journal:
                     timestamp(now),
                     row,
                     row // self.shard_sizes.train_rows,
-                    self._next("seq"),
+                    seq,
                     asked_by == voter_id if asked_by else None,
                     shown_in,
                     seconds,
                     consent,
+                    set_aside,
                 ),
             )
         else:
             self.connection.execute(
                 "UPDATE votes SET rating = ?, previous = ?, previous_reasons = reasons,"
                 " reasons = '[]', voted_at = ?, seq = ?, shown_in = ?, seconds = ?, consent = ?,"
-                " set_aside = NULL WHERE image_id = ? AND voter_id = ?",
+                " set_aside = ? WHERE image_id = ? AND voter_id = ?",
                 (
                     rating,
                     None if rating is None else previous,
                     timestamp(now),
-                    self._next("seq"),
+                    seq,
                     shown_in,
                     seconds,
                     consent,
+                    set_aside,
                     image_id,
                     voter_id,
                 ),
@@ -306,6 +317,11 @@ class Journal:
         self.connection.execute(
             "UPDATE images SET unvoted_since = NULL WHERE image_id = ?", (image_id,)
         )
+
+        if is_hasty:
+            first = self.moderation.note_haste(voter_id, guild_id, seq=seq, now=now)
+
+            return replace(outcome(VoteKind.HASTY, previous), first_haste=first)
 
         return outcome(VoteKind.REPLACED if previous else VoteKind.RECORDED, previous)
 
@@ -381,7 +397,7 @@ class Journal:
             "SELECT shown_at FROM ballots WHERE set_id = ? AND voter_id = ?", (set_id, voter_id)
         ).fetchone()
         if row is not None:
-            return (now - datetime.fromisoformat(row["shown_at"])).total_seconds()
+            return seconds_between(datetime.fromisoformat(row["shown_at"]), now)
 
         self.connection.execute(
             "INSERT INTO ballots VALUES (?, ?, ?)", (set_id, voter_id, timestamp(now))

@@ -165,6 +165,7 @@ CREATE TABLE acts (               -- what moderators did, and where
     told INTEGER NOT NULL DEFAULT 0 -- whether the moderators' channel has it
 ) STRICT;
 CREATE INDEX acts_by_seq ON acts (seq) WHERE seq IS NOT NULL;
+CREATE INDEX acts_by_member ON acts (member_id, kind);
 CREATE INDEX acts_untold ON acts (act_id) WHERE told = 0;
 
 CREATE TABLE rules (

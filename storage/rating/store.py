@@ -112,7 +112,7 @@ class RatingStore:
             return outcome, self._next(journal, rater) if goes_on else None
 
         outcome, found = await self._journal.run(answered)
-        if isinstance(outcome, VoteOutcome) and outcome.kind.changed_something:
+        if not isinstance(outcome, AnsweredBefore):
             self._committer.wake()
 
         return Turn(outcome=outcome, next=await self._picture(found, rater))

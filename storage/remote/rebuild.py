@@ -15,9 +15,11 @@ from pathlib import Path
 from storage.clock import timestamp
 from storage.dataset.columns import (
     consent,
+    gold,
     made_by,
     own_request,
     reasons,
+    repeat,
     request_of,
     seconds,
     server,
@@ -27,7 +29,7 @@ from storage.dataset.columns import (
 from storage.journal.queries import Journal
 from storage.remote.repository import Fetched
 from storage.remote.tables import TableRow, read_tables
-from storage.vote import SetState
+from storage.vote import SetState, ShownKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +115,7 @@ def adopt(
             ),
         )
         journal.people.add(int(row["voter_id"]))
+        _add_exposures(connection, row)
         connection.execute(
             "UPDATE sets SET server = ? WHERE set_id = ?", (server(row), row["set_id"])
         )
@@ -192,6 +195,22 @@ def _add_sets(connection: sqlite3.Connection, shown: Sequence[Mapping[str, str]]
                 first["shown_at"],
             ),
         )
+
+
+def _add_exposures(connection: sqlite3.Connection, row: Mapping[str, str]) -> None:
+    """What the voter was shown under /rate, as far as the row says it; and whether it is gold."""
+    again = repeat(row)
+    answers = [row["rating"], *([] if again is None else [again])][: int(row["exposures"])]
+    for answer, kind in zip(answers, (ShownKind.NORMAL, ShownKind.REPEAT), strict=False):
+        connection.execute(
+            "INSERT INTO exposures (image_id, rater_id, kind, shown_at, answer, offered)"
+            " VALUES (?, ?, ?, ?, ?, 0)",
+            (row["image_id"], int(row["voter_id"]), kind, row["voted_at"], answer),
+        )
+
+    connection.execute(
+        "UPDATE images SET gold = ? WHERE image_id = ?", (gold(row), row["image_id"])
+    )
 
 
 def _set_counters(connection: sqlite3.Connection, **values: int) -> None:

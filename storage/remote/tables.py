@@ -260,4 +260,7 @@ _TRAIN: Mapping[str, Check] = {
     "seconds": lambda text: text == "" or _number(0, 1e9)(text),
     "consent": _shaped("not asked|version [1-9][0-9]{0,8}"),
     "reasons": lambda text: _NAME(text) and _are_reasons(text),
+    "gold": _shaped("no|good|bad"),
+    "exposures": _integer(0, 99),
+    "repeat": _shaped("not repeated|good|bad|skipped|reported|lost"),
 }

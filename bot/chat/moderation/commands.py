@@ -12,6 +12,8 @@ from bot.chat.languages.translation import server_locale, speaking
 from bot.chat.moderation import removing, sentences
 from bot.chat.moderation.access import access
 from bot.chat.moderation.figures import stats, weekly
+from bot.chat.moderation.gold import GoldCommands
+from bot.chat.moderation.pace import pace
 from bot.chat.moderation.reasons import reasons
 from bot.chat.moderation.wording import ConsentCommands, guidelines
 from bot.chat.responses import NO_MENTIONS, NOT_TAKEN, answered, in_time, say_privately
@@ -39,6 +41,8 @@ class ModeratorCommands(
         self.add_command(reasons)
         self.add_command(guidelines)
         self.add_command(ConsentCommands())
+        self.add_command(GoldCommands())
+        self.add_command(pace)
 
     @app_commands.command()
     @app_commands.describe(

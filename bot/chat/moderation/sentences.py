@@ -6,12 +6,12 @@ from typing import assert_never
 
 from bot.chat.languages.translation import _, ngettext
 from bot.chat.moderation import form_sentences
-from bot.chat.texts import progress_sentence, quoted
+from bot.chat.texts import emoji, progress_sentence, quoted
 from generation.queue.job import Job
 from generation.request import ImageRequest
-from storage.acts import Act, ActKind, Alarm, Report, ServerRules
+from storage.acts import Act, ActKind, Alarm, GoldImage, Report, ServerRules
 from storage.journal.moderation.brigades import NEW_FOR
-from storage.vote import StoredSet
+from storage.vote import Rating, StoredSet
 
 _REPORTED_CHARS = 500
 _SHOWN, _PROMPT_CHARS = 10, 40
@@ -170,6 +170,50 @@ def rules(rules: ServerRules) -> str:
         lines.append(_("moderators are told in {channel}").format(channel=channel))
 
     return "\n".join(lines)
+
+
+def pace(rules: ServerRules) -> str:
+    """How fast a vote may come for it to count."""
+    return _(
+        "A vote counts from {rate} s after an image was shown under `/rate`, and from {post} s "
+        "after the first press on a message in the channel. Faster ones are set aside; "
+        "`/oxherd restore-votes` brings those of one member back."
+    ).format(rate=f"{rules.rate_seconds:g}", post=f"{rules.post_seconds:g}")
+
+
+def marked(image_id: str, rating: Rating | None) -> str:
+    """An image was marked as gold, or is gold no more."""
+    if rating is None:
+        return _("Image `{id}` is gold no more. Its votes stay.").format(id=image_id)
+
+    return _("Image `{id}` is gold: {rating} is right. `/rate` shows it to everybody once.").format(
+        id=image_id, rating=emoji(rating)
+    )
+
+
+def not_marked() -> str:
+    return _(
+        "There is no such image here that can be shown, or it was so already: nothing changed. "
+        "**Details** shows the IDs of images."
+    )
+
+
+def gold(images: Sequence[GoldImage], *, more: bool) -> str:
+    """The gold images, and how many votes on each are right."""
+    if not images:
+        return _("No image of this server is gold. `/oxherd gold mark` makes one so.")
+
+    lines = [
+        _("`{id}` {rating}: {right} of {votes} votes are right").format(
+            id=image.image_id,
+            rating=emoji(Rating(image.rating)),
+            right=image.right,
+            votes=image.right + image.wrong,
+        )
+        for image in images
+    ]
+
+    return "\n".join([*lines, *([_("and more")] if more else [])])
 
 
 def cannot_write_in(channel_id: int) -> str:

@@ -34,6 +34,12 @@ def note(given: Answer, outcome: VoteOutcome | AnsweredBefore | None) -> str:
     ):
         return outcome_sentence(outcome)
 
+    if isinstance(outcome, VoteOutcome) and outcome.first_haste:
+        return _(
+            "That was faster than anybody can look at an image, so this vote is kept but does not "
+            "count. The same goes for later ones that come as fast."
+        )
+
     if given.rating is None:
         return _("Skipped.")
 

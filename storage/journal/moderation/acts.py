@@ -8,15 +8,18 @@ import json
 import sqlite3
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from storage.acts import Act, ActKind, Ban, Order, Report, ServerRules, SetAside
+from storage.acts import Act, ActKind, Ban, GoldImage, Order, Report, ServerRules, SetAside
 from storage.clock import moment, timestamp
 from storage.journal.consent import Consents
 from storage.journal.counters import next_number
 from storage.journal.moderation.brigades import Brigades
 from storage.journal.moderation.guidelines import GuidelineBook
 from storage.journal.people import People
+from storage.vote import Rating, ShownIn
+
+_ONE_ACT_WITHIN = timedelta(hours=1)
 
 TIME_IS_OVER = "its time is over"
 
@@ -96,7 +99,7 @@ class Moderation:
             ActKind.RESTORE_VOTES,
             member_id,
             order,
-            old=(SetAside.DISCARDED, SetAside.BRIGADE),
+            old=(SetAside.DISCARDED, SetAside.BRIGADE, SetAside.HASTY),
             new=SetAside.BANNED if banned else None,
             now=now,
         )
@@ -130,6 +133,78 @@ class Moderation:
             seq=seq,
             now=now,
         )
+
+    def is_hasty(self, seconds: float, shown_in: ShownIn, guild_id: int | None) -> bool:
+        """Whether nobody can have looked at an image in this time, as the server's moderators see
+        it."""
+        rules = ServerRules() if guild_id is None else self.rules(guild_id)
+        least = {ShownIn.RATE: rules.rate_seconds, ShownIn.POST: rules.post_seconds}
+
+        return seconds < least[shown_in]
+
+    def note_haste(self, member_id: int, guild_id: int | None, *, seq: int, now: datetime) -> bool:
+        """Record that a vote of the member was set aside because it came too soon, as one act an
+        hour; whether it is the first one."""
+        before = self._connection.execute(
+            "SELECT act_id, acted_at FROM acts"
+            " WHERE member_id = ? AND kind = ? AND guild_id IS ? ORDER BY act_id DESC LIMIT 1",
+            (member_id, ActKind.HASTE, guild_id),
+        ).fetchone()
+        if before is not None and before["acted_at"] > timestamp(now - _ONE_ACT_WITHIN):
+            self._connection.execute(
+                "UPDATE acts SET votes = votes + 1 WHERE act_id = ?", (before["act_id"],)
+            )
+        else:
+            order = Order(guild_id=guild_id, moderator_id=None)
+            self._record(ActKind.HASTE, order, member_id=member_id, votes=1, seq=seq, now=now)
+
+        return before is None
+
+    def mark_gold(
+        self, image_id: str, rating: Rating | None, order: Order, *, now: datetime
+    ) -> Act | None:
+        """Mark the right rating of an image, or that it is not gold any more (None). None if the
+        server has no such image to show, or nothing changes."""
+        row = self._connection.execute(
+            "SELECT set_id FROM images JOIN sets USING (set_id)"
+            " WHERE image_id = :image AND gold IS NOT :rating"
+            " AND (can_be_rated OR :rating IS NULL) AND coalesce(guild_id, :guild) = :guild",
+            {"image": image_id, "rating": rating, "guild": order.guild_id},
+        ).fetchone()
+        if row is None:
+            return None
+
+        seq = next_number(self._connection, "seq")
+        self._connection.execute(
+            "UPDATE images SET gold = ?, guild = ? WHERE image_id = ?",
+            (rating, order.guild_id, image_id),
+        )
+        self._connection.execute(
+            "UPDATE votes SET seq = ? WHERE image_id = ? AND rating IS NOT NULL", (seq, image_id)
+        )
+
+        return self._record(
+            ActKind.UNGOLD if rating is None else ActKind.GOLD,
+            order,
+            set_id=row["set_id"],
+            images=1,
+            seq=seq,
+            now=now,
+        )
+
+    def gold(self, guild_id: int, *, limit: int) -> list[GoldImage]:
+        """The gold images of the server, those first on which most votes are wrong."""
+        rows = self._connection.execute(
+            """
+            SELECT image_id, set_id, gold AS rating,
+                iif(gold = 'good', good, bad) AS right, iif(gold = 'good', bad, good) AS wrong
+            FROM images WHERE guild = ? AND gold IS NOT NULL
+            ORDER BY wrong * 1.0 / max(1, good + bad) DESC, image_id LIMIT ?
+            """,
+            (guild_id, limit),
+        )
+
+        return [GoldImage(**dict(row)) for row in rows]
 
     def remove(self, subject: str, order: Order, *, now: datetime) -> Act | None:
         """Take an image, or all images of a set, out of the dataset; None if the server has none

@@ -2,7 +2,8 @@
 
 from datetime import datetime
 
-from storage.clock import moment
+from storage.clock import moment, seconds_between
+from storage.journal.counters import next_number
 from storage.journal.queries import Journal
 from storage.journal.rating.showings import Showings
 from storage.vote import (
@@ -46,9 +47,11 @@ def answer(
 
     shown_at = moment(shown["shown_at"])
     assert shown_at is not None
-    seconds = (now - shown_at).total_seconds()
+    seconds = seconds_between(shown_at, now)
     outcome = None
-    if rating is not None and shown["kind"] != ShownKind.REPEAT:
+    if shown["kind"] == ShownKind.REPEAT:
+        _note_repeat(journal, image_id, rater_id)
+    elif rating is not None:
         outcome = journal.vote(
             image_id,
             rater_id,
@@ -62,6 +65,14 @@ def answer(
     showings.close(exposure_id, given, seconds=seconds)
 
     return outcome
+
+
+def _note_repeat(journal: Journal, image_id: str, rater_id: int) -> None:
+    """The dataset has the answer beside the vote: that is a change to commit."""
+    journal.connection.execute(
+        "UPDATE votes SET seq = ? WHERE image_id = ? AND voter_id = ?",
+        (next_number(journal.connection, "seq"), image_id, rater_id),
+    )
 
 
 def _counted(journal: Journal, image_id: str, voter_id: int) -> Rating | None:

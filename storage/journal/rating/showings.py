@@ -8,6 +8,7 @@ import json
 import sqlite3
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import product
 from random import Random
 
 from storage.clock import timestamp
@@ -60,9 +61,9 @@ _CAN_BE_RATED_HERE = "can_be_rated AND (:doubtful OR NOT doubtful)"
 _Known = dict[str, int | None]
 """The rater, the server, and whether doubtful images may be shown, for a query."""
 
-_STAGES = [
-    (need, server) for need in (_TOO_FEW_VOTES, _SPLIT) for server in ("= :guild", "IS NULL")
-]
+_SERVERS = ("= :guild", "IS NULL")
+
+_STAGES = list(product((_TOO_FEW_VOTES, _SPLIT), _SERVERS))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,7 +225,7 @@ class Showings:
     def _is_any_lacking(self, known: _Known, aims: Aims) -> bool:
         """Whether an image of the server has too few votes, whoever may give them."""
         values = known | {"raters": aims.raters}
-        for server in ("= :guild", "IS NULL"):
+        for server in _SERVERS:
             if self._connection.execute(
                 f"SELECT 1 FROM images WHERE guild {server} AND can_be_rated AND gold IS NULL"
                 f" AND {_TOO_FEW_VOTES} LIMIT 1",
@@ -245,11 +246,11 @@ class Showings:
     def _gold(self, known: _Known, chance: Random) -> str | None:
         """A gold image that the rater does not know, any one."""
         start = chance.randrange(-(2**63), 2**63)
-        for side in (">=", "<"):
+        for server, side in product(_SERVERS, (">=", "<")):
             row = self._connection.execute(
                 f"""
                 SELECT image_id FROM images JOIN sets USING (set_id)
-                WHERE guild = :guild AND gold IS NOT NULL AND {_CAN_BE_RATED_HERE}
+                WHERE guild {server} AND gold IS NOT NULL AND {_CAN_BE_RATED_HERE}
                     AND place {side} :start AND requester_id != :rater AND NOT {_KNOWN_TO_THEM}
                 ORDER BY place LIMIT 1
                 """,

@@ -30,6 +30,7 @@ from bot.chat.client import OxherdClient
 from bot.chat.custom_ids import SetId, UndoId, VoteId
 from bot.settings import Settings
 from generation.queue.status import WorkerState
+from storage.acts import ActKind, Order, ServerRules
 from storage.dataset.memory import MemoryRepository
 from storage.vote import Rating
 from tests.support.generation.inline_worker import inline_workers
@@ -132,6 +133,12 @@ class World:
         await self.env.restart_bot(self.client)
         await self.client.tree.sync()
         await self.until(lambda: self.worker_state() in (WorkerState.IDLE, WorkerState.BUSY))
+
+    async def any_pace(self) -> None:
+        """Let votes count however fast they come: in tests, nobody looks at the images."""
+        order = Order(guild_id=self.guild.id, moderator_id=None)
+        rules = ServerRules(rate_seconds=0)
+        await self.parts.store.moderation.set_rules(ActKind.LIMIT, rules, order)
 
     def worker_state(self) -> WorkerState:
         """What the one worker does."""
