@@ -17,7 +17,7 @@ from typing import Any
 import psutil
 
 from benchmarks.support.clicking import Click, click, plan, stalls
-from benchmarks.support.facts import run
+from benchmarks.support.facts import processor_s, run
 from tests.support.discord.payloads import Message
 from tests.support.discord.stub import DiscordStub
 from tests.support.discord.whole_program import QUICK, WholeProgram
@@ -60,9 +60,9 @@ async def _oxherd(
         posted_before = len(stub.messages)
         asking = [asyncio.create_task(_ask_for_ever(stub, FIRST_ASKER + n)) for n in range(2)]
         bot = psutil.Process(program.process.pid)
-        used_before_s = _processor_s(bot)
+        used_before_s = processor_s(bot)
         clicked = await click(stub, clicks, ledger)
-        used_s = _processor_s(bot) - used_before_s
+        used_s = processor_s(bot) - used_before_s
         for task in asking:
             task.cancel()
 
@@ -122,13 +122,6 @@ async def _ask_for_ever(stub: DiscordStub, member: int) -> None:
     while True:
         request = await stub.command(member, "imagine", prompt="a fox in the snow")
         await request.posted
-
-
-def _processor_s(bot: psutil.Process) -> float:
-    """What the bot's own process has used; its worker and its writer are others."""
-    used = bot.cpu_times()
-
-    return used.user + used.system
 
 
 def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:

@@ -18,6 +18,7 @@ from benchmarks import (
     million,
     previews,
     quality,
+    rate,
     remote,
     remote_ways,
     sharing,
@@ -46,6 +47,19 @@ def test_clicks_are_timed_on_both_bots_and_none_is_lost_on_ours(tmp_path: Path) 
     assert figures["oxherd"]["problems"] == []
     assert figures["oxherd"]["clicks"] == figures["naive"]["clicks"] > 0
     assert figures["naive"]["rows_for_all_those_clicks"] > 0
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("control", [[], ["--control"]], ids=["as it is", "control"])
+def test_raters_who_work_at_once_share_the_images(tmp_path: Path, control: list[str]) -> None:
+    options = rate.parsed(["--images", "40", "--raters", "12", "--look-s", "0.1", *control])
+
+    figures = asyncio.run(rate.measure(tmp_path, options))
+
+    assert figures["lost"] == figures["failed"] == figures["shown_twice_to_one_rater"] == 0
+    assert figures["images_with_enough_votes"] == 38
+    is_fair = figures["most_votes_while_another_lacks_one"] <= 4
+    assert is_fair != bool(control)
 
 
 @pytest.mark.long

@@ -68,6 +68,13 @@ def spread_ms(seconds: Sequence[float]) -> dict[str, float | int]:
     }
 
 
+def processor_s(process: psutil.Process) -> float:
+    """What the process itself has used; of the program, its worker and its writer are others."""
+    used = process.cpu_times()
+
+    return used.user + used.system
+
+
 def disk_bytes(folder: Path) -> int:
     """What the disk holds for a folder: allocated blocks, not the files' nominal sizes, without
     those that an open database has reserved after the end of a file."""
