@@ -168,8 +168,10 @@ class VoteOutcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """An image that /rate shows to one person: a row of the journal's exposures. doubtful: as of a
-    NewImage."""
+    """An image that /rate shows to one person: a row of the journal's exposures.
+
+    doubtful: as of a NewImage. has_guidelines: whether its server has some.
+    """
 
     exposure_id: int
     kind: ShownKind
@@ -177,6 +179,7 @@ class Shown:
     doubtful: bool
     set_id: str
     request: Mapping[str, Any]
+    has_guidelines: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import discord
 
-from bot.chat.custom_ids import RateId, ShownId
+from bot.chat.custom_ids import GuidelinesId, RateId, ShownId
 from storage.acts import Order
 from tests.support.discord.world import World, buttons, image_ids, seen, text_of, world
 
@@ -255,3 +255,18 @@ async def test_nothing_to_rate_is_said(tmp_path: Path) -> None:
         read = await Rater(w, w.bob).begin()
 
         assert read.startswith("No image of this server needs your vote now.")
+
+
+async def test_the_guidelines_are_one_press_away(tmp_path: Path) -> None:
+    async with rating(tmp_path) as (w, bob):
+        before = await bob.begin()
+        order = Order(guild_id=w.guild.id, moderator_id=None)
+        await w.parts.store.moderation.set_guidelines(
+            "Six legs are bad.", order, good=None, bad=None, again=False
+        )
+        good = bob.button("good")
+        await w.bob.click(bob.panel, custom_id=good)  # shows them first
+        await w.bob.click(bob.panel, custom_id=buttons(bob.panel)[-1])
+
+        assert "fox" in before
+        assert str(GuidelinesId()) in buttons(bob.panel)

@@ -14,6 +14,7 @@ from discord import ui
 
 from bot.chat import texts, views
 from bot.chat.admission.gate import NoticeDue
+from bot.chat.buttons import GuidelinesButton
 from bot.chat.context import Context, Interaction
 from bot.chat.custom_ids import RateId, ShownId
 from bot.chat.languages.translation import N_, _
@@ -170,10 +171,13 @@ async def _report(interaction: Interaction, exposure_id: int) -> str:
 
 
 def _buttons(picture: Picture) -> ui.View:
-    """👍, 👎, Skip and Report."""
-    exposure_id = picture.shown.exposure_id
+    """👍, 👎, Skip and Report, and the server's guidelines, if there are some."""
+    shown = picture.shown
 
-    return views.under_text(*(ShownButton(action, exposure_id) for action in BUTTONS))
+    return views.under_text(
+        *(ShownButton(action, shown.exposure_id) for action in BUTTONS),
+        *([GuidelinesButton()] if shown.has_guidelines else []),
+    )
 
 
 def _file(picture: Picture) -> discord.File:

@@ -308,8 +308,10 @@ class Showings:
 
     def _shown(self, exposure_id: int) -> Shown:
         row = self._connection.execute(
-            "SELECT kind, image_id, doubtful, set_id, request"
+            "SELECT kind, image_id, doubtful, set_id, request,"
+            " coalesce(guidelines.text, '') != '' AS has_guidelines"
             " FROM exposures JOIN images USING (image_id) JOIN sets USING (set_id)"
+            " LEFT JOIN guidelines ON guidelines.guild_id = sets.guild_id"
             " WHERE exposure_id = ?",
             (exposure_id,),
         ).fetchone()
@@ -321,4 +323,5 @@ class Showings:
             doubtful=bool(row["doubtful"]),
             set_id=row["set_id"],
             request=json.loads(row["request"]),
+            has_guidelines=bool(row["has_guidelines"]),
         )
