@@ -18,6 +18,7 @@ from bot.cli.env_file import DEFAULT_ENV_FILE, EnvFile, hide_tokens, settings_fr
 from bot.cli.exit_status import Commands, Exit
 from bot.cli.reading.export import export
 from bot.cli.reading.quality import quality
+from bot.cli.reading.report import report
 from bot.errors import CannotReplay
 
 Subject = Annotated[str, typer.Argument(metavar="ID", help="The id of an image or a request.")]
@@ -279,10 +280,26 @@ def take_over(env_file: EnvFile = DEFAULT_ENV_FILE) -> None:
 def show_log(
     env_file: EnvFile = DEFAULT_ENV_FILE,
     limit: Annotated[int, typer.Option("-n", "--limit", min=1, help="How many commits.")] = 20,
+    diff: Annotated[
+        str | None,
+        typer.Option(metavar="A..B", help="Votes and images that came, went and changed instead."),
+    ] = None,
+    copy: Annotated[
+        Path | None, typer.Option("--dataset", help="For --diff: a copy of a dataset.")
+    ] = None,
 ) -> None:
-    """Show the dataset's last commits and what each changed, newest first."""
+    """Show the dataset's last commits and what each changed, newest first.
+
+    With --diff, two commits are compared: HEAD is the newest, and the beginning of an id will do.
+    """
     settings = settings_from(env_file)
     from bot.cli import dataset
+
+    if diff is not None:
+        from bot.cli.reading.diff import show_diff
+
+        show_diff(settings, diff, dataset=copy)
+        return
 
     render.show_log(Console(), dataset.log(settings, limit=limit))
 
@@ -364,6 +381,7 @@ def replay(
 
 app.command()(export)
 app.command()(quality)
+app.command()(report)
 
 
 @app.callback(invoke_without_command=True)

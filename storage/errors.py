@@ -14,6 +14,7 @@ StorageError
 ├── BackupError                the data folder was not copied
 ├── ReadingError               what is made of the dataset: no dataset, no such commit, not oxherd's
 ├── ExportError                nothing was exported
+├── ReportError                no report was made
 └── RemoteError                the Oxen server; commits are safe in the local dataset
     ├── RemoteUnavailable        down, slow or busy: trying again may help
     │   └── RemoteSilent             nothing moved on the line for too long
@@ -305,6 +306,22 @@ class ExportError(StorageError):
     @classmethod
     def no_export(cls, out: Path) -> Self:
         return cls(f"{out} was not written by `oxherd export`: it has no export.json.")
+
+
+class ReportError(StorageError):
+    """No report was made, and no folder was left behind."""
+
+    @classmethod
+    def not_empty(cls, out: Path) -> Self:
+        return cls(f"{out} is not empty. Choose a folder that does not exist yet.")
+
+    @classmethod
+    def interrupted(cls, part: Path) -> Self:
+        return cls(f"{part} was left by a report that was interrupted. Delete it first.")
+
+    @classmethod
+    def failed(cls, out: Path, *, reason: str) -> Self:
+        return cls(f"The report could not be written to {out}: {reason}.")
 
 
 class RemoteError(StorageError):

@@ -7,9 +7,10 @@ shares what Oxen only ever adds to, as the pusher's is, so the bot may commit me
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from itertools import dropwhile, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,8 +20,12 @@ import oxen
 from storage.dataset.card import journal_of
 from storage.dataset.changes import open_for_reading
 from storage.dataset.layout import CARD
+from storage.dataset.oxen import moment
+from storage.dataset.repository import CommitInfo
 from storage.errors import ReadingError
 from storage.folder import DataFolder
+
+NEWEST = "HEAD"
 
 _TABLES = ("train", "generations")
 _ONLY_ADDED_TO = ("tree", "versions", "history")
@@ -58,6 +63,23 @@ class Checkout:
 
         return restored if restored.is_file() else None
 
+    def history(self, limit: int) -> Sequence[CommitInfo]:
+        """The newest commits up to this one, newest first; none for a folder without history."""
+        if self._repo is None:
+            return []
+
+        with suppress(ValueError):  # a copy without its whole history
+            commits = dropwhile(lambda commit: commit.id != self.commit, self._repo.log())
+
+            return [
+                CommitInfo(
+                    id=str(commit.id), at=moment(str(commit.timestamp)), message=commit.message
+                )
+                for commit in islice(commits, limit)
+            ]
+
+        return []
+
     def card(self) -> str:
         """The dataset's card."""
         try:
@@ -68,7 +90,8 @@ class Checkout:
 
 @contextmanager
 def checked_out(dataset: Path, revision: str | None = None) -> Iterator[Checkout]:
-    """The dataset at a commit, by default the newest. revision: a commit's id, or its beginning.
+    """The dataset at a commit, by default the newest. revision: a commit's id or its beginning, or
+    HEAD for the newest.
 
     Raises a ReadingError for a folder that is no dataset, and for a commit that it does not have.
     """
@@ -87,7 +110,8 @@ def checked_out(dataset: Path, revision: str | None = None) -> Iterator[Checkout
         os.environ["OXEN_CONFIG_DIR"] = f"{folder}/config"
         tables = Path(folder) / "tables"
         repo = _shared(dataset, tables)
-        commit = _newest(dataset, repo) if revision is None else _commit(dataset, revision)
+        is_newest = revision is None or revision == NEWEST
+        commit = _newest(dataset, repo) if is_newest else _commit(dataset, str(revision))
         for name in (CARD, *_TABLES):
             try:
                 repo.restore(name, source=commit)

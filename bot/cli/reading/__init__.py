@@ -1,1 +1,1 @@
-"""The commands that read the dataset and make something of it: `export` and `quality`."""
+"""The commands that read the dataset and make something of it: `export`, `quality`, `report`."""

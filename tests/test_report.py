@@ -1,0 +1,181 @@
+"""`oxherd report`: pages that open from the disk, and say what people voted."""
+
+import re
+import subprocess
+import sys
+import urllib.request
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from playwright.async_api import async_playwright
+from typer.testing import CliRunner, Result
+
+from bot.commands import app
+from storage.report.report import make
+from tests.support.discord.demo_page import CHROMIUM, FLAGS
+from tests.support.storage.collected import Collected
+from tests.support.storage.data import files_below
+
+ROOT = Path(__file__).parents[1]
+
+
+def oxherd(*arguments: str | Path) -> Result:
+    done = CliRunner().invoke(app, list(map(str, arguments)))
+    assert isinstance(done.exception, SystemExit | None), done.exc_info
+
+    return done
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["private", "published"])
+def report(
+    request: pytest.FixtureRequest,
+    collected: Collected,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Path, bool]:
+    """A report, and whether it is to be published."""
+    out = tmp_path_factory.mktemp("report") / "out"
+    make(
+        out,
+        dataset=collected.dataset,
+        revision=None,
+        goal=3,
+        publish=request.param,
+        tell=lambda *_: None,
+    )
+
+    return out, request.param
+
+
+def test_every_image_with_votes_is_in_the_gallery(
+    report: tuple[Path, bool], collected: Collected
+) -> None:
+    out, _ = report
+
+    pages = "".join(path.read_text() for path in sorted(out.glob("images-*.html")))
+    shown = re.findall(r'src="(thumbnails/[^"]+)"', pages)
+    assert Counter(Path(name).stem for name in shown) == Counter(
+        {vote.image_id for vote in collected.votes}
+    )
+    assert all((out / name).is_file() for name in shown)
+
+
+def test_a_prompts_page_has_all_its_candidates(
+    report: tuple[Path, bool], collected: Collected
+) -> None:
+    out, _ = report
+
+    (page,) = [
+        text
+        for path in (out / "prompts").iterdir()
+        for text in [path.read_text()]
+        if "<h1>a fox number 5</h1>" in text
+    ]
+    assert page.count("<figure") == 4
+    good = Counter(vote.image_id for vote in collected.votes if vote.good)
+    bad = Counter(vote.image_id for vote in collected.votes if not vote.good)
+    for image_id in {vote.image_id for vote in collected.votes if vote.prompt == "a fox number 5"}:
+        assert f"👍 {good[image_id]} 👎 {bad[image_id]}" in page
+
+
+def test_nothing_comes_from_a_network_and_text_is_text(report: tuple[Path, bool]) -> None:
+    out, _ = report
+
+    for path in out.rglob("*.html"):
+        text = path.read_text()
+        assert not re.search(r'(src|href)="(https?:)?//', text)
+        for link in re.findall(r'(?:src|href)="([^"#]+)', text):
+            assert (path.parent / link).is_file(), f"{path}: {link}"
+
+    assert "say &#34;fox&#34;, twice" in (out / "prompts.html").read_text()
+
+
+def test_only_a_private_report_names_voters(
+    report: tuple[Path, bool], collected: Collected
+) -> None:
+    out, published = report
+
+    content = b"".join(files_below(out).values())
+    named = [vote.voter for vote in collected.votes if str(vote.voter).encode() in content]
+    assert bool(named) is not published
+    assert (
+        b"2026-05-04 12:00" in b"".join(path.read_bytes() for path in (out / "prompts").iterdir())
+    ) is not published
+
+
+def test_the_history_shows_the_images_of_each_commit(
+    report: tuple[Path, bool], collected: Collected
+) -> None:
+    out, _ = report
+
+    text = (out / "history.html").read_text()
+    assert collected.first_commit[:12] in text
+    assert "thumbnails/" in text
+
+
+def test_a_folder_in_use_is_left_alone(collected: Collected, tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine")
+
+    done = oxherd("report", tmp_path, "--dataset", collected.dataset)
+
+    assert done.exit_code == 1
+    assert "is not empty" in done.stderr
+    assert files_below(tmp_path) == {"mine.txt": b"mine"}
+
+
+def test_serve_shows_a_report_on_this_machine(report: tuple[Path, bool]) -> None:
+    out, _ = report
+    command = [sys.executable, "-u", "-m", "bot", "report", str(out), "--serve", "--port", "0"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        try:
+            address = server.stdout.readline().split()[0]
+            with urllib.request.urlopen(f"{address}/index.html") as answer:
+                served = answer.read()
+        finally:
+            server.terminate()
+
+    assert address.startswith("http://127.0.0.1:")
+    assert served == (out / "index.html").read_bytes()
+
+
+@pytest.mark.browser
+@pytest.mark.stalls("starts a browser")
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+@pytest.mark.parametrize("width", [1280, 390])
+async def test_it_opens_from_the_disk_in_a_browser(report: tuple[Path, bool], width: int) -> None:
+    out, _ = report
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = await browser.new_page(viewport={"width": width, "height": 900})
+        for name in ("index", "images-0001", "prompts", "history"):
+            await page.goto((out / f"{name}.html").as_uri())
+            assert await page.evaluate("document.documentElement.scrollWidth") <= width
+            broken = "[...document.images].filter((i) => i.complete && !i.naturalWidth).length"
+            assert await page.evaluate(broken) == 0
+
+        await page.goto((out / "images-0001.html").as_uri())
+        before = await page.locator(".gallery figure:visible").count()
+        await page.fill("#words", "fox number 2")
+        await page.select_option("#label", "good")
+        assert 0 < await page.locator(".gallery figure:visible").count() < before
+        await browser.close()
+
+
+def test_log_diff_says_what_came_and_went(collected: Collected) -> None:
+
+    done = oxherd(
+        "log", "--diff", f"{collected.first_commit}..HEAD", "--dataset", collected.dataset
+    )
+
+    assert done.exit_code == 0, done.stderr
+    earlier = {f"set-{number:03d}" for number in range(18)}
+    later = [vote for vote in collected.votes if vote.set_id not in earlier]
+    assert f"{len(later)} votes came" in done.stdout
+    assert f"{len({vote.image_id for vote in later})} images came" in done.stdout
+    back = oxherd(
+        "log", "--diff", f"HEAD..{collected.first_commit}", "--dataset", collected.dataset
+    )
+    assert f"{len(later)} votes went" in back.stdout
+    wrong = oxherd("log", "--diff", "zzz", "--dataset", collected.dataset)
+    assert wrong.exit_code == 2
