@@ -309,6 +309,16 @@ class Settings(BaseModel):
         description="id of the operator's channel: votes that do not reach the remote, and what "
         "concerns a server that has chosen no channel with `/oxherd channel`",
     )
+    alarm_new_accounts: int = Field(
+        10,
+        ge=2,
+        description="so many new accounts that vote on one image, or on one member's images, "
+        "within ten minutes are an alarm",
+    )
+    alarm_agreeing: int = Field(
+        30, ge=2, description="the same of accounts of any age that rate alike"
+    )
+    alarm_new_days: int = Field(30, ge=1, description="how old a new account is at most, days")
     min_free_mb: int = Field(500, ge=0, description="`doctor` and `status` warn below this, MB")
 
     commit_name: str = Field("oxherd", min_length=1, description="author of the commits: name")

@@ -83,14 +83,41 @@ class Act(Order):
     acted_at: datetime
 
 
+class AlarmKind(StrEnum):
+    """Why votes that come together are told to the moderators."""
+
+    NEW = "new"
+    AGREEING = "agreeing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmLimits:
+    """How many accounts within a short time are an alarm: new ones, and such that agree. new_days:
+    how old an account is at most that counts as new."""
+
+    new_accounts: int = 10
+    agreeing: int = 30
+    new_days: int = 30
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alarm:
-    """New accounts that voted on one image within a short time."""
+    """Accounts that voted within a short time on one image, or on images of one author.
 
-    image_id: str
-    set_id: str
+    image_id, set_id: None for an alarm about an author, whose id is None for one about an image.
+    rating: what accounts agree on. members: whose votes these are. votes: the journal's numbers of
+    those that count now.
+    """
+
+    alarm_id: int
+    kind: AlarmKind
     guild_id: int | None
+    image_id: str | None
+    set_id: str | None
+    author_id: int | None
+    rating: str | None
     members: Sequence[int]
+    votes: Sequence[int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

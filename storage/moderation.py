@@ -4,7 +4,18 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from storage.acts import Act, ActKind, Alarm, Ban, GoldImage, Guidelines, Order, Report, ServerRules
+from storage.acts import (
+    Act,
+    ActKind,
+    Alarm,
+    AlarmLimits,
+    Ban,
+    GoldImage,
+    Guidelines,
+    Order,
+    Report,
+    ServerRules,
+)
 from storage.dataset.committer import Committer
 from storage.journal.moderation.acts import Moderation
 from storage.journal.thread import JournalThread
@@ -167,20 +178,20 @@ class ModerationStore:
             lambda moderation: moderation.cancelled(member_id, set_id, order, now=self._clock())
         )
 
-    async def raise_alarms(self) -> list[Alarm]:
-        """The alarms of new accounts that the moderators' channel does not have."""
+    async def raise_alarms(self, limits: AlarmLimits = AlarmLimits()) -> list[Alarm]:  # noqa: B008 - it is frozen
+        """The alarms that the moderators' channel does not have, and new ones."""
         return await self._run(
-            lambda moderation: moderation.brigades.raise_alarms(now=self._clock())
+            lambda moderation: moderation.brigades.raise_alarms(limits, now=self._clock())
         )
 
     async def mark_alarm_told(self, alarm: Alarm) -> None:
         """Record that the moderators' channel has it."""
         await self._run(lambda moderation: moderation.brigades.mark_told(alarm))
 
-    async def set_alarm_aside(self, image_id: str, order: Order) -> Act | None:
+    async def set_alarm_aside(self, alarm_id: int, order: Order) -> Act | None:
         """Set aside the votes of an alarm's accounts; None if nothing is left to."""
         return await self._act(
-            lambda moderation: moderation.set_alarm_aside(image_id, order, now=self._clock())
+            lambda moderation: moderation.set_alarm_aside(alarm_id, order, now=self._clock())
         )
 
     async def report(self, set_id: str) -> Report:

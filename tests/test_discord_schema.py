@@ -6,17 +6,18 @@ The description (Discord's, MIT) is not part of this repository; without it thes
 import json
 import re
 from copy import deepcopy
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import discord
 import pytest
+from discord.utils import time_snowflake
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
-from bot.chat import following, messages
+from bot.chat import following, messages, moderators
 from bot.chat.custom_ids import PrivacyId, ReasonsId
 from bot.chat.standing import weekly
 from generation.worker import preview_budget
@@ -183,8 +184,8 @@ async def test_every_request_matches_discords_description(
         review = w.last_message()
         form = await mod.click(review, label="Remove and warn")
         await mod.submit_modal(form, {"why": "a test"})
+        good, bad, voted_on, _ = image_ids(await w.imagine(w.alice, "an ox"))
         form = await mod.slash(w.channel, "oxherd guidelines")
-        good, bad = image_ids(reported)[:2]
         await mod.submit_modal(
             form, {"text": "No text.", "good": good, "bad": bad, "again": ["again"]}
         )
@@ -192,6 +193,15 @@ async def test_every_request_matches_discords_description(
         await mod.submit_modal(form, {"text": "Votes are published.", "why": "a test"})
         asked = await w.vote(w.bob, message, 2, Rating.GOOD)
         await w.bob.click(asked, custom_id=buttons(asked)[0])
+        for voter in range(3):
+            await w.parts.store.vote(
+                voted_on, time_snowflake(datetime.now(UTC)) + voter, Rating.BAD
+            )
+
+        few = w.settings.model_copy(update={"alarm_new_accounts": 3})
+        await moderators.tell_news(few, w.parts.store, w.client)
+        alarm = next(m for m in w.channel.history() if "accounts younger than" in m.content)
+        await mod.click(alarm, custom_id=buttons(alarm)[0])
         sent = [r for r in w.env.http_requests if r.method != "GET"]
 
     assert late.response is not None

@@ -234,6 +234,9 @@ def test_every_column_that_may_name_a_person_is_forgotten(desk: Desk) -> None:
         "people.user_id",
         "consents.user_id",
         "guidelines_read.user_id",
+        "alarms.author_id",
+        "exposures.rater_id",
+        "ballots.voter_id",
     }
     of_other_things = {
         "sets.guild_id",
@@ -248,7 +251,11 @@ def test_every_column_that_may_name_a_person_is_forgotten(desk: Desk) -> None:
         "consent_texts.guild_id",
         "consents.guild_id",
         "guidelines.guild_id",
+        "alarms.alarm_id",
+        "alarms.guild_id",
         "guidelines_read.guild_id",
+        "exposures.exposure_id",
+        "weekly_posts.guild_id",
     }
     assert desk.note(columns) == of_people | of_other_things
 
@@ -344,10 +351,15 @@ def test_a_ban_cannot_be_escaped_by_being_forgotten(two: TwoPeople, desk: Desk) 
     assert desk.vote("others-1", PERSON, Rating.GOOD).kind is VoteKind.RECORDED
 
 
+ALARM = (
+    "alarms (kind, image_id, oldest, since, raised_at) VALUES ('new', 'theirs-1', 1, '', '2026')"
+)
+
+
 def test_what_is_left_can_be_purged_whatever_refers_to_it(two: TwoPeople, desk: Desk) -> None:
     order = Order(guild_id=20, moderator_id=OTHER, reason="no")
     desk.note(lambda journal: journal.moderation.remove("theirs-1", order, now=NOON))
-    for row in ("reports VALUES ('theirs', 'open')", "alarms VALUES ('theirs-1', 1, 0)"):
+    for row in ("reports VALUES ('theirs', 'open')", ALARM):
         desk.note(partial(insert, row=row))
 
     forget(desk, requests=True)

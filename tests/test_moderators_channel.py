@@ -10,7 +10,7 @@ from discord.utils import time_snowflake
 
 from bot.chat import moderators
 from bot.chat.custom_ids import ReviewId
-from storage.journal.moderation.brigades import NEW_ACCOUNTS
+from storage.acts import AlarmLimits
 from storage.vote import Rating
 from tests.support.discord.servers import Other, other_server, pressed_in, serve_both
 from tests.support.discord.world import World, buttons, image_ids, seen, text_of, world
@@ -99,7 +99,7 @@ async def test_an_alarm_is_set_aside_in_its_server_only(tmp_path: Path) -> None:
         await choose(w, w.moderator(), w.channel, here)
         image_id = image_ids(await w.imagine(w.alice, "a fox"))[0]
         now = datetime.now(UTC)
-        for number in range(NEW_ACCOUNTS):
+        for number in range(AlarmLimits().new_accounts):
             await w.parts.store.vote(
                 image_id, time_snowflake(now) + number, Rating.GOOD, guild_id=w.guild.id
             )
@@ -112,7 +112,7 @@ async def test_an_alarm_is_set_aside_in_its_server_only(tmp_path: Path) -> None:
         done = await w.moderator().click(alarm, custom_id=button)
 
         assert "None of these votes counts" in text_of(seen(refused).message)
-        assert f"{NEW_ACCOUNTS} votes set aside" in text_of(seen(done).message)
+        assert f"{AlarmLimits().new_accounts} votes set aside" in text_of(seen(done).message)
 
 
 async def test_a_channel_that_takes_nothing_keeps_back_no_other_servers_news(

@@ -155,19 +155,19 @@ class GuidelinesId:
 
 @dataclass(frozen=True, slots=True)
 class AlarmId:
-    """The button of an alarm in the moderators' channel, about new accounts on an image."""
+    """The button of an alarm in the moderators' channel. alarm_id: the journal's number of it."""
 
-    image_id: str
+    alarm_id: int
 
-    PATTERN: ClassVar = re.compile(rf"oxherd1:alarm:{_ID}")
+    PATTERN: ClassVar = re.compile(r"oxherd1:alarm:(?P<alarm>[1-9][0-9]{0,17})")
 
     def __str__(self) -> str:
-        return f"oxherd1:alarm:{self.image_id}"
+        return f"oxherd1:alarm:{self.alarm_id}"
 
     @classmethod
     def parse(cls, custom_id: str) -> Self:
         """Raises NotOurs."""
-        return cls(_match(cls.PATTERN, custom_id)["id"])
+        return cls(int(_match(cls.PATTERN, custom_id)["alarm"]))
 
 
 @dataclass(frozen=True, slots=True)

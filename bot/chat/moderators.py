@@ -20,6 +20,7 @@ from bot.chat.moderation.alarms import alarm_view
 from bot.chat.moderation.channel import channel_id
 from bot.chat.responses import NO_MENTIONS, NOT_TAKEN
 from bot.settings import Settings
+from storage.acts import AlarmLimits
 from storage.errors import StorageError
 from storage.status import RemoteStatus
 from storage.store import VoteStore
@@ -62,7 +63,7 @@ async def tell_news(settings: Settings, store: VoteStore, client: discord.Client
     """
     news = _News(store, client, operators_channel=settings.moderators_channel)
     await news.tell_acts()
-    await news.tell_alarms()
+    await news.tell_alarms(_alarm_limits(settings))
     with news.speaking_to(None):
         await news.tell_of_remote(alarm_s=settings.remote_alarm_s)
 
@@ -88,11 +89,12 @@ class _News:
                 if await self._tell(act.guild_id, sentences.line(act)):
                     await moderation.mark_told(acts)
 
-    async def tell_alarms(self) -> None:
+    async def tell_alarms(self, limits: AlarmLimits) -> None:
         """Each with its button."""
-        for alarm in await self._store.moderation.raise_alarms():
+        for alarm in await self._store.moderation.raise_alarms(limits):
             with self.speaking_to(alarm.guild_id):
-                if await self._tell(alarm.guild_id, sentences.alarm(alarm), alarm_view(alarm)):
+                told = sentences.alarm(alarm, new_days=limits.new_days)
+                if await self._tell(alarm.guild_id, told, alarm_view(alarm)):
                     await self._store.moderation.mark_alarm_told(alarm)
 
     async def tell_of_remote(self, *, alarm_s: float) -> None:
@@ -143,6 +145,14 @@ class _News:
             self._not_taken.add(guild_id)
 
         return guild_id not in self._not_taken
+
+
+def _alarm_limits(settings: Settings) -> AlarmLimits:
+    return AlarmLimits(
+        new_accounts=settings.alarm_new_accounts,
+        agreeing=settings.alarm_agreeing,
+        new_days=settings.alarm_new_days,
+    )
 
 
 def _age_s(remote: RemoteStatus) -> float:

@@ -40,6 +40,7 @@ def forget(
         f" '{SetState.CANCELLED}', state) WHERE requester_id = :user",
         values,
     )
+    connection.execute("DELETE FROM alarms WHERE author_id = :user", values)
     for table in ("people", "consents", "guidelines_read"):
         connection.execute(f"DELETE FROM {table} WHERE user_id = :user", values)
 

@@ -99,6 +99,13 @@ class People:
                     (user_id,),
                 )
             ],
+            "alarms": [
+                dict(row)
+                for row in self._connection.execute(
+                    "SELECT guild_id, kind, rating, raised_at FROM alarms WHERE author_id = ?",
+                    (user_id,),
+                )
+            ],
             "guidelines_read": [
                 dict(row)
                 for row in self._connection.execute(

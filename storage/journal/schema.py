@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
 
-from storage.acts import ActKind, Report, SetAside
+from storage.acts import ActKind, AlarmKind, Report, SetAside
 from storage.errors import JournalError
 from storage.vote import Answer, Rating, SetState, ShownIn, ShownKind, VoterIds
 
@@ -185,11 +185,19 @@ CREATE TABLE reports (             -- not by whom: nobody needs that afterwards
     state TEXT NOT NULL CHECK (state IN ('{Report.OPEN}', '{Report.DECIDED}'))
 ) STRICT;
 
-CREATE TABLE alarms (             -- of new accounts on one image
-    image_id TEXT PRIMARY KEY REFERENCES images,
-    oldest_account INTEGER NOT NULL, -- Discord's ids begin with when the account was made
+CREATE TABLE alarms (             -- of accounts that vote together
+    alarm_id INTEGER PRIMARY KEY,
+    kind TEXT NOT NULL CHECK (kind IN ({_one_of(AlarmKind)})),
+    guild_id INTEGER,
+    image_id TEXT REFERENCES images, -- on this one, or
+    author_id INTEGER,            -- on images that this member asked for
+    rating TEXT CHECK (rating IN ({_one_of(Rating)})), -- that they agree on
+    oldest INTEGER NOT NULL,      -- account: Discord's ids begin with when it was made
+    since TEXT NOT NULL,          -- when the votes were given
+    raised_at TEXT NOT NULL,
     told INTEGER NOT NULL DEFAULT 0 -- whether the moderators' channel has it
 ) STRICT;
+CREATE INDEX alarms_by_image ON alarms (image_id);
 
 CREATE TABLE bans (
     guild_id INTEGER NOT NULL,

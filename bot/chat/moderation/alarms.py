@@ -1,4 +1,4 @@
-"""Alarms: new accounts on one image, told to the moderators with a button."""
+"""Alarms: accounts that vote together, told to the moderators with a button."""
 
 import re
 from typing import Any, Self
@@ -17,19 +17,19 @@ from storage.acts import Alarm, Order
 
 def alarm_view(alarm: Alarm) -> ui.View:
     """The button under an alarm."""
-    return views.under_text(AlarmButton(alarm.image_id))
+    return views.under_text(AlarmButton(alarm.alarm_id))
 
 
 class AlarmButton(ui.DynamicItem[ui.Button[Any]], template=AlarmId.PATTERN):
     """Sets the votes of the alarm's accounts aside."""
 
-    def __init__(self, image_id: str) -> None:
-        self.image_id = image_id
+    def __init__(self, alarm_id: int) -> None:
+        self.alarm_id = alarm_id
         super().__init__(
             ui.Button(
                 label=_("Set these votes aside"),
                 style=discord.ButtonStyle.danger,
-                custom_id=str(AlarmId(image_id)),
+                custom_id=str(AlarmId(alarm_id)),
             )
         )
 
@@ -38,7 +38,7 @@ class AlarmButton(ui.DynamicItem[ui.Button[Any]], template=AlarmId.PATTERN):
         cls, interaction: discord.Interaction[Any], item: ui.Item[Any], match: re.Match[str], /
     ) -> Self:
         """The button that was pressed."""
-        return cls(AlarmId.parse(match.string).image_id)
+        return cls(AlarmId.parse(match.string).alarm_id)
 
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
         """Do it, and say how many there were."""
@@ -49,7 +49,7 @@ class AlarmButton(ui.DynamicItem[ui.Button[Any]], template=AlarmId.PATTERN):
 
             moderation = interaction.client.context.store.moderation
             order = Order(guild_id=decides_for(interaction), moderator_id=interaction.user.id)
-            act = await in_time(interaction, moderation.set_alarm_aside(self.image_id, order))
+            act = await in_time(interaction, moderation.set_alarm_aside(self.alarm_id, order))
             await say_privately(
                 interaction,
                 sentences.nothing_to_set_aside() if act is None else sentences.answer(act),

@@ -9,8 +9,8 @@ from bot.chat.moderation import form_sentences
 from bot.chat.texts import emoji, progress_sentence, quoted
 from generation.queue.job import Job
 from generation.request import ImageRequest
-from storage.acts import Act, ActKind, Alarm, GoldImage, Report, ServerRules
-from storage.journal.moderation.brigades import NEW_FOR
+from storage.acts import Act, ActKind, Alarm, AlarmKind, GoldImage, Report, ServerRules
+from storage.journal.moderation.brigades import ALIKE
 from storage.vote import Rating, StoredSet
 
 _REPORTED_CHARS = 500
@@ -266,24 +266,46 @@ def report(stored: StoredSet, *, reporter_id: int) -> str:
     return "\n".join([reports, _("Request `{id}`").format(id=stored.set_id)])
 
 
-def alarm(alarm: Alarm) -> str:
-    """For the moderators' channel: which new accounts voted on which image."""
+def alarm(alarm: Alarm, *, new_days: int) -> str:
+    """For the moderators' channel: which accounts voted together, and on what."""
     number = len(alarm.members)
-    sentence = ngettext(
-        "{number} account younger than {days} days voted on image `{image}` of request `{set}` "
-        "within minutes: {members}",
-        "{number} accounts younger than {days} days voted on image `{image}` of request `{set}` "
-        "within minutes: {members}",
-        number,
-    ).format(
+    sentence = _alarm(alarm).format(
         number=number,
-        days=NEW_FOR.days,
+        days=new_days,
         image=alarm.image_id,
         set=alarm.set_id,
+        author=f"<@{alarm.author_id}>",
+        rating="" if alarm.rating is None else emoji(Rating(alarm.rating)),
+        alike=ALIKE,
         members=" ".join(f"<@{member}>" for member in alarm.members[:_NAMED]),
     )
 
     return f"{sentence} {_and_more(number - _NAMED)}" if number > _NAMED else sentence
+
+
+def _alarm(alarm: Alarm) -> str:
+    if alarm.kind is AlarmKind.NEW:
+        if alarm.image_id is not None:
+            return _(
+                "{number} accounts younger than {days} days voted on image `{image}` of request "
+                "`{set}` within minutes: {members}"
+            )
+
+        return _(
+            "{number} accounts younger than {days} days voted on images of {author} within "
+            "minutes: {members}"
+        )
+
+    if alarm.image_id is not None:
+        return _(
+            "{number} accounts gave image `{image}` of request `{set}` the same {rating} within "
+            "minutes: {members}"
+        )
+
+    return _(
+        "{number} accounts gave {alike} or more images of {author} nothing but {rating} within "
+        "minutes: {members}"
+    )
 
 
 def reported(state: Report) -> str:

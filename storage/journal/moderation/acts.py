@@ -104,32 +104,26 @@ class Moderation:
             now=now,
         )
 
-    def set_alarm_aside(self, image_id: str, order: Order, *, now: datetime) -> Act | None:
-        """Set aside the votes of an alarm's accounts on its image; None if the server has nothing
-        left to set aside."""
-        row = self._connection.execute(
-            "SELECT set_id, guild_id, oldest_account FROM alarms JOIN images USING (image_id)"
-            " JOIN sets USING (set_id)"
-            " WHERE image_id = :image AND coalesce(guild_id, :guild) IS coalesce(:guild, guild_id)",
-            {"image": image_id, "guild": order.guild_id},
-        ).fetchone()
-        if row is None:
+    def set_alarm_aside(self, alarm_id: int, order: Order, *, now: datetime) -> Act | None:
+        """Set aside the votes that an alarm is about; None if the server has nothing left to set
+        aside."""
+        alarm = self.brigades.find(alarm_id, guild_id=order.guild_id)
+        if alarm is None or not alarm.votes:
             return None
 
         seq = next_number(self._connection, "seq")
-        moved = self._connection.execute(
+        self._connection.execute(
             "UPDATE votes SET set_aside = ?, seq = ?"
-            " WHERE image_id = ? AND voter_id >= ? AND counted IS NOT NULL",
-            (SetAside.BRIGADE, seq, image_id, row["oldest_account"]),
+            " WHERE rowid IN (SELECT value FROM json_each(?))",
+            (SetAside.BRIGADE, seq, json.dumps(alarm.votes)),
         )
-        if not moved.rowcount:
-            return None
 
         return self._record(
             ActKind.SET_ASIDE,
-            replace(order, guild_id=row["guild_id"] or order.guild_id),
-            set_id=row["set_id"],
-            votes=moved.rowcount,
+            replace(order, guild_id=alarm.guild_id or order.guild_id),
+            member_id=alarm.author_id,
+            set_id=alarm.set_id,
+            votes=len(alarm.votes),
             seq=seq,
             now=now,
         )
