@@ -13,6 +13,7 @@ from storage import store as store_module
 from storage.acts import Order
 from storage.dataset.committer import ACT_S_PER_VOTE
 from storage.dataset.memory import MemoryRepository
+from storage.dataset.oxen import OxenRepository, OxenSettings
 from storage.dataset.writer import Writer
 from storage.folder import DataFolder
 from storage.journal.queries import Journal
@@ -26,7 +27,14 @@ from tests.support.discord.world import (
     undo_id,
     world,
 )
-from tests.support.storage.data import NOON, PROVENANCE, a_set, dataset, four_images
+from tests.support.storage.data import (
+    NOON,
+    PROVENANCE,
+    a_set,
+    dataset,
+    files_below,
+    four_images,
+)
 from tests.support.storage.desk import Desk
 
 GOOD, BAD = Rating.GOOD, Rating.BAD
@@ -90,6 +98,30 @@ def test_a_ban_and_its_end_are_a_commit_each_and_leave_the_same_bytes(
     back, gone, *_ = history(desk)
     assert gone == f"1 ban; {votes} votes set aside"
     assert back.startswith(f"1 unban; {votes} votes: ")
+
+
+@pytest.mark.long
+@pytest.mark.timeout(7200)
+def test_a_ban_of_ten_thousand_votes_in_a_real_dataset_leaves_the_same_bytes(
+    tmp_path: Path,
+) -> None:
+    folder = DataFolder(tmp_path)
+    oxen = OxenSettings(path=folder.dataset, config_dir=folder.oxen_config, journal_id="0")
+    with Desk.open(folder, lambda: OxenRepository.open(oxen)) as desk:
+        votes = vote_on(desk, 2_500)
+        desk.settle()
+        before, commits = files_below(folder.dataset), len(desk.repository.log(100_000))
+
+        desk.note(lambda journal: journal.moderation.ban(BANNED, ORDER, until=None, now=NOON))
+        desk.settle()
+        banned = files_below(folder.dataset)
+        desk.note(lambda journal: journal.moderation.unban(BANNED, ORDER, now=NOON))
+        desk.settle()
+
+        assert votes == 10_000
+        assert len(banned) == len(before) - votes // 2  # the others have a vote of somebody else
+        assert files_below(folder.dataset) == before
+        assert len(desk.repository.log(100_000)) == commits + 2
 
 
 def test_a_banned_member_cannot_vote_until_the_ban_is_over(desk: Desk) -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import oxen
 import pytest
@@ -226,6 +227,54 @@ def test_files_of_a_folder_are_added_together_and_no_others_with_them(tmp_path: 
     assert status.removed_files() == []
     assert not (tmp_path / "dataset" / ".oxenignore").exists()
     assert OxenRepository.open(settings(tmp_path)).holds("images/000/00000/ab0.png")
+
+
+def test_many_images_leave_a_folder_and_come_back_in_one_call_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "dataset" / "images" / "000" / "00000"
+    spooled = {}
+    for name in (f"image{number}" for number in range(8)):
+        source = tmp_path / name
+        source.write_bytes(name.encode())
+        spooled[f"images/000/00000/{name}.png"] = source
+
+    leaving = list(spooled)[:5]
+    coming = {path: spooled[path] for path in leaving}
+    first = OxenRepository.open(settings(tmp_path))
+    first.apply(Changes(files={}, images=spooled, removals=()))
+    first.commit("all")
+    first.close()
+    calls: list[str] = []
+    for name in ("add", "rm"):
+        monkeypatch.setattr(oxen.Repo, name, counted(getattr(oxen.Repo, name), calls))
+
+    for changes in (
+        Changes(files={}, images={}, removals=leaving),
+        Changes(files={}, images=coming, removals=()),
+    ):
+        repository = OxenRepository.open(settings(tmp_path))  # which knows no folder's content
+        (folder / "notes.txt").write_text("mine", encoding="utf-8")
+        (folder / "image7.png").unlink()
+        calls.clear()
+        repository.apply(changes)
+        repository.commit("some")
+        held = [path for path in spooled if repository.holds(path)]
+        repository.close()
+
+        status = oxen.Repo(str(tmp_path / "dataset")).status()
+        assert "notes.txt" in str(status)
+        assert (status.added_files(), status.removed_files()) == ([], [])
+        assert held == [path for path in spooled if changes.images or path not in leaving]
+        assert calls == ["add"]
+
+
+def counted(call: Callable[..., Any], calls: list[str]) -> Callable[..., Any]:
+    def counting(*arguments: Any, **options: Any) -> Any:
+        calls.append(call.__name__)
+        return call(*arguments, **options)
+
+    return counting
 
 
 def test_a_kill_while_oxen_removes_its_staging_area_is_mended_by_opening(tmp_path: Path) -> None:
