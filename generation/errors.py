@@ -8,6 +8,7 @@ GenerationError
 ├── Cancelled             the requester cancelled it
 ├── DeadlineExceeded      it ran longer than allowed
 └── RequestFailed         the backend failed on this request, or two workers were lost over it
+    ├── CannotVary        the model makes images from noise alone
     ├── NotChecked        the image classifier failed, so the images are not shown
     └── OutOfMemory       it does not fit on the device; a smaller request may
 
@@ -72,6 +73,10 @@ class RequestFailed(GenerationError):
 
     def __str__(self) -> str:
         return f"The request failed: {self.cause}"
+
+
+class CannotVary(RequestFailed):
+    pass
 
 
 class NotChecked(RequestFailed):

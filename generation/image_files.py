@@ -27,6 +27,11 @@ def finished_image(
     )
 
 
+def opened_image(png: bytes) -> Image.Image:
+    """The image in a PNG file. Raises OSError for anything else."""
+    return Image.open(io.BytesIO(png), formats=["PNG"]).convert("RGB")
+
+
 def preview_jpeg(images: Sequence[Image.Image]) -> bytes:
     """The images, all of one size, in rows of two, as one JPEG file of a few kilobytes.
 

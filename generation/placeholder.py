@@ -12,7 +12,7 @@ from importlib.metadata import version
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from generation.errors import Cancelled
-from generation.image_files import finished_image, preview_jpeg
+from generation.image_files import finished_image, opened_image, preview_jpeg
 from generation.request import ImageRequest, Made, Provenance
 from generation.worker.backend import Finding, Watcher
 from generation.worker.specs import PlaceholderSpec
@@ -29,7 +29,8 @@ class PlaceholderBackend:
     """Draws a landscape from the prompt and the seed with Pillow.
 
     The same prompt, seed, size and version of Pillow make the same bytes. Steps change only the
-    time that it takes.
+    time that it takes. A variation shows so much of the new drawing as it is strong, over its
+    parent.
     """
 
     def __init__(self, spec: PlaceholderSpec, *, device: str) -> None:
@@ -58,14 +59,20 @@ class PlaceholderBackend:
     def between_requests(self, report: Callable[[str], None]) -> str:
         return ""
 
-    def generate(self, request: ImageRequest, watcher: Watcher) -> Made:
-        for step in range(1, request.steps + 1):
+    def generate(
+        self, request: ImageRequest, watcher: Watcher, *, parent: bytes | None = None
+    ) -> Made:
+        steps = request.steps_made
+        for step in range(1, steps + 1):
             self._think(watcher)
-            watcher.step_done(step, request.steps)
+            watcher.step_done(step, steps)
             if self._spec.previews and watcher.wants_preview:
-                watcher.preview(partial(sketch, request, step / request.steps))
+                watcher.preview(partial(sketch, request, step / steps))
 
-        images = tuple(finished_image(draw(request, seed), seed=seed) for seed in request.seeds)
+        images = tuple(
+            finished_image(_varied(draw(request, seed), request, parent), seed=seed)
+            for seed in request.seeds
+        )
 
         return Made(images=images, provenance=self.load())
 
@@ -88,6 +95,14 @@ def draw(request: ImageRequest, seed: int) -> Image.Image:
     _add_card(image, request.prompt)
 
     return image
+
+
+def _varied(image: Image.Image, request: ImageRequest, parent: bytes | None) -> Image.Image:
+    """What the request makes of its parent, if it has one."""
+    if parent is None or request.variation is None:
+        return image
+
+    return Image.blend(opened_image(parent), image, request.variation.strength)
 
 
 def sketch(request: ImageRequest, done: float) -> bytes:

@@ -47,11 +47,24 @@ class Size:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Variation:
+    """That a request varies an image that is there (SDEdit: Meng et al., 2021).
+
+    parent_id: the image's id.
+    strength: how much noise is put on it, which is removed again: from nearly 0, which leaves it as
+        it is, to 1, which leaves nothing of it.
+    """
+
+    parent_id: str
+    strength: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ImageRequest:
     """One image per seed; everything else is the same for all of them.
 
     The prompts are always clean: creating a request cleans them (see `clean_prompt`).
-    model: a name, as members choose it.
+    model: a name, as members choose it. variation: None for images that begin with noise alone.
     """
 
     prompt: str
@@ -61,6 +74,7 @@ class ImageRequest:
     guidance_scale: float = 7.5
     size: Size = Size(512, 512)
     model: str
+    variation: Variation | None = None
 
     def __post_init__(self) -> None:
         for field_name in ("prompt", "negative_prompt"):
@@ -72,20 +86,32 @@ class ImageRequest:
         """Whether guidance has an effect: at 1 and below it has none."""
         return self.guidance_scale > 1
 
+    @property
+    def steps_made(self) -> int:
+        """How many of the steps are made: all, or the last ones, those that a variation's strength
+        leaves."""
+        if self.variation is None:
+            return self.steps
+
+        return min(self.steps, max(1, int(self.steps * self.variation.strength)))
+
     def to_json(self) -> dict[str, Any]:
         """The request as one flat object of JSON; `from_json` reads it."""
         flat = asdict(self)
-        size = flat.pop("size")
+        size, variation = flat.pop("size"), flat.pop("variation")
 
-        return {**flat, **size, "seeds": list(self.seeds)}
+        return {**flat, **size, "seeds": list(self.seeds), **(variation or {})}
 
     @classmethod
     def from_json(cls, flat: Mapping[str, Any]) -> Self:
         """The request that `to_json` wrote. Raises KeyError or TypeError for a different object."""
         rest = dict(flat)
         size = Size(rest.pop("width_px"), rest.pop("height_px"))
+        variation = None
+        if "parent_id" in rest:
+            variation = Variation(parent_id=rest.pop("parent_id"), strength=rest.pop("strength"))
 
-        return cls(**{**rest, "size": size, "seeds": tuple(rest["seeds"])})
+        return cls(**{**rest, "size": size, "seeds": tuple(rest["seeds"]), "variation": variation})
 
 
 class Withheld(StrEnum):

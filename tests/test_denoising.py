@@ -11,11 +11,11 @@ from typing import Any
 import diffusers
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from generation.diffusion.denoising import Denoiser
 from generation.diffusion.engine import DecodedImage, Stage
-from generation.request import ImageRequest, Size
+from generation.request import ImageRequest, Size, Variation
 from tests.support.generation.requests import a_request
 from tests.support.generation.tiny_model import (
     NOISE,
@@ -44,6 +44,13 @@ SCHEDULERS: dict[str, tuple[str, dict[str, Any]]] = {
     "Heun": ("HeunDiscreteScheduler", {}),
     "LCM": ("LCMScheduler", {}),
 }
+
+
+VARYING = {
+    "StableDiffusionPipeline": diffusers.StableDiffusionImg2ImgPipeline,
+    "StableDiffusionXLPipeline": diffusers.StableDiffusionXLImg2ImgPipeline,
+}
+"""Whose images variations must equal."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -93,20 +100,42 @@ def a_small_request(**changes: Any) -> ImageRequest:
     return replace(request, **changes)
 
 
+def a_variation(strength: float = 0.6, **changes: Any) -> ImageRequest:
+    variation = Variation(parent_id="a fox", strength=strength)
+
+    return a_small_request(steps=5, variation=variation, **changes)
+
+
+def a_picture(size: Size) -> Image.Image:
+    """Something to vary: a red sun before a sky that gets lighter."""
+    sky = Image.linear_gradient("L").resize((size.width_px, size.height_px)).convert("RGB")
+    ImageDraw.Draw(sky).ellipse((8, 8, 40, 40), fill=(220, 40, 30))
+
+    return sky
+
+
 def of_the_engine(pipeline: Any, request: ImageRequest) -> list[DecodedImage]:
-    return Denoiser(pipeline, device="cpu").make(request, lambda _stage: None)
+    parent = a_picture(request.size) if request.variation else None
+
+    return Denoiser(pipeline, device="cpu").make(request, lambda _stage: None, parent=parent)
 
 
 def of_the_pipeline(pipeline: Any, request: ImageRequest) -> list[Image.Image]:
-    made = pipeline(
+    stock, start = pipeline, dict[str, Any]()
+    if request.variation is None:
+        start = {"width": request.size.width_px, "height": request.size.height_px}
+    else:
+        stock = quiet_steps(VARYING[type(pipeline).__name__](**pipeline.components))
+        start = {"image": a_picture(request.size), "strength": request.variation.strength}
+
+    made = stock(
         prompt=request.prompt,
         negative_prompt=request.negative_prompt or None,
         num_images_per_prompt=len(request.seeds),
         num_inference_steps=request.steps,
         guidance_scale=request.guidance_scale,
-        width=request.size.width_px,
-        height=request.size.height_px,
         generator=[torch.Generator("cpu").manual_seed(seed) for seed in request.seeds],
+        **start,
     )
     images: list[Image.Image] = made.images
 
@@ -124,6 +153,45 @@ def assert_equal_to_stock(pipeline: Any, request: ImageRequest) -> None:
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
 def test_it_makes_the_pictures_of_the_stock_pipeline(family: Any, scheduler: str) -> None:
     assert_equal_to_stock(with_scheduler(family, scheduler), a_small_request())
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_its_variations_of_an_image_are_those_of_the_stock_pipeline(
+    family: Any, scheduler: str
+) -> None:
+    assert_equal_to_stock(with_scheduler(family, scheduler), a_variation())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"strength": 0.2}, id="one step"),
+        pytest.param({"strength": 1.0}, id="all steps"),
+        pytest.param({"guidance_scale": 1.0}, id="no guidance"),
+        pytest.param({"negative_prompt": "an owl"}, id="negative prompt"),
+        pytest.param({"size": Size(96, SIDE_PX)}, id="wide"),
+        pytest.param({"seeds": (7,)}, id="one image"),
+    ],
+)
+def test_whatever_a_variation_asks_for_comes_out_as_from_the_stock_pipeline(
+    family: Any, changes: dict[str, Any]
+) -> None:
+    assert_equal_to_stock(family, a_variation(**changes))
+
+
+def test_a_variation_makes_at_least_one_step(family: Any) -> None:
+    """Here the stock pipeline raises."""
+    request = a_variation(strength=0.01)
+
+    assert request.steps_made == 1
+    assert len(of_the_engine(family, request)) == 2
+
+
+def test_a_parent_of_another_size_is_refused(family: Any) -> None:
+    engine = Denoiser(family, device="cpu")
+
+    with pytest.raises(ValueError, match="the image to vary is 96x64, and the request's size is"):
+        engine.begin(a_variation(), parent=a_picture(Size(96, SIDE_PX)))
 
 
 @pytest.mark.parametrize(
@@ -214,6 +282,27 @@ def test_in_half_precision_too_the_pictures_are_those_of_the_stock_pipeline(
     assert ours == theirs
 
 
+@pytest.mark.filterwarnings("ignore:`upcast_vae` is deprecated:FutureWarning")
+@pytest.mark.parametrize(
+    ("make", "dtype"),
+    [
+        pytest.param(tiny_stable_diffusion, torch.float16, id="float16"),
+        pytest.param(tiny_stable_diffusion, torch.bfloat16, id="bfloat16"),
+        pytest.param(tiny_xl, torch.float16, id="XL in float16"),
+    ],
+)
+def test_in_half_precision_too_variations_are_those_of_the_stock_pipeline(
+    tmp_path: Path, make: Callable[[Path], Any], dtype: Any
+) -> None:
+    """But for XL in bfloat16, where the stock pipeline raises its VAE for nothing."""
+    pipeline = quiet_steps(make(tmp_path)).to(dtype)
+    theirs = [image.tobytes() for image in of_the_pipeline(pipeline, a_variation())]
+
+    ours = [picture.image.tobytes() for picture in of_the_engine(pipeline, a_variation())]
+
+    assert ours == theirs
+
+
 def test_an_xl_model_without_zeros_for_the_empty_prompt_encodes_it(xl: Any) -> None:
     pipeline = quiet_steps(type(xl)(**xl.components, force_zeros_for_empty_prompt=False))
 
@@ -227,9 +316,10 @@ def test_an_xl_vae_with_means_of_its_own_is_heeded(xl: Any) -> None:
     pipeline = quiet_steps(type(xl)(**(xl.components | {"vae": vae})))
 
     assert_equal_to_stock(pipeline, a_small_request())
+    assert_equal_to_stock(pipeline, a_variation())
 
 
-def test_a_tiny_autoencoder_decodes_as_in_the_stock_pipeline(family: Any) -> None:
+def test_a_tiny_autoencoder_does_as_in_the_stock_pipeline(family: Any) -> None:
     torch.manual_seed(0)
     small = diffusers.AutoencoderTiny(
         encoder_block_out_channels=(4, 4),
@@ -240,6 +330,7 @@ def test_a_tiny_autoencoder_decodes_as_in_the_stock_pipeline(family: Any) -> Non
     pipeline = quiet_steps(type(family)(**(family.components | {"vae": small})))
 
     assert_equal_to_stock(pipeline, a_small_request())
+    assert_equal_to_stock(pipeline, a_variation())
 
 
 @pytest.mark.parametrize("negative_prompt", ["", "<fox> in rain"])
@@ -262,12 +353,15 @@ def on_meta(tmp_path_factory: pytest.TempPathFactory) -> Any:
 @pytest.mark.parametrize("scheduler", SCHEDULERS)
 def test_no_step_reads_a_number_back_from_the_device(on_meta: Any, scheduler: str) -> None:
     """It would wait for the device each time. On the device "meta" there are no numbers to read."""
-    run = Denoiser(with_scheduler(on_meta, scheduler), device="meta").begin(a_small_request())
+    engine = Denoiser(with_scheduler(on_meta, scheduler), device="meta")
+    for run in (
+        engine.begin(a_small_request()),
+        engine.begin(a_variation(), parent=a_picture(Size(SIDE_PX, SIDE_PX))),
+    ):
+        while run.done < run.total:
+            run.step()
 
-    while run.done < run.total:
-        run.step()
-
-    assert run.latents.device.type == "meta"
+        assert run.latents.device.type == "meta"
 
 
 def test_a_prompt_is_encoded_once_however_often_it_is_asked_for(family: Any) -> None:

@@ -1,8 +1,11 @@
 """How the executor treats the people who submit requests, with real worker processes."""
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +21,14 @@ from generation.queue.executor import Executor
 from generation.queue.job import JobState
 from generation.queue.limits import ExecutorLimits
 from generation.queue.status import WorkerState
-from tests.support.generation.requests import a_request, progress_when, stepping, worker_when
+from generation.request import Variation
+from tests.support.generation.requests import (
+    a_request,
+    pid_of,
+    progress_when,
+    stepping,
+    worker_when,
+)
 from tests.support.generation.scripted_backend import one_model
 
 ALICE, BOB, CAROL = 1, 2, 3
@@ -266,3 +276,21 @@ async def test_an_executor_needs_a_device_and_a_model(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="at least one model"):
         async with Executor.open({}):
             pass
+
+
+async def test_a_large_image_to_vary_does_not_stop_the_loop_while_its_worker_is_slow(
+    executor: Executor,
+) -> None:
+    """The pipe holds less. Every test fails if the loop stalls."""
+    await executor.submit(a_request(), owner=ALICE).result()
+    request = a_request(seeds=(5,), steps=10)
+    variation = Variation(parent_id="a fox", strength=0.5)
+    os.kill(pid_of(executor), signal.SIGSTOP)
+
+    job = executor.submit(replace(request, variation=variation), owner=ALICE, parent=bytes(2**24))
+    at_first = job.progress
+    os.kill(pid_of(executor), signal.SIGCONT)
+    [image] = (await job.result()).images
+
+    assert at_first.steps == 5
+    assert image.png == b"(5, 16777216)"

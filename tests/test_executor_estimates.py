@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from bot.chat.texts import duration
 from generation.queue.estimates import Estimates
 from generation.queue.waiting_times import WaitingJob, WorkerLoad, finished_in_s
-from generation.request import ImageRequest, Size
+from generation.request import ImageRequest, Size, Variation
 from generation.worker.stopwatch import Stopwatch
 from tests.support.generation.requests import a_request
 
@@ -112,6 +112,19 @@ def test_the_steps_that_a_scheduler_adds_are_counted() -> None:
 
     assert estimates.total_s(FOUR) == pytest.approx(7.1)
     assert estimates.total_s(replace(FOUR, steps=100)) == pytest.approx(12.2)
+
+
+def test_a_variation_takes_as_long_as_the_steps_that_its_strength_leaves() -> None:
+    estimates = learnt(FOUR, Device(after_s=2.0, extra_steps=1))
+    variation = replace(FOUR, variation=Variation(parent_id="a fox", strength=0.6))
+
+    assert estimates.total_s(variation) == pytest.approx(2.0 + 0.6 * 5.1)
+
+    done, finished_at = Device(before_s=0.5, after_s=2.0).times(replace(FOUR, steps=30))
+    estimates.learn(variation, watched(done), finished_at=finished_at)
+
+    assert estimates.total_s(variation) == pytest.approx(0.5 + 3.0 + 2.0)
+    assert estimates.total_s(FOUR) == pytest.approx(7.1)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from tests.support.storage.data import NOON
 from tests.support.storage.desk import Desk
 
 FETCHED = Fetched(branch="main", commit_id="0" * 32, commits=7, newest_seq=0)
-WORDS = frozenset({"image_id", "set_id", "prompt", "negative_prompt", *MADE_BY_COLUMNS})
+WORDS = frozenset({"image_id", "set_id", "parent", "prompt", "negative_prompt", *MADE_BY_COLUMNS})
 COLUMNS = {"generations": SHOWN_COLUMNS, "train": TRAIN_COLUMNS}
 
 Rows = list[dict[str, str]]
@@ -117,7 +117,7 @@ def junk_of(column: str) -> list[str]:
     if column in WORDS:
         return never
 
-    may_be_empty = column in ("unsafe_score", "seconds")
+    may_be_empty = column in ("strength", "unsafe_score", "seconds")
 
     return [*never, "-1", "nan", "1e999", *([] if may_be_empty else [""])]
 
@@ -143,6 +143,9 @@ def test_no_column_takes_junk(dataset: Path, table: str, column: str) -> None:
         ("generations", {"versions": "[" * 100_000}, "its versions is '[[["),
         ("generations", {"versions": '{"a": {}}'}, "its versions is '{\"a\": {}}'"),
         ("generations", {"withheld": "yes"}, "its withheld is 'yes'"),
+        ("generations", {"parent": "a"}, "its parent is 'a', and its strength is ''"),
+        ("generations", {"strength": "0.5"}, "its parent is 'no', and its strength is '0.5'"),
+        ("generations", {"parent": "a", "strength": "0"}, "its strength is 0"),
         ("generations", {"shown_at": "2026-05-04"}, "its shown_at is '2026-05-04'"),
         ("generations", {"set_id": "set-1"}, "its image has a row already"),
         ("generations", {"prompt": "an owl"}, "it contradicts a row of the same set"),

@@ -1,12 +1,15 @@
 """A family that our own loop does not know is served by its diffusers pipeline."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from generation.diffusion.backend import DiffusersBackend
-from generation.errors import Cancelled
-from generation.request import ImageRequest
+from generation.errors import Cancelled, CannotVary
+from generation.image_files import finished_image
+from generation.request import ImageRequest, Variation
 from generation.worker.specs import DiffusersSpec
 from tests.support.generation.requests import Onlooker, a_request
 from tests.support.generation.tiny_model import SIDE_PX, tiny_stable_diffusion_3
@@ -56,3 +59,11 @@ def test_it_stops_between_two_steps_and_the_next_picture_is_as_ever(
         backend.generate(REQUEST, Onlooker(cancel_after=1))
 
     assert backend.generate(REQUEST, Onlooker()).images == before
+
+
+def test_it_varies_no_image_and_says_so(backend: DiffusersBackend) -> None:
+    request = replace(REQUEST, variation=Variation(parent_id="a fox", strength=0.6))
+    parent = finished_image(Image.new("RGB", (SIDE_PX, SIDE_PX)), seed=1).png
+
+    with pytest.raises(CannotVary, match="a StableDiffusion3Pipeline begins with noise alone"):
+        backend.generate(request, Onlooker(), parent=parent)

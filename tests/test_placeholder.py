@@ -10,7 +10,7 @@ from PIL import Image, ImageChops, ImageStat
 from generation import placeholder
 from generation.errors import Cancelled
 from generation.placeholder import PlaceholderBackend
-from generation.request import GeneratedImage, ImageRequest, Size
+from generation.request import GeneratedImage, ImageRequest, Size, Variation
 from generation.worker.specs import PlaceholderSpec
 from tests.support.generation.requests import Onlooker, a_request
 
@@ -111,3 +111,22 @@ def test_it_stops_between_two_steps() -> None:
         backend.generate(a_request(steps=50), onlooker)
 
     assert onlooker.steps == [(1, 50), (2, 50)]
+
+
+def test_a_variation_shows_as_much_of_its_parent_as_its_strength_leaves() -> None:
+    backend = PlaceholderBackend(PlaceholderSpec(seconds_per_step=0), device="cpu")
+    request = a_request("a fox", seeds=(1,), steps=10, side_px=64)
+    [parent] = backend.generate(request, Onlooker()).images
+    onlooker = Onlooker()
+
+    def varied(strength: float) -> bytes:
+        variation = Variation(parent_id="the fox", strength=strength)
+        changed = replace(request, seeds=(2,), variation=variation)
+        [image] = backend.generate(changed, onlooker, parent=parent.png).images
+
+        return image.png
+
+    assert varied(1.0) == backend.generate(replace(request, seeds=(2,)), Onlooker()).images[0].png
+    assert varied(0.5) == varied(0.5)
+    assert len({parent.png, varied(0.5), varied(1.0)}) == 3
+    assert onlooker.steps[-15:-10] == [(step, 5) for step in range(1, 6)]

@@ -1,6 +1,7 @@
 """A row of `generations` says how its image is made again, or why it does not."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,11 +9,16 @@ import pytest
 from storage.dataset.columns import SHOWN_COLUMNS
 from storage.dataset.layout import csv_file
 from storage.dataset.memory import MemoryRepository
-from storage.dataset.reader import RecordedImage, find_recorded, recorded_bytes
+from storage.dataset.reader import (
+    RecordedImage,
+    find_recorded,
+    recorded_bytes,
+    recorded_image,
+)
 from storage.errors import RecordError
 from storage.folder import DataFolder
 from storage.vote import Rating
-from tests.support.storage.data import PROVENANCE, a_request, png_of, read_csv
+from tests.support.storage.data import PROVENANCE, a_request, a_set, png_of, read_csv
 from tests.support.storage.desk import Desk
 
 SHARD = Path("generations") / "000" / "00000.csv"
@@ -56,6 +62,35 @@ def test_a_row_says_all_that_was_asked_for_and_all_that_made_it(dataset: Path) -
         sha256=image.sha256,
     )
     assert len(image.sha256) == 64
+
+
+def test_the_row_of_a_variation_says_of_what_and_how_far(tmp_path: Path) -> None:
+    variation = {**a_request(seeds=[3]), "parent_id": "set-0-2", "strength": 0.6}
+    repository = MemoryRepository()
+    with Desk.open(DataFolder(tmp_path / "data"), lambda: repository) as desk:
+        desk.show_set(replace(a_set(), request=variation))
+        desk.settle()
+
+    [row, *_] = read_csv(repository.files[SHARD.as_posix()])
+
+    assert (row["parent"], row["strength"]) == ("set-0-2", "0.6")
+    assert recorded_image({**row, "seed": "3"}).request == variation
+
+
+@pytest.mark.parametrize("missing", ["parent", "strength"])
+def test_half_a_variation_is_unusable(dataset: Path, missing: str) -> None:
+    whole = {"parent": "set-0-2", "strength": "0.6"}
+    rewrite(dataset, lambda row: row.update({**whole, missing: {"parent": "no"}.get(missing, "")}))
+
+    with pytest.raises(RecordError, match="its parent is"):
+        find_recorded(dataset, "set-0-3")
+
+
+def test_a_row_of_an_older_oxherd_is_of_no_variation(dataset: Path) -> None:
+    [row, *_] = read_csv((dataset / SHARD).read_bytes())
+    del row["parent"], row["strength"]
+
+    assert recorded_image(row).request == a_request("=1+1, 'quoted'", seeds=[1])
 
 
 def test_an_id_with_a_slip_gets_the_nearest_one(dataset: Path) -> None:

@@ -86,9 +86,11 @@ async def replay(
     if dataset is not None:
         require_offered(recorded, request, settings, model=model)
 
+    spool = folder.spool if dataset is None else None
+    parent = _parent(recorded, request, source, spool=spool)
     with _compiled_versions(folder.compiled) as compiled:
         spec = spec_of(recorded, settings, compiled=compiled)
-        made = await _made(spec, request, device=device, tell=tell)
+        made = await _made(spec, request, parent, device=device, tell=tell)
 
     image = made.images[index]
     if image.withheld is not None:
@@ -99,7 +101,7 @@ async def replay(
 
     png = image.png
     try:
-        original = recorded_bytes(recorded, source, spool=folder.spool if dataset is None else None)
+        original = recorded_bytes(recorded, source, spool=spool)
     except RecordError as exc:
         raise CannotReplay(str(exc)) from exc
 
@@ -199,8 +201,40 @@ def request_of(recorded: RecordedImage) -> tuple[ImageRequest, int]:
     return request, index
 
 
+def _parent(
+    recorded: RecordedImage, request: ImageRequest, source: Path, *, spool: Path | None
+) -> bytes | None:
+    """The image that the request varies, if it does. Raises CannotReplay if it is not here."""
+    if request.variation is None:
+        return None
+
+    parent_id = request.variation.parent_id
+    try:
+        parent = find_recorded(source, parent_id)
+        png = recorded_bytes(parent, source, spool=spool)
+    except RecordError as exc:
+        raise CannotReplay(
+            f"Image {recorded.image_id} is a variation of image {parent_id[:64]}: {exc}"
+        ) from exc
+
+    if png is None or _sha256(png) != parent.sha256:
+        found = "is not here" if png is None else "is not here as it was recorded"
+        raise CannotReplay(
+            f"Image {recorded.image_id} is a variation of image {parent_id}, which {found}: the "
+            "dataset has the images that somebody voted on, and the host of the bot those that "
+            "wait for votes."
+        )
+
+    return png
+
+
 async def _made(
-    spec: BackendSpec, request: ImageRequest, *, device: str, tell: Callable[[JobProgress], None]
+    spec: BackendSpec,
+    request: ImageRequest,
+    parent: bytes | None,
+    *,
+    device: str,
+    tell: Callable[[JobProgress], None],
 ) -> Result:
     """The images, regardless of the limits in the settings and of the time it takes."""
     try:
@@ -209,7 +243,7 @@ async def _made(
             devices=(device,),
             limits=ExecutorLimits(deadline_s=_DAY_S, silence_s=_DAY_S, grace_s=0),
         ) as executor:
-            job = executor.submit(request, owner=0)
+            job = executor.submit(request, owner=0, parent=parent)
             progress = job.progress
             while not progress.state.is_final:
                 tell(progress)

@@ -38,7 +38,7 @@ from generation.diffusion.pipeline_engine import PipelineEngine
 from generation.diffusion.prompt_length import cut_short
 from generation.diffusion.provenance import provenance_of
 from generation.errors import Cancelled
-from generation.image_files import finished_image
+from generation.image_files import finished_image, opened_image
 from generation.model_folder import content_revision
 from generation.request import (
     GeneratedImage,
@@ -154,8 +154,11 @@ class DiffusersBackend:
         self._loaded = None
         release_memory()
 
-    def generate(self, request: ImageRequest, watcher: Watcher) -> Made:
+    def generate(
+        self, request: ImageRequest, watcher: Watcher, *, parent: bytes | None = None
+    ) -> Made:
         assert self._loaded is not None, "load comes first"
+        image = None if parent is None else opened_image(parent)
         torch.set_num_threads(self._loaded.threads)  # a different model may have been loaded since
         previews, warm_start = self._loaded.previews, self._loaded.warm_start
         pacing = StepPacing(self._device)
@@ -177,7 +180,9 @@ class DiffusersBackend:
 
         compiled_calls = 0 if warm_start is None else warm_start.compiled_calls
         try:
-            decoded, batch = self._batching.make(self._loaded.engine, request, after_step)
+            decoded, batch = self._batching.make(
+                self._loaded.engine, request, after_step, parent=image
+            )
         finally:
             # A run that ended early left a component on the device.
             self._loaded.pipeline.maybe_free_model_hooks()

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
+from PIL import Image
 
 from generation.diffusion.engine import DecodedImage, Engine, Stage
 from generation.errors import OutOfMemory
@@ -27,9 +28,14 @@ class Batching:
         """Pixels of an image -> the largest batch that may fit; one image more did not."""
 
     def make(
-        self, engine: Engine, request: ImageRequest, after_step: Callable[[Stage], None]
+        self,
+        engine: Engine,
+        request: ImageRequest,
+        after_step: Callable[[Stage], None],
+        *,
+        parent: Image.Image | None = None,
     ) -> tuple[list[DecodedImage], int]:
-        """One image per seed, in order, and the batch size.
+        """One image per seed, in order, and the batch size. parent: what the request varies.
 
         The stages count the steps of all batches, abandoned ones included: `done` never decreases.
         Raises OutOfMemory where a single image does not fit, and whatever `after_step` raises.
@@ -38,7 +44,7 @@ class Batching:
         while True:
             batch = self._size_for(request)
             try:
-                return _made(engine, request, batch, steps), batch
+                return _made(engine, request, parent, batch, steps), batch
             except OutOfMemory as exc:
                 if batch == 1:
                     self._most.clear()
@@ -94,12 +100,18 @@ class _Steps:
         self._after_step(_Overall(done=self._done, total=total, batch=stage))
 
 
-def _made(engine: Engine, request: ImageRequest, batch: int, steps: _Steps) -> list[DecodedImage]:
+def _made(
+    engine: Engine,
+    request: ImageRequest,
+    parent: Image.Image | None,
+    batch: int,
+    steps: _Steps,
+) -> list[DecodedImage]:
     seeds = request.seeds
     batches = [seeds[start : start + batch] for start in range(0, len(seeds), batch)]
     steps.begin(len(batches))
     images: list[DecodedImage] = []
     for some in batches:
-        images += engine.make(replace(request, seeds=some), steps.count)
+        images += engine.make(replace(request, seeds=some), steps.count, parent=parent)
 
     return images

@@ -8,8 +8,10 @@ from typing import Any
 import torch
 from diffusers import DiffusionPipeline
 from diffusers.utils.torch_utils import randn_tensor
+from PIL import Image
 
 from generation.diffusion.decoding import Decode, Decoder
+from generation.diffusion.encoding import Encoder
 from generation.diffusion.engine import OWN, DecodedImage, Stage
 from generation.diffusion.memory import memory_errors
 from generation.diffusion.prompts import Conditioning, OneEncoder, TwoEncoders
@@ -17,7 +19,8 @@ from generation.request import ImageRequest
 
 
 class Denoiser:
-    """Makes the images that the stock pipeline makes, one step at a time.
+    """Makes the images that the stock pipelines make, one step at a time: from noise, or from an
+    image that is to be varied (SDEdit: Meng et al., 2021).
 
     Built from the components of a loaded and placed pipeline. It keeps no state of a request: one
     thread may begin several runs and step them in any order.
@@ -43,23 +46,29 @@ class Denoiser:
         self._pipeline = pipeline
         self._conditioning: Conditioning = (TwoEncoders if is_xl else OneEncoder)(pipeline, device)
         self._decoder = Decoder(pipeline, device=device, is_xl=is_xl)
+        self._encoder = Encoder(pipeline, device=device, is_xl=is_xl)
         self.unet: Callable[..., tuple[torch.Tensor, ...]] = pipeline.unet
         self.decode: Decode = self._decoder.vae
 
-    def begin(self, request: ImageRequest) -> "Run":
-        """A run with one image per seed, before its first step.
+    def begin(self, request: ImageRequest, *, parent: Image.Image | None = None) -> "Run":
+        """A run with one image per seed, before its first step. parent: what the request varies.
 
-        Raises ValueError for a width or height that is not a multiple of 8.
+        Raises ValueError for a width or height that is not a multiple of 8, and for a parent of
+        another size.
         """
         with torch.no_grad():
-            return Run(self, request)
+            return Run(self, request, parent)
 
     def make(
-        self, request: ImageRequest, after_step: Callable[[Stage], None]
+        self,
+        request: ImageRequest,
+        after_step: Callable[[Stage], None],
+        *,
+        parent: Image.Image | None = None,
     ) -> list[DecodedImage]:
-        """See Engine. Raises ValueError for a width or height that is not a multiple of 8."""
+        """See Engine. Raises ValueError as `begin` does."""
         with memory_errors():
-            run = self.begin(request)
+            run = self.begin(request, parent=parent)
             while run.done < run.total:
                 run.step()
                 after_step(run)
@@ -96,7 +105,7 @@ class Run:
     latents: [images, channels, height, width] after the latest step; each step makes a new tensor.
     """
 
-    def __init__(self, engine: Denoiser, request: ImageRequest) -> None:
+    def __init__(self, engine: Denoiser, request: ImageRequest, parent: Image.Image | None) -> None:
         if request.size.width_px % 8 or request.size.height_px % 8:
             raise ValueError(
                 f"width and height must be divisible by 8, but the size is {request.size}"
@@ -115,13 +124,24 @@ class Run:
         # copy of its timesteps. Schedulers remember earlier steps, so each run has its own.
         self._scheduler = copy.deepcopy(engine._pipeline.scheduler)
         self._scheduler.set_timesteps(request.steps, device="cpu")
-        self._host_times = list(self._scheduler.timesteps)
+        times = self._scheduler.timesteps
+        if parent is not None:
+            skipped = (request.steps - request.steps_made) * self._scheduler.order
+            times = times[skipped:]
+            if hasattr(self._scheduler, "set_begin_index"):
+                self._scheduler.set_begin_index(skipped)
+
+        self._host_times = list(times)
         self.total = len(self._host_times)
         rows = len(self._conditions.embeds)
-        self._times = self._scheduler.timesteps.to(engine.device)[:, None].repeat(1, rows)
+        self._times = times.to(engine.device)[:, None].repeat(1, rows)
 
         generators = [torch.Generator("cpu").manual_seed(seed) for seed in request.seeds]
         self._extra = _extra_arguments(self._scheduler.step, generators)
+        clean = None
+        if parent is not None:  # the parent's latents are drawn before the noise, as in diffusers
+            clean = engine._encoder.latents(parent, request.size, generators, dtype)
+
         factor = engine._pipeline.vae_scale_factor
         shape = (
             len(request.seeds),
@@ -130,7 +150,14 @@ class Run:
             request.size.width_px // factor,
         )
         noise = randn_tensor(shape, generators, torch.device(engine.device), dtype)
-        self.latents: torch.Tensor = noise * self._scheduler.init_noise_sigma
+        self.latents: torch.Tensor
+        if clean is None:
+            self.latents = noise * self._scheduler.init_noise_sigma
+        else:
+            # By a copy, because it moves the scheduler's tables to the device.
+            first = times[:1].repeat(len(request.seeds))
+            self.latents = copy.deepcopy(self._scheduler).add_noise(clean, noise, first)
+
         self._latest: tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None = None
         """The latest step's sample, predicted noise and timestep."""
 

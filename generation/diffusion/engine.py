@@ -77,11 +77,15 @@ class Engine(Protocol):
         ...
 
     def make(
-        self, request: ImageRequest, after_step: Callable[[Stage], None]
+        self,
+        request: ImageRequest,
+        after_step: Callable[[Stage], None],
+        *,
+        parent: Image.Image | None = None,
     ) -> list[DecodedImage]:
-        """One image per seed, all in one batch.
+        """One image per seed, all in one batch. parent: the image that the request varies.
 
-        Raises OutOfMemory, and whatever `after_step` raises, which ends the batch.
+        Raises OutOfMemory, CannotVary, and whatever `after_step` raises, which ends the batch.
         """
         ...
 

@@ -7,9 +7,11 @@ from typing import Any
 
 import torch
 from diffusers import DiffusionPipeline
+from PIL import Image
 
 from generation.diffusion.engine import PIPELINE, DecodedImage, Stage
 from generation.diffusion.memory import memory_errors
+from generation.errors import CannotVary
 from generation.request import ImageRequest
 
 
@@ -35,9 +37,15 @@ class PipelineEngine:
         self._pipeline = pipeline
 
     def make(
-        self, request: ImageRequest, after_step: Callable[[Stage], None]
+        self,
+        request: ImageRequest,
+        after_step: Callable[[Stage], None],
+        *,
+        parent: Image.Image | None = None,
     ) -> list[DecodedImage]:
         """See Engine. Raises ValueError too, for a negative prompt that the pipeline cannot use."""
+        if parent is not None:
+            raise CannotVary(f"a {type(self._pipeline).__name__} begins with noise alone")
 
         def step_ended(
             pipeline: DiffusionPipeline,

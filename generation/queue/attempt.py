@@ -41,7 +41,7 @@ class Attempt:
             eta_s=eta_s,
             loading=self.loading_since is not None,
             step=self.stopwatch.step,
-            steps=self.stopwatch.steps or self.job.request.steps,
+            steps=self.stopwatch.steps or self.job.request.steps_made,
             preview=self._preview,
         )
 

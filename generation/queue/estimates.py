@@ -36,6 +36,7 @@ class _Shape(NamedTuple):
     size: Size
     images: int
     guided: bool
+    varied: bool
 
     @property
     def pixels(self) -> int:
@@ -90,7 +91,7 @@ class Estimates:
             before_s=max(0.0, first_at - watch.started_at - step_s * watch.first_step),
             step_s=step_s,
             after_s=finished_at - latest_at,
-            step_ratio=max(1, watch.steps) / request.steps,
+            step_ratio=max(1, watch.steps) / request.steps_made,
         )
         self._runs.setdefault(_shape(request), deque(maxlen=2)).append(times)
         self.latest_s = finished_at - watch.started_at
@@ -99,7 +100,7 @@ class Estimates:
         """Estimated seconds from the start to the end of a request; None until one was finished."""
         times = self._times(_shape(request))
 
-        return None if times is None else times.total_s(request.steps)
+        return None if times is None else times.total_s(request.steps_made)
 
     def remaining_s(self, request: ImageRequest, watch: Stopwatch, *, now: float) -> float | None:
         """Estimated seconds until a running request is finished; None while unknown.
@@ -109,7 +110,7 @@ class Estimates:
         times = self._times(_shape(request))
         step_s = watch.step_s()
         if step_s is None or watch.latest_at is None:
-            total_s = None if times is None else times.total_s(request.steps)
+            total_s = None if times is None else times.total_s(request.steps_made)
             return None if total_s is None else max(0.0, total_s - (now - watch.started_at))
 
         steps_left = watch.steps - watch.step
@@ -166,6 +167,7 @@ def _shape(request: ImageRequest) -> _Shape:
         request.size,
         len(request.seeds),
         request.is_guided,
+        request.variation is not None,
     )
 
 

@@ -111,10 +111,12 @@ class Executor:
         *,
         owner: int,
         group: int | None = None,
+        parent: bytes | None = None,
         accepted_before: bool = False,
     ) -> Job:
         """Put a request in the queue, or refuse it at once.
 
+        parent: the PNG file that the request varies, if it does.
         owner, group: who asks, and in which server.
         accepted_before: before a restart, so the limits of the queue do not count.
         Raises Closing, BackendUnavailable if no worker can load, TooManyYours or QueueFull.
@@ -129,6 +131,7 @@ class Executor:
         job = Job(
             job_id=next(self._ids),
             request=request,
+            parent=parent,
             owner=owner,
             group=group,
             progress_of=self._progress_of,
@@ -191,7 +194,7 @@ class Executor:
             if worker.attempt is not None and worker.attempt.job is job:
                 return worker.attempt.progress(eta_s=worker.free_in_s())
 
-        steps = job.request.steps
+        steps = job.request.steps_made
         if job.state is JobState.WAITING:
             queue = self._queue.in_order()
             index = queue.index(job)

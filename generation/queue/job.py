@@ -52,6 +52,7 @@ class Job:
         *,
         job_id: int,
         request: ImageRequest,
+        parent: bytes | None,
         owner: int,
         group: int | None,
         progress_of: "Callable[[Job], JobProgress]",
@@ -59,6 +60,7 @@ class Job:
     ) -> None:
         self.id = job_id
         self.request = request
+        self.parent = parent
         self.owner = owner
         self.group = group
         self.state = JobState.WAITING

@@ -111,7 +111,7 @@ class WorkerSupervisor:
 
         self.attempt = Attempt(job, deadline_s=self._limits.deadline_s, stop=self.stop)
         self.state = WorkerState.BUSY
-        self._process.send(Generate(job_id=job.id, request=job.request))
+        self._process.send(Generate(job_id=job.id, request=job.request, parent=job.parent))
         self._process.expect_message(within_s=self._limits.silence_s)
 
     def stop(self, reason: GenerationError) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import multiprocessing
+import queue
 import signal
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -25,11 +26,11 @@ sooner, but not if it left a child process that holds the pipe open."""
 
 
 class WorkerProcess:
-    """One worker process, from its start to its end, and the thread that owns it.
+    """One worker process, from its start to its end, and the two threads that serve it.
 
-    The thread starts the process, reads its pipe and reaps it, so that none of these blocks the
-    event loop. The thread must live as long as the process: Linux kills the process when the
-    thread that started it ends.
+    One starts the process, reads its pipe and reaps it, the other writes to the pipe, so that none
+    of these blocks the event loop. The first must live as long as the process: Linux kills the
+    process when the thread that started it ends.
     """
 
     def __init__(self, models: Mapping[str, BackendSpec], *, device: str) -> None:
@@ -40,9 +41,9 @@ class WorkerProcess:
         self._models = models
         self._loop = asyncio.get_running_loop()
         self._messages: asyncio.Queue[FromWorker | None] = asyncio.Queue()
+        self._outgoing: queue.SimpleQueue[ToWorker | None] = queue.SimpleQueue()
         self._gone = asyncio.Event()
         self._process: SpawnProcess | None = None
-        self._pipe: Pipe | None = None
         self._kill_reason = ""
         self._timeout: asyncio.TimerHandle | None = None
 
@@ -68,11 +69,9 @@ class WorkerProcess:
     def send(self, message: ToWorker) -> None:
         """Send to a worker that has reported Ready. Has no effect if its process is dead.
 
-        Never blocks: at most one job and one cancellation are unread, and the pipe holds both.
+        Never blocks, although the pipe does not hold an image that is to be varied.
         """
-        if self._pipe is not None:
-            with suppress(OSError):  # it just died, which `messages` reports by ending
-                self._pipe.send(message)
+        self._outgoing.put(message)
 
     def expect_message(self, *, within_s: float | None) -> None:
         """Kill the process if it sends nothing for that long; None lifts the limit."""
@@ -109,7 +108,10 @@ class WorkerProcess:
             return
 
         theirs.close()
-        self._on_loop(self._started, process, ours)
+        threading.Thread(
+            target=self._write, args=(ours,), name=f"{name}-writer", daemon=True
+        ).start()
+        self._on_loop(self._started, process)
         try:
             while process.is_alive() or ours.poll():
                 if ours.poll(_POLL_S):
@@ -121,26 +123,33 @@ class WorkerProcess:
             process.kill()
 
         process.join()
+        self._outgoing.put(None)
         self._on_loop(self._ended, _phrase(process.exitcode))
+
+    def _write(self, pipe: Pipe) -> None:
+        """Send what is to be sent until the process is gone, then close the pipe."""
+        while (message := self._outgoing.get()) is not None:
+            with suppress(OSError):  # the process just died, which `messages` reports by ending
+                pipe.send(message)
+
+        pipe.close()
 
     def _on_loop(self, callback: Callable[..., None], *args: object) -> None:
         self._loop.call_soon_threadsafe(callback, *args)
 
-    def _started(self, process: SpawnProcess, pipe: Pipe) -> None:
+    def _started(self, process: SpawnProcess) -> None:
         self.pid = process.pid
         self._process = process
-        self._pipe = pipe
         if self._kill_reason:  # killed while the process was starting
             process.kill()
 
     def _ended(self, ending: str) -> None:
         self.expect_message(within_s=None)
         self.ending = self._kill_reason or ending
-        if self._process is not None and self._pipe is not None:
+        if self._process is not None:
             self._process.close()
-            self._pipe.close()
 
-        self._process = self._pipe = None
+        self._process = None
         self._messages.put_nowait(None)
         self._gone.set()
 

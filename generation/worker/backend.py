@@ -74,12 +74,16 @@ class Backend(Protocol):
         """Free the memory that `load` took. `load` may be called again."""
         ...
 
-    def generate(self, request: ImageRequest, watcher: Watcher) -> Made:
+    def generate(
+        self, request: ImageRequest, watcher: Watcher, *, parent: bytes | None = None
+    ) -> Made:
         """Make one image per seed, in order. The same seed gives the same bytes again.
 
+        parent: the PNG file that the request varies, if it does.
+
         Reports each step to the watcher, and checks between two steps whether the request was
-        cancelled. Raises Cancelled, OutOfMemory, or any other error for a request that it cannot
-        serve. After an error it is ready for the next request.
+        cancelled. Raises Cancelled, OutOfMemory, CannotVary, or any other error for a request that
+        it cannot serve. After an error it is ready for the next request.
         """
         ...
 

@@ -1,7 +1,7 @@
 """The messages between the queue and a worker process; pure and picklable."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from generation.errors import BackendUnavailable, Cancelled, RequestFailed
 from generation.request import ImageRequest, Made, Preview, Provenance
@@ -9,10 +9,11 @@ from generation.request import ImageRequest, Made, Preview, Provenance
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generate:
-    """Make these images. Sent only to an idle worker."""
+    """Make these images. Sent only to an idle worker. parent: the PNG file that they vary."""
 
     job_id: int
     request: ImageRequest
+    parent: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

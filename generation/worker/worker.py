@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from generation.errors import (
     BackendUnavailable,
     Cancelled,
+    CannotVary,
     NotChecked,
     OutOfMemory,
     RequestFailed,
@@ -95,7 +96,7 @@ class Worker:
     def _outcome(self, job: Generate) -> Finished | Failed:
         try:
             return Finished(job_id=job.job_id, made=self._screen.screened(self._generate(job)))
-        except (Cancelled, OutOfMemory) as exc:
+        except (Cancelled, CannotVary, OutOfMemory) as exc:
             return Failed(job_id=job.job_id, error=exc)
         except BackendUnavailable as exc:
             log.warning("the model %s cannot be loaded: %s", job.request.model, exc)
@@ -111,14 +112,14 @@ class Worker:
         """Make the images. If memory does not suffice, unload the other models and try again."""
         backend = self._backend(job)
         try:
-            return backend.generate(job.request, self._watcher(job))
+            return backend.generate(job.request, self._watcher(job), parent=job.parent)
         except OutOfMemory:
             if not self._models.unload_others(job.request.model):
                 raise
 
         self._send(Loaded(job_id=job.job_id, models=self._models.provenance()))
 
-        return backend.generate(job.request, self._watcher(job))
+        return backend.generate(job.request, self._watcher(job), parent=job.parent)
 
     def _backend(self, job: Generate) -> Backend:
         model = job.request.model

@@ -98,7 +98,9 @@ all.
 | `repeat` | what they pressed when it was shown again: `good`, `bad`, `skipped`; `not repeated` |
 
 `generations/*/*.csv` adds `shown_at`, `negative_prompt`, `steps`, `guidance_scale`, `width_px`,
-`height_px`, `scheduler`, `backend`, `device`, `dtype`, `versions` (JSON), `sha256` of the PNG,
+`height_px`, `parent` (the id of the image that this one is a variation of, by SDEdit; `no` for one
+that began with noise alone), `strength` (of a variation, above 0 to 1: the share of the steps that
+were made), `scheduler`, `backend`, `device`, `dtype`, `versions` (JSON), `sha256` of the PNG,
 `unsafe_score` (an image classifier's, 0 to 1; empty where none looked) and `withheld`: `no` for an
 image that was shown, else why it was kept back: by the `classifier` or the model's own `checker`,
 or as `doubtful` in a channel without an age restriction. Nobody saw that one and its bytes were not

@@ -47,6 +47,9 @@ REQUEST_RANGES: Mapping[str, tuple[int, int] | tuple[float, float]] = {
 
 REQUEST_COLUMNS = ("prompt", "negative_prompt", *REQUEST_RANGES)
 
+VARIATION_COLUMNS = ("parent", "strength")
+"""The image that the request varies, and how far. Rows of an older oxherd do not have them."""
+
 MADE_BY_COLUMNS = ("model", "revision", "scheduler", "backend", "device", "dtype")
 """The part of an image's provenance that has columns; the rest is JSON in `versions`."""
 
@@ -56,6 +59,7 @@ SHOWN_COLUMNS = (
     "slot",
     "shown_at",
     *REQUEST_COLUMNS,
+    *VARIATION_COLUMNS,
     *MADE_BY_COLUMNS,
     "versions",
     "sha256",
@@ -65,6 +69,7 @@ SHOWN_COLUMNS = (
 
 # Words and no empty cells: a column of text that is empty in a whole file would be read as numbers.
 _NOT_WITHHELD = "no"
+_NO_PARENT = "no"
 _NOT_KNOWN = "unknown"
 _NOT_GOLD = "no"
 _NOT_REPEATED = "not repeated"
@@ -116,6 +121,8 @@ def shown_cells(row: ShownRow) -> tuple[str, ...]:
         repr(float(request["guidance_scale"])),
         str(request["width_px"]),
         str(request["height_px"]),
+        request.get("parent_id", _NO_PARENT),
+        repr(float(request["strength"])) if "strength" in request else "",
         *made_by,
         json.dumps(versions, sort_keys=True, ensure_ascii=False),
         row.sha256,
@@ -148,7 +155,23 @@ def request_of(rows: Sequence[Mapping[str, str]]) -> dict[str, Any]:
         "height_px": int(first["height_px"]),
         # Members choose a model by the last part of its name.
         "model": PurePath(unguarded(first["model"])).name,
+        **_variation(first),
     }
+
+
+def _variation(row: Mapping[str, str]) -> dict[str, Any]:
+    """The fields of a request that varies an image; none for any other."""
+    parent_id, strength = row.get("parent", _NO_PARENT), row.get("strength", "")
+    if (parent_id == _NO_PARENT) is not (strength == ""):
+        raise ValueError(f"its parent is {parent_id!r}, and its strength is {strength!r}")
+
+    if strength == "":
+        return {}
+
+    if not 0 < float(strength) <= 1:
+        raise ValueError(f"its strength is {strength}")
+
+    return {"parent_id": parent_id, "strength": float(strength)}
 
 
 def made_by(row: Mapping[str, str]) -> dict[str, str]:

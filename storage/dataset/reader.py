@@ -14,7 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from storage.dataset.columns import MADE_BY_COLUMNS, REQUEST_COLUMNS, made_by, request_of
+from storage.dataset.columns import (
+    MADE_BY_COLUMNS,
+    REQUEST_COLUMNS,
+    VARIATION_COLUMNS,
+    made_by,
+    request_of,
+)
 from storage.errors import RecordError
 from storage.journal.spool import Spool
 
@@ -75,6 +81,7 @@ def recorded_image(row: Mapping[str, str | None]) -> RecordedImage:
         return text
 
     cells = {name: cell(name) for name in (*REQUEST_COLUMNS, *MADE_BY_COLUMNS, "versions")}
+    cells |= {name: row[name] or "" for name in VARIATION_COLUMNS if name in row}
     try:
         return RecordedImage(
             image_id=cell("image_id", _IMAGE_ID),

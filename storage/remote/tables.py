@@ -230,6 +230,8 @@ _SHOWN: Mapping[str, Check] = {
     "prompt": _PROMPT,
     "negative_prompt": _PROMPT,
     **{column: _within(*limits) for column, limits in REQUEST_RANGES.items()},
+    "parent": _ID,
+    "strength": lambda text: text == "" or _number(0, 1)(text),
     "model": _NAME,
     "revision": _NAME,
     "scheduler": _NAME,

@@ -148,12 +148,14 @@ class ScriptedBackend:
 
         return ""
 
-    def generate(self, request: ImageRequest, watcher: Watcher) -> Made:
+    def generate(
+        self, request: ImageRequest, watcher: Watcher, *, parent: bytes | None = None
+    ) -> Made:
         with (self._folder / "log").open("a", encoding="utf-8") as log:
             log.write(f"{request.prompt}\n")
 
         line, *words = request.prompt.split()
-        steps = ENDLESS if line == "until" else request.steps
+        steps = ENDLESS if line == "until" else request.steps_made
         for step in range(1, steps + 1):
             if watcher.cancelled:
                 raise Cancelled
@@ -179,14 +181,7 @@ class ScriptedBackend:
                 (self._folder / "drawn").touch()
                 watcher.preview(self._spoil)
 
-        images = tuple(
-            GeneratedImage(
-                png=str(seed).encode(),
-                seed=seed,
-                sha256=hashlib.sha256(str(seed).encode()).hexdigest(),
-            )
-            for seed in request.seeds
-        )
+        images = tuple(_image(seed, parent) for seed in request.seeds)
 
         return Made(images=images, provenance=self._provenance())
 
@@ -211,3 +206,10 @@ class ScriptedBackend:
                 raise OutOfMemory("by the script")
             case "crowded" if len(_LOADED) > 1:
                 raise OutOfMemory("by the script")
+
+
+def _image(seed: int, parent: bytes | None) -> GeneratedImage:
+    """The seed, and how long the file is that is varied."""
+    png = str(seed if parent is None else (seed, len(parent))).encode()
+
+    return GeneratedImage(png=png, seed=seed, sha256=hashlib.sha256(png).hexdigest())
