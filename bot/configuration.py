@@ -89,6 +89,7 @@ def limits(settings: Settings, *, models: tuple[str, ...]) -> Limits:
         max_guidance=settings.max_guidance,
         sizes=settings.sizes,
         models=models,
+        vary_strength=settings.vary_strength,
     )
 
 

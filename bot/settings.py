@@ -196,6 +196,13 @@ class Settings(BaseModel):
         7.5, ge=0, description="guidance scale unless the member chooses"
     )
     max_guidance: float = Field(20.0, ge=0, le=100, description="highest guidance scale")
+    vary_strength: float = Field(
+        0.6,
+        gt=0,
+        le=1,
+        description="how far variations are from their image, from near 0 (the same) to 1 "
+        "(nothing of it)",
+    )
     sizes: Sizes = Field(
         (Size(512, 512), Size(512, 768), Size(768, 512)),
         description="sizes that members may choose, width x height in pixels; the first is default",

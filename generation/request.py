@@ -13,6 +13,9 @@ MAX_SEED = 2**32 - 1
 PROMPT_READ, NEGATIVE_PROMPT_READ = "prompt_read", "negative_prompt_read"
 """Keys of `Provenance.versions`: how many characters the model read of a prompt that it cut."""
 
+ENGINE, PIPELINE = "engine", "pipeline"
+"""A key of `Provenance.versions`, and its value for a model's own pipeline: that varies nothing."""
+
 _SIZE = re.compile(r"([0-9]{1,5})x([0-9]{1,5})")
 
 # CLIP's tokenizer lower-cases, then reads these as the end of the prompt wherever they stand.
@@ -185,6 +188,11 @@ class Preview:
     step: int
     steps: int
     jpeg: bytes = field(repr=False)
+
+
+def can_vary(made_by: Mapping[str, str]) -> bool:
+    """Whether what made an image can vary it. made_by: its provenance, as `to_json` wrote it."""
+    return made_by.get(ENGINE) != PIPELINE
 
 
 def clean_prompt(text: str) -> str:

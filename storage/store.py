@@ -56,6 +56,7 @@ from storage.vote import (
     StoredSet,
     VoteOutcome,
     VoterIds,
+    is_elsewhere,
 )
 
 log = logging.getLogger(__name__)
@@ -273,9 +274,16 @@ class VoteStore:
         )
         self._committer.wake()
 
-    async def find_set(self, set_id: str) -> StoredSet | None:
-        """The set with its images; None if there is none."""
-        return await self._journal.run(lambda journal: journal.find_set(set_id))
+    async def find_set(self, subject: str, *, guild_id: int | None = None) -> StoredSet | None:
+        """The set with its images; None if there is none. subject: its id, or that of an image.
+
+        guild_id: the server that asks, if it is known; sets of others are unknown there.
+        """
+        stored = await self._journal.run(lambda journal: journal.find_set(subject))
+        if stored is None or is_elsewhere(stored.guild_id, guild_id):
+            return None
+
+        return stored
 
     async def unfinished_sets(self) -> list[StoredSet]:
         """Sets that were accepted and are neither posted nor given up, in that order."""

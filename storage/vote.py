@@ -249,6 +249,11 @@ class StoredImage:
     doubtful: bool
     taken_out: bool
 
+    @property
+    def is_shown(self) -> bool:
+        """Whether people may see it."""
+        return self.withheld is None and not self.taken_out
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredSet(NewSet):

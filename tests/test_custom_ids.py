@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from bot.chat.custom_ids import (
     AgreeId,
+    EditFormId,
     NotOurs,
     PrivacyId,
     RateId,
@@ -14,6 +15,7 @@ from bot.chat.custom_ids import (
     SetId,
     ShownId,
     UndoId,
+    VaryId,
     VoteId,
     is_known,
 )
@@ -21,12 +23,25 @@ from storage.vote import Rating
 
 IDS = st.uuids().map(shortuuid.encode)
 NUMBERS = st.integers(0, 999_999_999)
-CustomId = VoteId | UndoId | ReasonsId | SetId | PrivacyId | AgreeId | RateId | ShownId
+CustomId = (
+    VoteId
+    | UndoId
+    | ReasonsId
+    | SetId
+    | VaryId
+    | EditFormId
+    | PrivacyId
+    | AgreeId
+    | RateId
+    | ShownId
+)
 CUSTOM_IDS = st.one_of(
     st.builds(VoteId, IDS, st.sampled_from(Rating)),
     st.builds(UndoId, IDS, st.sampled_from(Rating)),
     st.builds(ReasonsId, IDS, st.sampled_from(Rating)),
-    st.builds(SetId, st.sampled_from(["again", "details", "cancel"]), IDS),
+    st.builds(SetId, st.sampled_from(["again", "edit", "vary", "details", "cancel"]), IDS),
+    st.builds(VaryId, IDS),
+    st.builds(EditFormId, IDS),
     st.just(RateId()),
     st.builds(ShownId, st.sampled_from(["good", "bad", "skip", "report"]), st.integers(1, 2**59)),
     st.builds(PrivacyId, st.sampled_from(["data", "forget", "votes", "everything", "keep"])),

@@ -79,7 +79,7 @@ async def test_four_images_of_512_px_and_all_their_buttons_are_on_one_screen(
 
     assert natural == 512
     for screen in (desktop, phone):
-        assert len(screen) == 4 + 8 + 2  # Again and Details too
+        assert len(screen) == 4 + 8 + 4  # Again, Edit, Vary and Details too
         assert all(screen.values()), screen
 
 

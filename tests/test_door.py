@@ -1,6 +1,7 @@
 """The door admits what is within the limits, and refuses the rest by the kind of problem."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from bot.prompts.refusals import (
     PromptTooLong,
     Refused,
 )
-from generation.request import MAX_SEED, ImageRequest, Size
+from generation.request import MAX_SEED, ImageRequest, Size, Variation
 from tests.support.generation.requests import a_request
 
 LIMITS = Limits(
@@ -25,6 +26,7 @@ LIMITS = Limits(
     max_guidance=20.0,
     sizes=(Size(512, 512), Size(768, 512)),
     models=("red", "green"),
+    vary_strength=0.6,
 )
 DOOR = Door(LIMITS, BlockedWords(["red rum"]))
 
@@ -139,6 +141,28 @@ def test_what_is_outside_the_limits_is_refused_with_a_sentence(
         admitted(**options)
 
     assert sentence in texts.refused(refused.value)
+
+
+@pytest.mark.parametrize("strength", [0.0, -0.5, 1.01, math.nan])
+def test_a_strength_outside_its_range_is_refused(strength: float) -> None:
+    variation = Variation(parent_id="a fox", strength=strength)
+    request = replace(admitted(), variation=variation)
+
+    with pytest.raises(OutOfRange) as refused:
+        DOOR.check(request)
+
+    assert "The strength must be from 0 to 1 (you gave" in texts.refused(refused.value)
+
+
+def test_a_variation_asks_for_the_same_with_new_seeds_and_the_strength_that_is_set() -> None:
+    request = admitted(negative_prompt="rain", seed=1)
+
+    variation = DOOR.admit_variation(request, of="an image")
+
+    assert variation.variation == Variation(parent_id="an image", strength=0.6)
+    assert replace(variation, variation=None, seeds=request.seeds) == request
+    assert variation.seeds != request.seeds
+    assert DOOR.admit_again(variation).variation == variation.variation
 
 
 def test_what_lies_on_the_limits_is_admitted_as_it_is() -> None:

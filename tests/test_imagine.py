@@ -40,7 +40,7 @@ async def test_four_images_in_one_gallery_over_a_row_of_buttons_for_each_rating(
 
         assert len(message.attachments) == 4
         assert set(vote_ids(message)) == {(s, r) for s in (1, 2, 3, 4) for r in Rating}
-        assert len(buttons(message)) == 10
+        assert len(buttons(message)) == 12
         [box] = message.components
         assert isinstance(box, discord.Container)
         kinds = [child.type.name for child in box.children]
@@ -316,7 +316,8 @@ async def test_without_the_right_to_attach_files_nothing_starts(tmp_path: Path) 
         result = await w.ask(w.alice, "a fox")
 
         assert seen(result).ephemeral
-        assert text_of(seen(result).message) == texts.no_attachments()
+        said = text_of(seen(result).message)
+        assert said == f"{texts.no_attachments()} This is what you asked for:\na fox"
         assert w.parts.executor.status().running == 0
 
 

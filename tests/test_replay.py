@@ -32,7 +32,15 @@ from storage.dataset.columns import SHOWN_COLUMNS
 from storage.dataset.layout import csv_file, guarded
 from storage.dataset.reader import find_recorded
 from storage.vote import Rating
-from tests.support.discord.world import Real, dataset_rows, image_ids, quick_settings, world
+from tests.support.discord.world import (
+    Real,
+    dataset_rows,
+    image_ids,
+    quick_settings,
+    seen,
+    set_button,
+    world,
+)
 from tests.support.generation.inline_worker import inline_workers
 from tests.support.generation.requests import Onlooker, a_request
 from tests.support.generation.tiny_model import SIDE_PX, save_tiny_model
@@ -385,6 +393,47 @@ async def test_a_batch_that_nobody_makes_is_a_sentence(made: Made) -> None:
 async def test_without_the_models_folder_it_says_which_one_is_needed(made: Made) -> None:
     with pytest.raises(CannotReplay, match=r"'tiny-model' \(sha256:.*Set OXHERD_MODEL to that"):
         await again(Made(quick_settings(made.settings.data), made.images))
+
+
+@pytest.mark.usefixtures("on_a_thread")
+async def test_a_variation_is_made_again_from_its_row_and_its_parent(
+    model: Path, tmp_path: Path
+) -> None:
+    async with world(tmp_path / "data", Real.OXEN, **of(model)) as here:
+        original = await here.imagine(here.alice, "a fox")
+        rated, waiting, *_ = image_ids(original)
+        await here.vote(here.bob, original, 1, Rating.GOOD)
+        variations = []
+        for parent in (rated, waiting):
+            menu = await here.bob.click(original, custom_id=set_button(original, "vary"))
+            await here.bob.select(seen(menu), [parent])
+            await here.posted()
+            variations.append(image_ids(here.last_message())[2])
+
+        await here.committed()
+        made = Made(here.settings, variations)
+
+    dataset = made.settings.data / "dataset"
+    for slot, alone in ((1, dataset), (1, None), (2, None)):
+        replayed = await again(made, slot=slot, dataset=alone)
+
+        assert replayed.same_bytes
+        assert replayed.differences == []
+
+    of_waiting = f"Image {variations[1]} is a variation of image {waiting}, which is not here"
+    with pytest.raises(CannotReplay, match=f"{of_waiting}: the dataset has the images that"):
+        await again(made, slot=2, dataset=dataset)
+
+    (made.settings.data / "spool" / f"{waiting}.png").write_bytes(b"something else")
+    with pytest.raises(CannotReplay, match=f"{of_waiting} as it was recorded"):
+        await again(made, slot=2)
+
+
+async def test_a_variation_of_an_image_that_is_in_no_row_is_a_sentence(drawn: Made) -> None:
+    rewrite(drawn, lambda row: row.update(parent="gone", strength="0.5"))
+
+    with pytest.raises(CannotReplay, match=r"is a variation of image gone: .* has no image 'gone'"):
+        await again(drawn)
 
 
 async def test_the_command_makes_an_image_again_while_the_bot_runs(tmp_path: Path) -> None:

@@ -18,8 +18,18 @@ from bot.chat.moderation.reports import ReviewButton
 from bot.chat.privacy.buttons import PrivacyButton, first_view
 from bot.chat.privacy.notices import AgreeButton
 from bot.chat.rating.buttons import RateButton, ShownButton
+from bot.chat.sets.vary import VarySelect
 from generation.request import ImageRequest
-from storage.vote import REASONS, Ballot, Mark, NewImage, Rating
+from storage.vote import (
+    REASONS,
+    Ballot,
+    Mark,
+    NewImage,
+    Rating,
+    SetState,
+    StoredImage,
+    StoredSet,
+)
 from tests.support.discord.world import world
 
 OURS = {
@@ -27,6 +37,7 @@ OURS = {
     UndoButton,
     ReasonsSelect,
     SetButton,
+    VarySelect,
     PrivacyButton,
     AgreeButton,
     GuidelinesButton,
@@ -36,6 +47,26 @@ OURS = {
     ShownButton,
 }
 AN_ID = "A" * 22
+
+
+def a_stored_set(accepted: views.AcceptedRequest) -> StoredSet:
+    image = StoredImage(
+        image_id=AN_ID, slot=1, seed=1, sha256="0" * 64, withheld=None, taken_out=False
+    )
+
+    return StoredSet(
+        set_id=accepted.set_id,
+        requester_id=1,
+        guild_id=1,
+        channel_id=1,
+        interaction_id=1,
+        request=accepted.request.to_json(),
+        state=SetState.POSTED,
+        message_id=1,
+        provenance={},
+        tries=1,
+        images=[image],
+    )
 
 
 def all_views() -> list[Any]:
@@ -60,6 +91,7 @@ def all_views() -> list[Any]:
         views.progress(accepted, "Starting…"),
         views.ended(accepted, "Cancelled."),
         views.ballot(a_ballot, slot=1),
+        views.under_text(VarySelect.of(a_stored_set(accepted))),
         first_view(),
         views.boxed(ui.ActionRow[Any](AgreeButton(1, 1, "typed"))),
     ]

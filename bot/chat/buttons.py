@@ -17,6 +17,8 @@ from storage.vote import Mark, Rating
 # The buttons about a whole request: label, emoji, style.
 SET_BUTTONS = {
     "again": (N_("Again"), "🎲", discord.ButtonStyle.secondary),
+    "edit": (N_("Edit"), "✏️", discord.ButtonStyle.secondary),
+    "vary": (N_("Vary"), "🪄", discord.ButtonStyle.secondary),
     "details": (N_("Details"), "🔎", discord.ButtonStyle.secondary),
     "cancel": (N_("Cancel"), None, discord.ButtonStyle.danger),
 }
@@ -183,7 +185,7 @@ class GuidelinesButton(ui.DynamicItem[ui.Button[Any]], template=GuidelinesId.PAT
 
 
 class SetButton(ui.DynamicItem[ui.Button[Any]], template=SetId.PATTERN):
-    """Again, Details or Cancel: one of the buttons about a whole request."""
+    """Again, Edit, Vary, Details or Cancel: one of the buttons about a whole request."""
 
     def __init__(self, action: str, set_id: str) -> None:
         self.action = action
@@ -207,7 +209,13 @@ class SetButton(ui.DynamicItem[ui.Button[Any]], template=SetId.PATTERN):
     async def callback(self, interaction: discord.Interaction[Any]) -> None:
         """Do what the button says."""
         context: Context = interaction.client.context
-        actions = {"again": context.again, "details": context.details, "cancel": context.cancel}
+        actions = {
+            "again": context.again,
+            "edit": context.edit,
+            "vary": context.vary,
+            "details": context.details,
+            "cancel": context.cancel,
+        }
         async with answered(interaction):
             await actions[self.action](interaction, self.set_id)
 

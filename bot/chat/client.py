@@ -21,6 +21,7 @@ from bot.chat.buttons import (
 )
 from bot.chat.commands import add_commands
 from bot.chat.context import Context, ContextClient, Interaction
+from bot.chat.custom_ids import EditFormId
 from bot.chat.guidelines.panel import show_guidelines
 from bot.chat.languages.commands import CommandTranslator
 from bot.chat.languages.translation import speaking
@@ -31,7 +32,8 @@ from bot.chat.privacy.buttons import PrivacyButton
 from bot.chat.privacy.notices import AgreeButton, Notices
 from bot.chat.rating.buttons import RateButton, ShownButton
 from bot.chat.requests import Requests
-from bot.chat.responses import say_privately
+from bot.chat.responses import give_back, say_privately
+from bot.chat.sets import edit, vary
 from bot.settings import Settings
 from storage.plurals import count
 from storage.store import VoteStore
@@ -68,6 +70,8 @@ class OxherdClient(ContextClient):
             door=requests.door,
             imagine=requests.imagine,
             again=requests.again,
+            edit=edit.open_form,
+            vary=vary.ask_which,
             details=requests.details,
             cancel=requests.cancel,
             jobs=requests.jobs,
@@ -111,6 +115,7 @@ class OxherdClient(ContextClient):
             UndoButton,
             ReasonsSelect,
             SetButton,
+            vary.VarySelect,
             PrivacyButton,
             AgreeButton,
             GuidelinesButton,
@@ -143,11 +148,18 @@ class OxherdClient(ContextClient):
         log.info("shard %d is connected again", shard_id)
 
     async def on_interaction(self, interaction: Interaction) -> None:
-        """Answer presses that reach no button: an unknown custom id, or one not on its message."""
+        """Answer the form of Edit, and presses that reach no button: an unknown custom id, or one
+        not on its message."""
+        custom_id = interaction.custom_id or ""
+        if interaction.type is discord.InteractionType.modal_submit:
+            if custom_ids.is_edit_form(custom_id):
+                await edit.submitted(interaction, EditFormId.parse(custom_id).set_id)
+
+            return
+
         if interaction.type is not discord.InteractionType.component:
             return
 
-        custom_id = interaction.custom_id or ""
         if not custom_id.startswith(custom_ids.PREFIX):
             return
 
@@ -170,7 +182,7 @@ class OxherdClient(ContextClient):
         with speaking(payload.get("locale")):
             if not self._requests.gate.serves(guild_id, among=self.guilds):
                 log.info("interaction %s: server %s is not served", payload["id"], guild_id)
-                self._begin(say_privately(self._without_message(payload), texts.not_served()))
+                self._begin(give_back(self._without_message(payload), texts.not_served()))
             elif (button := pressed_vote(payload)) is not None:
                 self._begin(button.callback(self._without_message(payload)))
             else:
@@ -191,11 +203,11 @@ class OxherdClient(ContextClient):
     ) -> None:
         if isinstance(error, app_commands.TransformerError):
             log.info("interaction %d: an option is outside its limits", interaction.id)
-            await say_privately(interaction, texts.bad_option(str(error.value)))
+            await give_back(interaction, texts.bad_option(str(error.value)))
             return
 
         log.error("command of interaction %d failed", interaction.id, exc_info=error)
-        await say_privately(interaction, texts.unexpected(str(interaction.id)))
+        await give_back(interaction, texts.unexpected(str(interaction.id)))
 
 
 def _guarded(event: str, read: Callable[[Any], Any]) -> Callable[[Any], Any]:

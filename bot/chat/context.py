@@ -49,6 +49,8 @@ class Context:
     door: Door
     imagine: Callable[["Interaction", ImageRequest], Awaitable[None]]
     again: Callable[["Interaction", str], Awaitable[None]]
+    edit: Callable[["Interaction", str], Awaitable[None]]
+    vary: Callable[["Interaction", str], Awaitable[None]]
     details: Callable[["Interaction", str], Awaitable[None]]
     cancel: Callable[["Interaction", str], Awaitable[None]]
     jobs: Jobs

@@ -81,10 +81,42 @@ class _OnSet:
 
 
 class SetId(_OnSet):
-    """A button about a whole request. action: again, details or cancel."""
+    """A button about a whole request. action: again, edit, vary, details or cancel."""
 
     WHERE = ""
-    PATTERN = re.compile(rf"oxherd1:(?P<action>again|details|cancel):{_ID}")
+    PATTERN = re.compile(rf"oxherd1:(?P<action>again|edit|vary|details|cancel):{_ID}")
+
+
+@dataclass(frozen=True, slots=True)
+class _OfSet:
+    """A menu or form about one set."""
+
+    set_id: str
+
+    WHAT: ClassVar[str]
+    PATTERN: ClassVar[re.Pattern[str]]
+
+    def __str__(self) -> str:
+        return f"oxherd1:{self.WHAT}:{self.set_id}"
+
+    @classmethod
+    def parse(cls, custom_id: str) -> Self:
+        """Raises NotOurs."""
+        return cls(_match(cls.PATTERN, custom_id)["id"])
+
+
+class VaryId(_OfSet):
+    """The menu in which a member chooses the image of a set that is to be varied."""
+
+    WHAT = "vary-of"
+    PATTERN = re.compile(rf"oxherd1:vary-of:{_ID}")
+
+
+class EditFormId(_OfSet):
+    """The form in which a member changes what was asked for."""
+
+    WHAT = "edit-form"
+    PATTERN = re.compile(rf"oxherd1:edit-form:{_ID}")
 
 
 class ReviewId(_OnSet):
@@ -213,6 +245,8 @@ KINDS = (
     UndoId,
     ReasonsId,
     SetId,
+    VaryId,
+    EditFormId,
     PrivacyId,
     AgreeId,
     GuidelinesId,
@@ -226,6 +260,11 @@ KINDS = (
 def is_known(custom_id: str) -> bool:
     """Whether the id belongs to a button of this version."""
     return any(kind.PATTERN.fullmatch(custom_id) for kind in KINDS)
+
+
+def is_edit_form(custom_id: str) -> bool:
+    """Whether the id belongs to the form of Edit."""
+    return EditFormId.PATTERN.fullmatch(custom_id) is not None
 
 
 def _match(pattern: re.Pattern[str], custom_id: str) -> re.Match[str]:

@@ -12,7 +12,7 @@ import shortuuid
 from discord import ui
 
 from bot.chat import texts, views
-from bot.chat.admission.gate import Gate, NoticeDue
+from bot.chat.admission.gate import Barred, Gate, NoticeDue
 from bot.chat.context import Interaction
 from bot.chat.following import Follower
 from bot.chat.jobs import Jobs
@@ -21,13 +21,14 @@ from bot.chat.messages import Place
 from bot.chat.responses import NO_MENTIONS, NOT_TAKEN, in_time, say_privately, tolerated
 from bot.chat.views import AcceptedRequest
 from bot.prompts.door import Door
-from bot.prompts.refusals import Refused
+from bot.prompts.refusals import ParentGone, Refused
 from generation.errors import GenerationError
 from generation.queue.executor import Executor
 from generation.queue.job import Job
 from generation.request import ImageRequest
+from storage.errors import RepositoryError
 from storage.store import VoteStore
-from storage.vote import NewSet, SetState, StoredSet, is_elsewhere
+from storage.vote import NewSet, SetState, StoredSet
 
 log = logging.getLogger(__name__)
 
@@ -78,17 +79,16 @@ class Requests:
     async def resume(self, client: discord.Client) -> None:
         """Take up what the last run accepted and did not finish, in the same order."""
         for stored in await self._store.unfinished_sets():
-            self._resume(client, stored)
+            await self._resume(client, stored)
 
     async def imagine(self, interaction: Interaction, request: ImageRequest) -> None:
         """Queue the request, show it, and follow it.
 
-        Raises Barred, NoticeDue or GenerationError if it is refused, StorageError if it cannot
-        be recorded, and discord.NotFound if it is too late to answer.
+        Raises Barred, NoticeDue, ParentGone or GenerationError if it is refused, StorageError if it
+        cannot be recorded, and discord.NotFound if it is too late to answer.
         """
         if not interaction.app_permissions.attach_files:
-            await say_privately(interaction, texts.no_attachments())
-            return
+            raise Barred(texts.no_attachments())
 
         guild_id = interaction.guild_id
         waiting = 0 if guild_id is None else len(self.jobs.of_server(guild_id))
@@ -105,8 +105,9 @@ class Requests:
         accepted = AcceptedRequest(
             set_id=shortuuid.uuid(), requester_id=interaction.user.id, request=request
         )
+        parent = await in_time(interaction, self._parent(request, guild_id), public=True)
         job = self._executor.submit(
-            request, owner=accepted.requester_id, group=interaction.guild_id
+            request, owner=accepted.requester_id, group=guild_id, parent=parent
         )
         self._begin(accepted.set_id, job)
         try:
@@ -163,11 +164,29 @@ class Requests:
 
     async def _find(self, interaction: Interaction, set_id: str) -> StoredSet | None:
         """The set, unless it is one of a different server: then it is unknown here."""
-        stored = await self._store.find_set(set_id)
-        if stored is None or is_elsewhere(stored.guild_id, interaction.guild_id):
+        return await self._store.find_set(set_id, guild_id=interaction.guild_id)
+
+    async def _parent(self, request: ImageRequest, guild_id: int | None) -> bytes | None:
+        """The image that the request varies, as a PNG file, if it does. Raises ParentGone."""
+        if request.variation is None:
             return None
 
-        return stored
+        parent_id = request.variation.parent_id
+        stored = await self._store.find_set(parent_id, guild_id=guild_id)
+        images = () if stored is None else stored.images
+        if not any(image.is_shown and image.image_id == parent_id for image in images):
+            raise ParentGone(parent_id)
+
+        try:
+            png = await self._store.image(parent_id)
+        except RepositoryError as exc:
+            log.warning("image %s cannot be read: %s", parent_id, exc)
+            png = None
+
+        if png is None:
+            raise ParentGone(parent_id)
+
+        return png
 
     async def _mend(self, interaction: Interaction, set_id: str) -> None:
         """Show what became of a request whose message still offers to cancel it."""
@@ -182,7 +201,7 @@ class Requests:
         with tolerated(interaction, doing="mending a message"):
             await interaction.response.edit_message(view=view, attachments=[])
 
-    def _resume(self, client: discord.Client, stored: StoredSet) -> None:
+    async def _resume(self, client: discord.Client, stored: StoredSet) -> None:
         place = Place(
             client,
             set_id=stored.set_id,
@@ -210,6 +229,7 @@ class Requests:
                     accepted.request,
                     owner=accepted.requester_id,
                     group=stored.guild_id,
+                    parent=await self._parent(accepted.request, stored.guild_id),
                     accepted_before=True,
                 )
                 following = follower.make(job)

@@ -6,7 +6,7 @@ a token after 15 min (50027). Both happen on a slow network, and neither may sto
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from io import BytesIO
 from typing import Any, TypeVar
@@ -18,9 +18,10 @@ from discord import ui
 from bot.chat import texts
 from bot.chat.admission.gate import Barred, NoticeDue
 from bot.chat.context import Interaction
+from bot.chat.custom_ids import is_edit_form
 from bot.prompts.refusals import BlockedPrompt, Refused
+from bot.prompts.typed import Typed
 from generation.errors import GenerationError, QueueFull, TooManyYours
-from generation.request import ImageRequest
 from storage.errors import StorageError
 
 log = logging.getLogger(__name__)
@@ -62,50 +63,88 @@ async def in_time(
 
 
 @asynccontextmanager
-async def answered(interaction: Interaction) -> AsyncIterator[None]:
-    """Whatever goes wrong inside, the member reads a sentence and the log has the cause."""
+async def answered(interaction: Interaction, *, typed: Typed | None = None) -> AsyncIterator[None]:
+    """Whatever goes wrong inside, the member reads a sentence and the log has the cause.
+
+    What they typed is given back with it: what is in the interaction, or else `typed`.
+    """
     reference = str(interaction.id)
     with interaction.client.context.in_hand:
         try:
             yield
         except BlockedPrompt as exc:
             log.info("interaction %s: %s", reference, exc)
-            await _give_back(interaction, exc)
+            before = typed or Typed.of_request(exc.request)
+            await give_back(interaction, texts.refused(exc), typed=before)
         except Barred as exc:
             log.info("interaction %s: the member is barred", reference)
-            await say_privately(interaction, str(exc))
+            await give_back(interaction, str(exc), typed=typed)
         except NoticeDue as exc:
             await interaction.client.context.show_notice(interaction, exc)
         except Refused as exc:
             log.info("interaction %s: %s", reference, exc)
-            await say_privately(interaction, texts.refused(exc))
+            await give_back(interaction, texts.refused(exc), typed=typed)
         except (QueueFull, TooManyYours) as exc:
             log.info("interaction %s: %s", reference, exc)
-            await say_privately(interaction, texts.refusal(exc, reference=reference))
+            await give_back(interaction, texts.refusal(exc, reference=reference), typed=typed)
         except (GenerationError, StorageError) as exc:
             log.warning("interaction %s: %s", reference, exc)
-            await say_privately(interaction, texts.refusal(exc, reference=reference))
+            await give_back(interaction, texts.refusal(exc, reference=reference), typed=typed)
         except discord.NotFound as exc:
             log.info("interaction %s could not be answered in time: %s", reference, exc)
         except Exception:
             log.exception("interaction %s failed", reference)
-            await say_privately(interaction, texts.unexpected(reference))
+            await give_back(interaction, texts.unexpected(reference), typed=typed)
 
 
-async def _give_back(interaction: Interaction, blocked: BlockedPrompt) -> None:
-    """Say which word is not allowed, with the whole request, so that nobody types it again."""
-    text = texts.blocked(blocked.word, blocked.request)
+async def give_back(interaction: Interaction, sentence: str, *, typed: Typed | None = None) -> None:
+    """Say privately why not, with what the member typed, so that nobody types it again.
+
+    typed: what to give back if there is nothing in the interaction itself.
+    """
+    typed = typed_in(interaction) or typed
+    if not typed:
+        await say_privately(interaction, sentence)
+        return
+
+    text = texts.given_back(sentence, typed)
     if len(text) <= MESSAGE_CHARS:
         await say_privately(interaction, text)
     else:
-        file = _prompts_file(blocked.request)
-        await say_privately(interaction, texts.blocked_long(blocked.word), file=file)
+        file = prompt_file(typed)
+        await say_privately(interaction, texts.given_back_in_file(sentence), file=file)
 
 
-def _prompts_file(request: ImageRequest) -> discord.File:
-    prompts = "\n\n".join(text for text in (request.prompt, request.negative_prompt) if text)
+def prompt_file(typed: Typed) -> discord.File:
+    """All that was typed, where it is too long for a message."""
+    return discord.File(BytesIO(str(typed).encode()), "prompt.txt")
 
-    return discord.File(BytesIO(prompts.encode()), "prompt.txt")
+
+def typed_in(interaction: Interaction) -> Typed | None:
+    """What the interaction asks for images with; None if it does not. Nothing is checked."""
+    data = _data(interaction)
+    match interaction.type:
+        case discord.InteractionType.application_command if data.get("name") == "imagine":
+            return Typed.of({each["name"]: each["value"] for each in data.get("options", ())})
+        case discord.InteractionType.modal_submit if is_edit_form(data.get("custom_id", "")):
+            return Typed.of(entered_in(interaction))
+        case _:
+            return None
+
+
+def entered_in(interaction: Interaction) -> dict[str, str]:
+    """What was entered into a form or chosen there, by the fields' ids. Nothing is checked."""
+    fields = [label.get("component", {}) for label in _data(interaction).get("components", ())]
+
+    return {
+        field.get("custom_id", ""): next(iter(field.get("values", ())), field.get("value") or "")
+        for field in fields
+    }
+
+
+def _data(interaction: Interaction) -> Mapping[str, Any]:
+    """What Discord sent, whose keys depend on its kind."""
+    return interaction.data or {}
 
 
 async def say_privately(

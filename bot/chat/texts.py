@@ -10,13 +10,17 @@ from bot.prompts.refusals import (
     BlockedPrompt,
     EmptyPrompt,
     NotOffered,
+    NotUnderstood,
     OutOfRange,
+    ParentGone,
     PromptTooLong,
     Refused,
 )
+from bot.prompts.typed import Typed
 from generation.errors import (
     BackendUnavailable,
     Cancelled,
+    CannotVary,
     Closing,
     DeadlineExceeded,
     GenerationError,
@@ -136,7 +140,14 @@ _WITHHELD_BY = {
 }
 
 # What the door names in its errors.
-_OPTIONS = (N_("prompt"), N_("negative prompt"), N_("seed"), N_("number of steps"), N_("guidance"))
+_OPTIONS = (
+    N_("prompt"),
+    N_("negative prompt"),
+    N_("seed"),
+    N_("number of steps"),
+    N_("guidance"),
+    N_("strength"),
+)
 _CHOSEN = (N_("size"), N_("model"))
 
 
@@ -385,11 +396,11 @@ def parameters(request: ImageRequest) -> str:
     """One line under the prompt."""
     steps = ngettext("{steps} step", "{steps} steps", request.steps).format(steps=request.steps)
     guidance = _("guidance {scale:g}").format(scale=request.guidance_scale)
+    parts = [f"{request.size.width_px}×{request.size.height_px}", steps, guidance]
+    if request.variation is not None:
+        parts.append(_("strength {strength:g}").format(strength=request.variation.strength))
 
-    return (
-        f"{request.size.width_px}×{request.size.height_px} · {steps} · {guidance} · "
-        f"{quoted(request.model)}"
-    )
+    return " · ".join([*parts, quoted(request.model)])
 
 
 def details(stored: StoredSet) -> str:
@@ -403,6 +414,7 @@ def details(stored: StoredSet) -> str:
         f"**{_cut(quoted(request.prompt))}**",
         *([_without(_cut(quoted(request.negative_prompt)))] if request.negative_prompt else []),
         parameters(request),
+        *_variation_of(request),
         *(f"{_(name)}: {quoted(made_by[name])}" for name in _PROVENANCE if made_by.get(name)),
         *cut_short(request, made_by),
         *(
@@ -414,6 +426,13 @@ def details(stored: StoredSet) -> str:
         ),
     ]
     return "\n".join(lines)
+
+
+def _variation_of(request: ImageRequest) -> list[str]:
+    if request.variation is None:
+        return []
+
+    return [_("a variation of the image `{id}`").format(id=request.variation.parent_id)]
 
 
 _PROVENANCE = (
@@ -428,6 +447,10 @@ _PROVENANCE = (
 
 def _without(negative_prompt: str) -> str:
     return _("without: {negative_prompt}").format(negative_prompt=negative_prompt)
+
+
+def cannot_vary() -> str:
+    return _("This model cannot vary an image: it always begins with noise alone.")
 
 
 def refusal(error: GenerationError | StorageError, *, reference: str) -> str:
@@ -452,6 +475,8 @@ def refusal(error: GenerationError | StorageError, *, reference: str) -> str:
             ).format(limit=duration(seconds))
         case BackendUnavailable():
             return _("The model is not available right now. A moderator can see why in my log.")
+        case CannotVary():
+            return cannot_vary()
         case NotChecked():
             return _(
                 "The images were made, but they could not be checked, so nobody is shown them. "
@@ -505,6 +530,11 @@ def refused(problem: Refused) -> str:
             return _(
                 "The {name} is {chars} characters long; {most} is the most, so nothing was started."
             ).format(name=_(name), chars=chars, most=most)
+        case NotUnderstood(text=text, example=example):
+            return _(
+                "I could not read the numbers “{text}”, so nothing was started. Write them like "
+                "this: `{example}`."
+            ).format(text=quoted(text[:100]), example=example)
         case OutOfRange(option=option, value=value, lowest=lowest, highest=highest):
             return _(
                 "The {option} must be from {lowest} to {highest} (you gave {value}), so nothing "
@@ -520,6 +550,11 @@ def refused(problem: Refused) -> str:
                 option=_(option),
                 value=quoted(value[:100]),
                 offered=quoted(", ".join(offered)),
+            )
+        case ParentGone():
+            return _(
+                "The image to vary is not here: it was removed, or its file is no longer on my "
+                "disk. Nothing was started."
             )
         case BlockedPrompt(word=word):
             return _not_allowed(word)
@@ -538,20 +573,26 @@ def bad_option(value: str) -> str:
     )
 
 
-def blocked(word: str, request: ImageRequest) -> str:
-    """For the requester alone: the operator's word, and what they typed, to copy."""
+def given_back(sentence: str, typed: Typed) -> str:
+    """For the requester alone: why not, and what they typed, to copy."""
+    return f"{sentence} {asked_for(typed)}"
+
+
+def asked_for(typed: Typed) -> str:
+    """What somebody typed, to copy."""
     lines = [
-        f"{_not_allowed(word)} {_('This is what you asked for:')}",
-        quoted(request.prompt),
-        *([_without(quoted(request.negative_prompt))] if request.negative_prompt else []),
+        _("This is what you asked for:"),
+        quoted(typed.prompt),
+        *([_without(quoted(typed.negative_prompt))] if typed.negative_prompt else []),
+        *([quoted(typed.options)] if typed.options else []),
     ]
 
     return "\n".join(lines)
 
 
-def blocked_long(word: str) -> str:
+def given_back_in_file(sentence: str) -> str:
     """The same, where what was asked for is in a file beside it."""
-    return f"{_not_allowed(word)} {_('What you asked for is in the file.')}"
+    return f"{sentence} {_('What you asked for is in the file.')}"
 
 
 def _not_allowed(word: str) -> str:

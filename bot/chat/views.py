@@ -88,7 +88,8 @@ def result(
 
     box.add_item(ui.Separator())
     set_id = accepted.set_id
-    box.add_item(ui.ActionRow[Any](SetButton("again", set_id), SetButton("details", set_id)))
+    actions = ("again", "edit", "vary", "details")
+    box.add_item(ui.ActionRow[Any](*(SetButton(action, set_id) for action in actions)))
 
     return _view(box)
 
@@ -99,7 +100,7 @@ def progress(
     """A request that waits or runs, with its Cancel button, and a preview if there is one."""
     cancel = SetButton("cancel", accepted.set_id)
     if preview is None:
-        return _told(accepted, sentence, cancel)
+        return _told(accepted, sentence, buttons=[cancel])
 
     shown: ui.MediaGallery[Any] = ui.MediaGallery(
         discord.MediaGalleryItem(
@@ -108,7 +109,7 @@ def progress(
     )
     note: ui.TextDisplay[Any] = ui.TextDisplay(f"-# {texts.preview_note(preview)}")
 
-    return _told(accepted, sentence, cancel, shown, note)
+    return _told(accepted, sentence, shown, note, buttons=[cancel])
 
 
 def preview_files(preview: Preview | None) -> list[discord.File]:
@@ -156,8 +157,10 @@ def elsewhere(accepted: AcceptedRequest) -> ui.LayoutView:
 
 
 def ended(accepted: AcceptedRequest, sentence: str) -> ui.LayoutView:
-    """A request that ended without images; it can be asked for again."""
-    return _told(accepted, sentence, SetButton("again", accepted.set_id))
+    """A request that ended without images; it can be asked for again, and changed."""
+    buttons = [SetButton(action, accepted.set_id) for action in ("again", "edit")]
+
+    return _told(accepted, sentence, buttons=buttons)
 
 
 def removed() -> ui.LayoutView:
@@ -171,9 +174,12 @@ def forgotten() -> ui.LayoutView:
 
 
 def _told(
-    accepted: AcceptedRequest, sentence: str, button: SetButton, *below: ui.Item[Any]
+    accepted: AcceptedRequest,
+    sentence: str,
+    *below: ui.Item[Any],
+    buttons: Sequence[SetButton],
 ) -> ui.LayoutView:
-    row: ui.ActionRow[Any] = ui.ActionRow(button)
+    row: ui.ActionRow[Any] = ui.ActionRow(*buttons)
 
     return _view(ui.Container(_heading(accepted), ui.TextDisplay(sentence), *below, row))
 

@@ -51,6 +51,7 @@ def demo_settings(data: Path, *, placeholder: bool = False) -> Settings:
         default_steps=emoji.STEPS,
         default_guidance=emoji.GUIDANCE,
         sizes=(Size(emoji.SIDE_PX, emoji.SIDE_PX),),
+        vary_strength=emoji.VARY_STRENGTH,
         shutdown_grace_s=0,
         commit_name="oxherd demo",
     )

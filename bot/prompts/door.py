@@ -14,7 +14,7 @@ from bot.prompts.refusals import (
     PromptTooLong,
     Refused,
 )
-from generation.request import MAX_SEED, ImageRequest, Size
+from generation.request import MAX_SEED, ImageRequest, Size, Variation
 
 IMAGES_PER_REQUEST = 4
 
@@ -24,6 +24,7 @@ class Limits:
     """What a request may ask for, as the operator set it.
 
     models: the names of all offered models, the default first.
+    vary_strength: of a variation, unless the member chooses another.
     """
 
     max_prompt_chars: int
@@ -31,6 +32,7 @@ class Limits:
     max_guidance: float
     sizes: tuple[Size, ...]
     models: tuple[str, ...]
+    vary_strength: float
 
 
 class Door:
@@ -40,7 +42,7 @@ class Door:
     """
 
     def __init__(self, limits: Limits, blocked: BlockedWords) -> None:
-        self._limits = limits
+        self.limits = limits
         self._blocked = blocked
 
     def admit(
@@ -53,6 +55,7 @@ class Door:
         guidance_scale: float,
         size: str,
         model: str,
+        variation: Variation | None = None,
     ) -> ImageRequest:
         """The request for what a member typed and chose. Raises Refused.
 
@@ -60,7 +63,7 @@ class Door:
         seed: of the first image; new seeds without one.
         """
         # First, so that nothing else reads text of unlimited length.
-        for problem in _too_long(prompt, negative_prompt, self._limits):
+        for problem in _too_long(prompt, negative_prompt, self.limits):
             raise problem
 
         if seed is not None and not 0 <= seed <= MAX_SEED:
@@ -75,6 +78,7 @@ class Door:
                 guidance_scale=guidance_scale,
                 size=self._offered(size),
                 model=model,
+                variation=variation,
             )
         )
 
@@ -82,16 +86,22 @@ class Door:
         """The same request with new seeds. Raises Refused if the limits no longer allow it."""
         return self.check(replace(request, seeds=_new_seeds()))
 
+    def admit_variation(self, request: ImageRequest, *, of: str) -> ImageRequest:
+        """Variations of one of the request's images, by its id. Raises Refused."""
+        variation = Variation(parent_id=of, strength=self.limits.vary_strength)
+
+        return self.check(replace(request, seeds=_new_seeds(), variation=variation))
+
     def _offered(self, size: str) -> Size:
-        for offered in self._limits.sizes:
+        for offered in self.limits.sizes:
             if str(offered) == size:
                 return offered
 
-        raise NotOffered("size", size, offered=tuple(map(str, self._limits.sizes)))
+        raise NotOffered("size", size, offered=tuple(map(str, self.limits.sizes)))
 
     def check(self, request: ImageRequest) -> ImageRequest:
         """The request, if it is within the limits. Raises Refused."""
-        for problem in problems(request, self._limits):
+        for problem in problems(request, self.limits):
             raise problem
 
         if (word := self._blocked.first_in(request.prompt)) is not None:
@@ -111,6 +121,9 @@ def problems(request: ImageRequest, limits: Limits) -> Iterator[Refused]:
 
     if not 0 <= request.guidance_scale <= limits.max_guidance:  # refuses NaN too
         yield OutOfRange("guidance", request.guidance_scale, lowest=0, highest=limits.max_guidance)
+
+    if request.variation is not None and not 0 < request.variation.strength <= 1:
+        yield OutOfRange("strength", request.variation.strength, lowest=0, highest=1)
 
     if request.size not in limits.sizes:
         yield NotOffered("size", str(request.size), offered=tuple(map(str, limits.sizes)))

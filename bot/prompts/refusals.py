@@ -6,8 +6,10 @@
     ├── EmptyPrompt     nothing of the prompt can be seen once it is clean
     ├── PromptTooLong   the prompt or the negative prompt
     ├── BlockedPrompt   the prompt contains a word on the operator's list
+    ├── NotUnderstood   the line of numbers in the form of Edit is not one
     ├── OutOfRange      a number is outside its range
-    └── NotOffered      a size or a model that this server does not offer
+    ├── NotOffered      a size or a model that this server does not offer
+    └── ParentGone      the image to vary is not here any more
 
 The messages are for operators. Members read the sentences in `bot.chat.texts`.
 """
@@ -45,6 +47,15 @@ class BlockedPrompt(Refused):
         self.request = request
 
 
+class NotUnderstood(Refused):
+    """example: a line that would be understood."""
+
+    def __init__(self, text: str, *, example: str) -> None:
+        super().__init__("the line of numbers cannot be read")
+        self.text = text
+        self.example = example
+
+
 class OutOfRange(Refused):
     def __init__(self, option: str, value: float, *, lowest: float, highest: float) -> None:
         super().__init__(f"the {option} is {value}; {lowest} to {highest} is allowed")
@@ -52,6 +63,11 @@ class OutOfRange(Refused):
         self.value = value
         self.lowest = lowest
         self.highest = highest
+
+
+class ParentGone(Refused):
+    def __init__(self, image_id: str) -> None:
+        super().__init__(f"the image {image_id[:64]!r} that is to be varied is not here")
 
 
 class NotOffered(Refused):

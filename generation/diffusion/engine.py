@@ -7,10 +7,9 @@ from typing import Any, Protocol
 import torch
 from PIL import Image
 
-from generation.request import ImageRequest
+from generation.request import PIPELINE, ImageRequest
 
 OWN = "oxherd"
-PIPELINE = "pipeline"
 
 _SHARED_COMPONENTS: Mapping[str, frozenset[str]] = {
     "text_encoder": frozenset({"CLIPTextModel"}),

@@ -9,10 +9,10 @@ import torch
 from diffusers import DiffusionPipeline
 from PIL import Image
 
-from generation.diffusion.engine import PIPELINE, DecodedImage, Stage
+from generation.diffusion.engine import DecodedImage, Stage
 from generation.diffusion.memory import memory_errors
 from generation.errors import CannotVary
-from generation.request import ImageRequest
+from generation.request import PIPELINE, ImageRequest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,3 +8,6 @@ MODEL = Path(__file__).parent / "oxherd-emoji"
 SIDE_PX = 128
 STEPS, GUIDANCE = 20, 2.5
 """The settings of its evaluation, `python -m training.evaluate`."""
+
+VARY_STRENGTH = 0.9
+"""Below this, its variations of an emoji can hardly be told apart."""

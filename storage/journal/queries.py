@@ -467,16 +467,19 @@ class Journal:
 
     # Finding
 
-    def find_set(self, set_id: str) -> StoredSet | None:
-        """The set with its images; None if there is none, or it is forgotten."""
+    def find_set(self, subject: str) -> StoredSet | None:
+        """The set with this id, or that of the image with this id, with all its images; None if
+        there is none, or it is forgotten."""
         row = self.connection.execute(
-            "SELECT * FROM sets WHERE set_id = ? AND state != 'forgotten'", (set_id,)
+            "SELECT * FROM sets WHERE state != 'forgotten' AND set_id ="
+            " coalesce((SELECT set_id FROM images WHERE image_id = :id), :id)",
+            {"id": subject},
         ).fetchone()
         if row is None:
             return None
 
         images = self.connection.execute(
-            "SELECT * FROM images WHERE set_id = ? ORDER BY slot", (set_id,)
+            "SELECT * FROM images WHERE set_id = ? ORDER BY slot", (row["set_id"],)
         ).fetchall()
 
         return stored_set(row, images)

@@ -13,7 +13,7 @@ from typing import Any, Self
 import discord
 from discord import ui
 
-from bot.chat import views
+from bot.chat import texts, views
 from bot.chat.admission.gate import NoticeDue
 from bot.chat.buttons import SetButton, UndoButton, VoteButton
 from bot.chat.context import Context, Interaction
@@ -21,11 +21,23 @@ from bot.chat.custom_ids import AgreeId, RateId, ReasonsId, SetId, UndoId, VoteI
 from bot.chat.guidelines.panel import panel
 from bot.chat.privacy import sentences
 from bot.chat.rating.buttons import RateButton
-from bot.chat.responses import answered, in_time, say_privately, show_privately, tolerated
+from bot.chat.responses import (
+    answered,
+    in_time,
+    prompt_file,
+    say_privately,
+    show_privately,
+    tolerated,
+    typed_in,
+)
+from bot.prompts.typed import Typed
 from generation.request import ImageRequest
 
 # Messages that people were shown and have not answered.
 _MOST_SHOWN = 1_000
+
+_TEXT_CHARS = 4_000
+"""What Discord takes as the text of all parts together."""
 
 _TYPED = "typed"
 """In place of a press: a request, which is held in memory."""
@@ -40,10 +52,12 @@ _BUTTONS = (
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """A message that was shown: what edits it, and what was asked for, if it was a request."""
+    """A message that was shown: what edits it, and what was asked for and typed, if it was a
+    request."""
 
     webhook: discord.Webhook
     request: ImageRequest | None
+    typed: Typed | None
 
 
 class Notices:
@@ -53,7 +67,8 @@ class Notices:
         self._shown: OrderedDict[int, _Shown] = OrderedDict()
 
     async def show(self, interaction: Interaction, due: NoticeDue) -> None:
-        """Show what is due, with *I agree* or *Go on*."""
+        """Show what is due, with *I agree* or *Go on*, and what was typed: a restart forgets it
+        here."""
         notice, store = due.notice, interaction.client.context.store
         parts: list[ui.Item[Any]] = []
         files: list[discord.File] = []
@@ -66,6 +81,13 @@ class Notices:
             parts += [ui.Separator()] if parts else []
             parts.append(ui.TextDisplay(sentences.consent(notice.consent)))
 
+        typed = typed_in(interaction)
+        if typed:
+            text = texts.asked_for(typed)
+            fits = len(text) <= _TEXT_CHARS - sum(map(_chars, parts))
+            files += [] if fits else [prompt_file(typed)]
+            parts.append(ui.TextDisplay(text) if fits else ui.File("attachment://prompt.txt"))
+
         pressed = due.press or interaction.custom_id or ""
         button = AgreeButton(
             0 if notice.consent is None else notice.consent.version,
@@ -75,7 +97,7 @@ class Notices:
         view = views.boxed(*parts, ui.ActionRow[Any](button))
         message_id = await show_privately(interaction, view, files=files)
         if message_id is not None:
-            self._shown[message_id] = _Shown(interaction.followup, due.request)
+            self._shown[message_id] = _Shown(interaction.followup, due.request, typed)
             if len(self._shown) > _MOST_SHOWN:
                 self._shown.popitem(last=False)
 
@@ -88,7 +110,8 @@ class Notices:
             if press != _TYPED:
                 await _pressed(interaction, f"oxherd1:{press}")
             elif shown is not None and shown.request is not None:
-                await interaction.client.context.imagine(interaction, shown.request)
+                async with answered(interaction, typed=shown.typed):
+                    await interaction.client.context.imagine(interaction, shown.request)
             else:
                 await say_privately(interaction, sentences.ask_again())
         finally:
@@ -140,6 +163,10 @@ class AgreeButton(ui.DynamicItem[ui.Button[Any]], template=AgreeId.PATTERN):
                 ),
             )
             await context.go_on(interaction, self.press)
+
+
+def _chars(part: ui.Item[Any]) -> int:
+    return len(part.content) if isinstance(part, ui.TextDisplay) else 0
 
 
 def _press(custom_id: str) -> str:
