@@ -285,6 +285,16 @@ class VoteStore:
 
         return stored
 
+    async def add_copy(self, set_id: str, *, channel_id: int, message_id: int) -> None:
+        """Record a message that shows the set again."""
+        await self._record(
+            lambda journal: journal.add_copy(set_id, channel_id=channel_id, message_id=message_id)
+        )
+
+    async def copies(self, set_id: str) -> list[tuple[int, int]]:
+        """The messages that show the set again: channel and message."""
+        return await self._journal.run(lambda journal: journal.copies(set_id))
+
     async def unfinished_sets(self) -> list[StoredSet]:
         """Sets that were accepted and are neither posted nor given up, in that order."""
         return await self._journal.run(Journal.unfinished_sets)

@@ -254,6 +254,8 @@ def test_every_column_that_may_name_a_person_is_forgotten(desk: Desk) -> None:
         "alarms.alarm_id",
         "alarms.guild_id",
         "guidelines_read.guild_id",
+        "copies.channel_id",
+        "copies.message_id",
         "exposures.exposure_id",
         "weekly_posts.guild_id",
     }

@@ -51,7 +51,13 @@ AN_ID = "A" * 22
 
 def a_stored_set(accepted: views.AcceptedRequest) -> StoredSet:
     image = StoredImage(
-        image_id=AN_ID, slot=1, seed=1, sha256="0" * 64, withheld=None, taken_out=False
+        image_id=AN_ID,
+        slot=1,
+        seed=1,
+        sha256="0" * 64,
+        withheld=None,
+        taken_out=False,
+        doubtful=False,
     )
 
     return StoredSet(

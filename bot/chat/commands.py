@@ -10,6 +10,7 @@ from bot.chat.moderation.removing import remove_from_dataset
 from bot.chat.moderation.reports import report
 from bot.chat.privacy.command import privacy_command
 from bot.chat.rating.command import rate
+from bot.chat.sets.show import show
 from bot.chat.standing.commands import leaderboard, me, top
 from bot.settings import Settings
 
@@ -19,6 +20,7 @@ def add_commands(tree: app_commands.CommandTree[Any], settings: Settings, **wher
     for command in (
         imagine_command(settings),
         rate,
+        show,
         privacy_command(settings),
         me,
         top,

@@ -10,11 +10,10 @@ from diffusers import DiffusionPipeline
 from diffusers.utils.torch_utils import randn_tensor
 from PIL import Image
 
-from generation.diffusion.decoding import Decode, Decoder
-from generation.diffusion.encoding import Encoder
 from generation.diffusion.engine import OWN, DecodedImage, Stage
 from generation.diffusion.memory import memory_errors
 from generation.diffusion.prompts import Conditioning, OneEncoder, TwoEncoders
+from generation.diffusion.vae import Decode, Decoder, Encoder
 from generation.request import ImageRequest
 
 

@@ -195,5 +195,6 @@ def _erase_requests(
         """,
         values,
     )
+    connection.execute(f"DELETE FROM copies WHERE {these}", values)
 
     return images

@@ -484,6 +484,23 @@ class Journal:
 
         return stored_set(row, images)
 
+    def add_copy(self, set_id: str, *, channel_id: int, message_id: int) -> None:
+        """Record a message that shows the set again; nothing for one that is forgotten."""
+        self.connection.execute(
+            "INSERT INTO copies SELECT ?, ?, set_id FROM sets"
+            " WHERE set_id = ? AND state != 'forgotten'",
+            (message_id, channel_id, set_id),
+        )
+
+    def copies(self, set_id: str) -> list[tuple[int, int]]:
+        """The messages that show the set again: channel and message."""
+        rows = self.connection.execute(
+            "SELECT channel_id, message_id FROM copies WHERE set_id = ? ORDER BY message_id",
+            (set_id,),
+        )
+
+        return [(row["channel_id"], row["message_id"]) for row in rows]
+
     def image_shard(self, image_id: str) -> int | None:
         """The number of the image's folder in the dataset; None if it was never there."""
         row = self.connection.execute(

@@ -179,6 +179,12 @@ CREATE TABLE weekly_posts (       -- of the best images, the last one of each se
     tries INTEGER NOT NULL,
     done INTEGER NOT NULL         -- 0: after a try, perhaps Discord has it and perhaps not
 ) STRICT;
+CREATE TABLE copies (              -- messages that show a request again
+    message_id INTEGER PRIMARY KEY,
+    channel_id INTEGER NOT NULL,
+    set_id TEXT NOT NULL REFERENCES sets
+) STRICT;
+CREATE INDEX copies_by_set ON copies (set_id);
 
 CREATE TABLE reports (             -- not by whom: nobody needs that afterwards
     set_id TEXT PRIMARY KEY REFERENCES sets,

@@ -79,28 +79,15 @@ class Gate:
         """
         member, guild_id = interaction.user, interaction.guild_id
         moderation = self._store.moderation
-        if (ban := await moderation.ban_of(member.id, guild_id)) is not None:
-            raise Barred(texts.banned(ban))
-
-        rules = await moderation.rules(guild_id)
+        rules = await self._check_asking(interaction)
         if rules.paused:
             raise Barred(texts.paused())
-
-        _check_age(member, rules)
-        if not _has_one_of(rules.asking_roles, member):
-            raise Barred(sentences.asking_needs_role(rules.asking_roles))
-
-        if not _is_in_one_of(rules.asking_channels, interaction):
-            raise Barred(sentences.asking_elsewhere(rules.asking_channels))
 
         await self._check_notice(interaction, voting=False)
         if rules.waiting is not None and waiting >= rules.waiting:
             raise Barred(texts.server_line_full(rules.waiting))
 
-        wait_s = self._requests.wait_s(member.id, per_minute=self._requests_per_minute)
-        if wait_s:
-            raise Barred(texts.too_fast(wait_s))
-
+        self._check_pace(member)
         for limit, lasts, refusal in (
             (rules.requests_per_hour, timedelta(hours=1), texts.asked_enough_in_an_hour),
             (rules.requests_per_day, timedelta(days=1), texts.asked_enough_in_a_day),
@@ -109,6 +96,33 @@ class Gate:
                 await moderation.asked_within(lasts, member.id, guild_id) >= limit
             ):
                 raise Barred(refusal(limit))
+
+    async def admit_show(self, interaction: discord.Interaction[Any]) -> None:
+        """Raises Barred for a member who may not post images here, and StorageError. It counts as a
+        request within a minute."""
+        await self._check_asking(interaction)
+        self._check_pace(interaction.user)
+
+    async def _check_asking(self, interaction: discord.Interaction[Any]) -> ServerRules:
+        """The rules of the server, if they let the member ask here. Raises Barred."""
+        member, guild_id = interaction.user, interaction.guild_id
+        if (ban := await self._store.moderation.ban_of(member.id, guild_id)) is not None:
+            raise Barred(texts.banned(ban))
+
+        rules = await self._store.moderation.rules(guild_id)
+        _check_age(member, rules)
+        if not _has_one_of(rules.asking_roles, member):
+            raise Barred(sentences.asking_needs_role(rules.asking_roles))
+
+        if not _is_in_one_of(rules.asking_channels, interaction):
+            raise Barred(sentences.asking_elsewhere(rules.asking_channels))
+
+        return rules
+
+    def _check_pace(self, member: discord.User | discord.Member) -> None:
+        wait_s = self._requests.wait_s(member.id, per_minute=self._requests_per_minute)
+        if wait_s:
+            raise Barred(texts.too_fast(wait_s))
 
     async def admit_vote(self, interaction: discord.Interaction[Any]) -> None:
         """Raises Barred for a member who may not vote here, NoticeDue, and StorageError."""

@@ -1,23 +1,20 @@
 """Removes images from the dataset and from their message, and brings them back."""
 
-import logging
 from typing import Any
 
 import discord
 from discord import app_commands, ui
 
-from bot.chat import texts, views
+from bot.chat import texts
 from bot.chat.context import ContextClient, Interaction
 from bot.chat.custom_ids import SetId
-from bot.chat.languages.translation import _, server_locale, speaking
+from bot.chat.languages.translation import _
 from bot.chat.messages import buttons_on
 from bot.chat.moderation import sentences
-from bot.chat.responses import NO_MENTIONS, NOT_TAKEN, answered, in_time, say_privately
-from bot.chat.views import AcceptedRequest
-from storage.acts import Act, Order
-from storage.vote import NewImage, SetState, StoredSet
-
-log = logging.getLogger(__name__)
+from bot.chat.responses import answered, in_time, say_privately
+from bot.chat.sets.shown import show_anew
+from storage.acts import Order
+from storage.vote import StoredSet
 
 REASON_CHARS = 300
 """The longest reason for an act."""
@@ -26,19 +23,19 @@ REASON_CHARS = 300
 async def remove(client: ContextClient, subject: str, order: Order) -> str:
     """Remove an image, or all of a request, and say what was done. subject: the id of either."""
     act = await client.context.store.moderation.remove(subject, order)
-    if act is None:
+    if act is None or act.set_id is None:
         return sentences.nothing_to_remove()
 
-    return sentences.answer(act, message_changed=await _shown_anew(client, act))
+    return sentences.answer(act, message_changed=await show_anew(client, act.set_id))
 
 
 async def restore(client: ContextClient, subject: str, order: Order) -> str:
     """Bring an image, or all of a request, back, and say what was done."""
     act = await client.context.store.moderation.restore(subject, order)
-    if act is None:
+    if act is None or act.set_id is None:
         return sentences.nothing_to_restore()
 
-    return sentences.answer(act, message_changed=await _shown_anew(client, act))
+    return sentences.answer(act, message_changed=await show_anew(client, act.set_id))
 
 
 @app_commands.guild_only()
@@ -95,41 +92,3 @@ class RemovalForm(ui.Modal):
             )
             removal = remove(interaction.client, self._what.values[0], order)
             await say_privately(interaction, await in_time(interaction, removal))
-
-
-async def _shown_anew(client: ContextClient, act: Act) -> bool:
-    """Show in the request's message what is left of it; whether Discord has taken that."""
-    assert act.set_id is not None
-    stored = await client.context.store.find_set(act.set_id)
-    if stored is None or stored.message_id is None or stored.state is not SetState.POSTED:
-        return True  # nothing was shown
-
-    left = [
-        NewImage(
-            image_id=image.image_id,
-            slot=image.slot,
-            seed=image.seed,
-            sha256=image.sha256,
-            png=png,
-            doubtful=image.doubtful,
-        )
-        for image in stored.images
-        if image.withheld is None
-        and not image.taken_out
-        and (png := await client.context.store.image(image.image_id)) is not None
-    ]
-    accepted = AcceptedRequest.of(stored)
-    channel = client.get_partial_messageable(stored.channel_id, guild_id=stored.guild_id)
-    with speaking(server_locale(client, stored.guild_id)):
-        view = views.result(accepted, left) if left else views.removed()
-        attachments = views.files(left, prompt=accepted.request.prompt)
-
-    try:
-        await channel.get_partial_message(stored.message_id).edit(
-            view=view, attachments=attachments, allowed_mentions=NO_MENTIONS
-        )
-    except NOT_TAKEN as exc:
-        log.warning("set %s: its message could not be changed: %s", act.set_id, exc)
-        return False
-
-    return True

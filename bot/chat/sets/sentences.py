@@ -41,3 +41,14 @@ def size() -> str:
 
 def model() -> str:
     return _("What makes the images")
+
+
+def nothing_to_show() -> str:
+    return _(
+        "This server has no images with this ID. It is under **Details**, and in the name of an "
+        "image's file."
+    )
+
+
+def nothing_left_to_show() -> str:
+    return _("The images of this request are no longer here, so there is nothing to show.")
