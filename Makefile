@@ -2,7 +2,9 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-TWO_CORES := -n 2 --dist loadfile # the tests of a file share what is expensive to make
+# One process more than two cores: tests wait for others a part of their time. The tests of a file
+# share what is expensive to make.
+PROCESSES := -n 3 --dist loadfile
 
 .PHONY: demo test test-all check chaos chaos-forget chaos-power chaos-remote remote oxen-server soak bench docs languages lock wheel image-check format clean
 
@@ -11,10 +13,10 @@ demo: $(if $(findstring --placeholder,$(ARGS)),.venv/.demo,.venv/.demo .venv/.gp
 	$(BIN)/oxherd demo $(ARGS)
 
 test: .venv/.dev .venv/.browser ## set everything up and run the tests but the long ones
-	$(BIN)/pytest $(TWO_CORES) -m "not long" $(ARGS)
+	$(BIN)/pytest $(PROCESSES) -m "not long" $(ARGS)
 
 test-all: .venv/.dev .venv/.browser ## run all tests; the 20 slowest and the time are printed last
-	$(BIN)/pytest $(TWO_CORES) --durations 20 $(ARGS)
+	$(BIN)/pytest $(PROCESSES) --durations 20 $(ARGS)
 
 check: .venv/.dev ## format, lint, types, import contracts, the Dockerfile
 	$(BIN)/ruff format --check .
