@@ -58,7 +58,7 @@ class Place:
     agreement: Agreement
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Day:
     """The votes that count of one day, in UTC."""
 

@@ -21,19 +21,21 @@ _LIKED = 4
 _SHRUNK_BY = 5
 """As if each member had so many more votes of either kind that are as right as the server's."""
 
-# One row for each vote that is compared: whose, and whether they and the others say good. Of gold,
-# "the others" are the moderators.
-COMPARED = """
-SELECT voter_id, voted_at, mine,
-    iif(gold IS NULL, others_good > others_bad, gold = 'good') AS others
-FROM (
-    SELECT voter_id, voted_at, gold, counted = 'good' AS mine,
-        good - (counted = 'good') AS others_good, bad - (counted = 'bad') AS others_bad
-    FROM sets JOIN images USING (set_id) JOIN votes USING (image_id)
-    WHERE sets.guild_id = :guild AND counted IS NOT NULL AND taken_out IS NULL
-        AND NOT coalesce(own_request, 0) {only}
-)
-WHERE gold IS NOT NULL OR others_good != others_bad
+# The votes that count: whose and when, whether they and the others say good, and whether these can
+# be compared. Of gold, "the others" are the moderators.
+VOTES = """
+SELECT voter_id, voted_at, counted = 'good' AS mine,
+    iif(gold IS NULL, good - (counted = 'good') > bad - (counted = 'bad'), gold = 'good') AS others,
+    NOT coalesce(own_request, 0)
+        AND (gold IS NOT NULL OR good - (counted = 'good') != bad - (counted = 'bad')) AS compared
+FROM sets JOIN images USING (set_id) JOIN votes USING (image_id)
+WHERE sets.guild_id = :guild AND counted IS NOT NULL AND taken_out IS NULL {only}
+"""
+
+BY_DAY = """
+SELECT substr(voted_at, 1, 10) AS day, sum(mine) AS good, sum(NOT mine) AS bad,
+    sum(compared) AS compared, sum(compared AND mine = others) AS agreed
+FROM ({votes}) GROUP BY day
 """
 
 
@@ -41,27 +43,23 @@ def figures_of(
     connection: sqlite3.Connection, guild_id: int, member_id: int, *, today: date
 ) -> MemberFigures:
     """One member in one server."""
-    values = {"guild": guild_id, "member": member_id}
+    theirs = VOTES.format(only="AND voter_id = :member")
     days = connection.execute(
-        """
-        SELECT substr(voted_at, 1, 10) AS day, count(*) AS votes
-        FROM votes JOIN images USING (image_id) JOIN sets USING (set_id)
-        WHERE voter_id = :member AND guild_id = :guild AND counted IS NOT NULL
-            AND taken_out IS NULL
-        GROUP BY day
-        """,
-        values,
+        BY_DAY.format(votes=theirs), {"guild": guild_id, "member": member_id}
     ).fetchall()
-    theirs = COMPARED.format(only="AND voter_id = :member")
-    (compared, agreed) = connection.execute(
-        f"SELECT count(*), coalesce(sum(mine = others), 0) FROM ({theirs})", values
-    ).fetchone()
 
     return MemberFigures(
-        votes=sum(row["votes"] for row in days),
+        votes=sum(row["good"] + row["bad"] for row in days),
         streak=streak([date.fromisoformat(row["day"]) for row in days], today=today),
-        agreement=Agreement(compared=compared, agreed=agreed),
+        agreement=agreement(days),
         liked=best_of(connection, guild_id, member_id, limit=_LIKED),
+    )
+
+
+def agreement(days: Sequence[sqlite3.Row]) -> Agreement:
+    """Of all these days together."""
+    return Agreement(
+        compared=sum(row["compared"] for row in days), agreed=sum(row["agreed"] for row in days)
     )
 
 
@@ -94,7 +92,7 @@ def leaderboard(connection: sqlite3.Connection, guild_id: int, since: datetime) 
         f"""
         SELECT voter_id, sum(others), sum(others AND mine), sum(NOT others),
             sum(NOT others AND NOT mine)
-        FROM ({COMPARED.format(only="")}) WHERE voted_at >= :since GROUP BY voter_id
+        FROM ({VOTES.format(only="AND voted_at >= :since")}) WHERE compared GROUP BY voter_id
         """,
         {"guild": guild_id, "since": timestamp(since)},
     )
