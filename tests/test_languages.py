@@ -196,6 +196,19 @@ def _chars(command: Any) -> int:
 
 
 @pytest.mark.parametrize("path", LANGUAGES, ids=lambda path: path.parts[-3])
+def test_every_sentence_is_translated(path: Path) -> None:
+    wanted = {(message.context, message.id) for message in catalogues.template() if message.id}
+    translated = {
+        (message.context, message.id)
+        for message in catalogues.catalogue(path)
+        if message.id and all(_texts(message.string)) and not message.fuzzy
+    }
+
+    assert wanted - translated == set(), f"run `make languages`, then write them into {path}"
+    assert translated - wanted == set(), "these are not in the code any more: run `make languages`"
+
+
+@pytest.mark.parametrize("path", LANGUAGES, ids=lambda path: path.parts[-3])
 def test_a_translation_has_the_placeholders_of_its_sentence(path: Path) -> None:
     for message in _translated(catalogues.catalogue(path)):
         wanted = _placeholders(*_texts(message.id))
