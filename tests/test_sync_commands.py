@@ -16,6 +16,7 @@ from tests.support.discord.world import quick_settings
 NAMES = [
     "imagine",
     "rate",
+    "show",
     "privacy",
     "me",
     "top",
@@ -52,8 +53,8 @@ async def test_registering_everywhere_removes_the_one_in_a_server(
     assert names(stub, str(GUILD_ID)) == []
     assert said == [
         (
-            "Registered everywhere: /imagine, /rate, /privacy, /me, /top, /leaderboard, /oxherd, "
-            "“Remove from dataset”, “Report”."
+            "Registered everywhere: /imagine, /rate, /show, /privacy, /me, /top, /leaderboard, "
+            "/oxherd, “Remove from dataset”, “Report”."
         ),
         f"Removed in server {GUILD_ID}, which would have it twice.",
     ]

@@ -1,10 +1,12 @@
 """Commands in the languages of the catalogues: `sync-commands` registers them all with Discord."""
 
+import asyncio
+
 from discord import Locale, app_commands
 from discord.app_commands import TranslationContextLocation as Where
 from discord.app_commands import TranslationContextTypes, locale_str
 
-from bot.chat.languages.translation import catalogue
+from bot.chat.languages.translation import ENGLISH, catalogue
 
 # A name may have to be translated otherwise than the same word in a sentence, and by Discord's
 # rules: lower case and no spaces, except in the menu of messages.
@@ -21,8 +23,12 @@ class CommandTranslator(app_commands.Translator):
         self, string: locale_str, locale: Locale, context: TranslationContextTypes
     ) -> str | None:
         """The text in this language; None if it is the English one."""
-        text, values, kind = described(string, context)
         found = catalogue(locale)
+        if found is ENGLISH:
+            return None
+
+        await asyncio.sleep(0)  # there are hundreds of texts: others have their turn
+        text, values, kind = described(string, context)
         translated = found.gettext(text) if kind is None else found.pgettext(kind, text)
 
         return None if translated == text else translated.format(**values)[:DESCRIPTION_CHARS]

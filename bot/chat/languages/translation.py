@@ -20,12 +20,12 @@ import discord
 DOMAIN = "oxherd"
 LOCALE = Path(__file__).with_name("locale")
 
-_ENGLISH = NullTranslations()
+ENGLISH = NullTranslations()
 _CATALOGUES: dict[str, NullTranslations] = {
     file.parts[-3].replace("_", "-"): translation(DOMAIN, LOCALE, [file.parts[-3]])
     for file in LOCALE.glob(f"*/LC_MESSAGES/{DOMAIN}.mo")
 }
-_spoken: ContextVar[NullTranslations] = ContextVar("spoken", default=_ENGLISH)
+_spoken: ContextVar[NullTranslations] = ContextVar("spoken", default=ENGLISH)
 
 
 def _(sentence: str) -> str:
@@ -58,7 +58,7 @@ def catalogue(locale: discord.Locale | str | None) -> NullTranslations:
     """The catalogue for a Discord locale: "pt-BR", else "pt", else English."""
     name = str(locale)
 
-    return _CATALOGUES.get(name) or _CATALOGUES.get(name.partition("-")[0], _ENGLISH)
+    return _CATALOGUES.get(name) or _CATALOGUES.get(name.partition("-")[0], ENGLISH)
 
 
 def server_locale(client: discord.Client, guild_id: int | None) -> discord.Locale | None:
