@@ -60,6 +60,31 @@ async def test_two_members_vote_change_undo_and_vote_after_a_restart(tmp_path: P
         assert (data / "dataset" / row["path"]).read_bytes().startswith(b"\x89PNG")
 
 
+async def test_a_moderator_pauses_requests_and_writes_guidelines(tmp_path: Path) -> None:
+    assert CHROMIUM, "chromium is not installed; `make test` installs it on Debian"
+
+    async with running_demo(tmp_path / "demo", "--placeholder") as demo, browser() as chromium:
+        alice = await Member.open(chromium, demo.url, "alice")
+        moderator = await Member.open(chromium, demo.url, "moderator")
+        await alice.imagine("a fox in the snow")
+        await alice.sees_images(alice.images("a fox in the snow"))
+
+        await moderator.command("oxherd pause")
+        await moderator.sees("New requests are paused.")
+        await alice.imagine("a crow")
+        await alice.sees("Moderators have paused new requests in this server.")
+
+        await moderator.command("oxherd guidelines")
+        form = moderator.page.get_by_role("dialog")
+        await form.locator("textarea").first.fill("Good is what was asked for.")
+        await form.get_by_role("button", name="Submit").click()
+        await moderator.sees("Good is what was asked for.")
+        await alice.press(alice.button(alice.images("a fox in the snow"), "👍", 1))
+        await alice.sees("Good is what was asked for.")
+        await alice.press(alice.page.get_by_role("button", name="Go on"))
+        await alice.sees("👍 recorded for image 1.")
+
+
 async def test_four_images_of_512_px_and_all_their_buttons_are_on_one_screen(
     tmp_path: Path,
 ) -> None:

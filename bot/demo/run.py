@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import discord
 
 from bot.app import following, opened, stopped_by_signals, wind_down
+from bot.chat import moderators
 from bot.chat.client import OxherdClient
 from bot.cli import control_server
 from bot.demo.page import LivePage
@@ -34,7 +35,10 @@ WELCOME = """\
 1. Type `/imagine` below, fill in a prompt and send it. {model}
 2. When the four images are there, press 👍 or 👎 under them. Only you see the answer, \
 at the end of the channel.
-3. Be somebody else with the member menu, and vote again."""
+3. Be somebody else with the member menu, and vote again.
+4. Be **moderator** there, and type `/oxherd`: everything that moderators can do in their server."""
+
+MODERATOR = "moderator"
 
 EMOJI = 'The model here is tiny and knows emoji: try "a strawberry" or "a flag of France".'
 PLACEHOLDER = "No model is used here: the images are drawn without one, whatever the prompt says."
@@ -115,7 +119,7 @@ async def _run_bot(
         ):
             await env.restart_bot(client)
             await client.tree.sync()
-            async with page.in_use():
+            async with moderators.watching(settings, parts.store, client), page.in_use():
                 restart.clear()
                 started()
                 await _first_of(stop, restart)
@@ -144,6 +148,9 @@ async def _simulated_discord(
             guild = env.create_guild("oxherd demo")
             channel = guild.create_text_channel("labelling")
             people = [guild.add_member(env.create_user(name)) for name in members]
+            may_moderate = discord.Permissions(manage_guild=True, manage_messages=True)
+            role = guild.create_role("moderators", permissions=may_moderate)
+            people.append(guild.add_member(env.create_user(MODERATOR), roles=[role]))
             room = nobody.get_channel(channel.id)
             assert isinstance(room, discord.TextChannel)
             await room.send(WELCOME.format(model=PLACEHOLDER if placeholder else EMOJI))

@@ -144,6 +144,12 @@ class Member:
         await option.fill(prompt)
         await option.press("Enter")
 
+    async def command(self, path: str) -> None:
+        """Type a command that needs no options, and send it."""
+        await self.page.locator("#channel-composer-input").press_sequentially(f"/{path}")
+        await self.page.locator(".command-entry", has_text=f"/{path}").first.click()
+        await self.page.locator("#send-message").click()
+
     def message(self, text: str) -> Locator:
         """The newest message that shows the text."""
         return self.page.locator("article.channel-message", has_text=text).last
