@@ -65,6 +65,7 @@ class Tally:
     given: Counter[str] = field(default_factory=Counter)
     complete: int = 0
     failed: int = 0
+    refused: list[str] = field(default_factory=list)
 
     def is_over(self) -> bool:
         """Whether every image has its votes, or enough was pressed."""
@@ -114,6 +115,7 @@ async def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         "press_to_next_image_ms": spread_ms(tally.seconds),
         "processor_ms_a_press": round(1000 * used_s / max(1, len(tally.seconds)), 2),
         "failed": tally.failed,
+        "refused": sorted(set(tally.refused)),
         "images_with_enough_votes": tally.complete,
         **found,
         "lost": sum(kept.ratings.get(key) != rating for key, rating in tally.votes.items()),
@@ -128,6 +130,9 @@ async def _rate(
     """One member, from /rate on."""
     async with asyncio.timeout(PATIENCE_S):
         message = await (await stub.command(rater, "rate")).answered
+
+    if not message.attachments:
+        tally.refused.append(message.content)
 
     while message.attachments and not tally.is_over():
         image_id = message.attachments[0]["filename"].removesuffix(".png")
@@ -194,8 +199,9 @@ def _most_while_lacking(votes: Sequence[str]) -> int:
 def _missed(figures: Mapping[str, Any], *, whole: bool, wanted: int) -> list[str]:
     """The figures that miss their bars."""
     is_met = {
-        "press_to_next_image_ms": figures["press_to_next_image_ms"]["p99"] <= 300,
+        "press_to_next_image_ms": figures["press_to_next_image_ms"].get("p99", 1e9) <= 300,
         "failed": figures["failed"] == 0,
+        "refused": not figures["refused"],
         "images_with_enough_votes": not whole or figures["images_with_enough_votes"] == wanted,
         "gold_share": abs(figures["gold_share"] - 0.1) <= 0.02,
         "shown_twice_to_one_rater": figures["shown_twice_to_one_rater"] == 0,

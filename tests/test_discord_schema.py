@@ -178,6 +178,11 @@ async def test_every_request_matches_discords_description(
         await weekly.post_due(w.parts.store, w.client, w.parts.requests.gate, now=due)
         await set_and_look_again(w, mod)
         reported = await w.imagine(w.alice, "a crow")
+        of_crow = image_ids(reported)[0]
+        await mod.slash(w.channel, "oxherd gold mark", id=of_crow, answer="good", reason="a test")
+        await mod.slash(w.channel, "oxherd gold list")
+        await mod.slash(w.channel, "oxherd gold unmark", id=of_crow)
+        await mod.slash(w.channel, "oxherd pace", rate=0.5, post=0.1, reason="a test")
         shown = seen(await w.bob.slash(w.channel, "rate"))
         for label in ("Skip", "Report"):
             await w.bob.click(shown, label=label)

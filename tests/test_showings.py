@@ -307,6 +307,27 @@ def test_seconds_of_a_vote_in_the_channel_begin_with_the_ballot(desk: Desk) -> N
     assert [seconds for (seconds,) in found] == [None, 4]
 
 
+def test_nobody_knows_the_seconds_of_a_vote_that_undo_brought_back(desk: Desk) -> None:
+    image, *_ = desk.show("a-set")
+    for rating, at in ((Rating.GOOD, NOON), (Rating.BAD, NOON + timedelta(seconds=4))):
+        desk.note(partial(Journal.vote, image_id=image, voter_id=1, rating=rating, now=at))
+
+    desk.note(
+        partial(
+            Journal.undo,
+            image_id=image,
+            voter_id=1,
+            rating=Rating.BAD,
+            now=NOON + timedelta(seconds=6),
+        )
+    )
+
+    found = desk.note(
+        lambda journal: journal.connection.execute("SELECT rating, seconds FROM votes").fetchone()
+    )
+    assert tuple(found) == ("good", None)
+
+
 def test_the_counters_follow_bans_and_forgetting(desk: Desk) -> None:
     image, *_ = desk.show("a-set")
     desk.vote(image, 1, Rating.GOOD)
