@@ -19,6 +19,7 @@ import json
 import random
 import sqlite3
 import sys
+import uuid
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
@@ -28,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import shortuuid
 
 from benchmarks.support.facts import processor_s, run, spread_ms
 from benchmarks.support.noise import noise_png
@@ -47,7 +49,6 @@ from tests.support.storage import kept_dataset
 FIRST_RATER = 5_000_000_000_000_000_000
 VOTES_EACH = 3
 VOTES_OF_DECIDED = 10
-LINKS = 10_000  # names that one file has: ext4 takes 65,000
 PATIENCE_S = 60
 
 # What a rater presses, and how often.
@@ -214,22 +215,21 @@ def _missed(figures: Mapping[str, Any], *, whole: bool, wanted: int) -> list[str
 
 
 def _image_id(number: int) -> str:
-    """As long as those that the bot makes."""
-    return f"{number:022d}"
+    """As those that the bot makes."""
+    return shortuuid.encode(uuid.UUID(int=number + 1))
+
+
+def _png(png: bytes, number: int) -> bytes:
+    """Bytes of its own for each image: readers ignore what follows a PNG's end."""
+    return png + number.to_bytes(4)
 
 
 def _fill(data: DataFolder, options: argparse.Namespace) -> frozenset[str]:
     """Posted images without votes, and others that have enough; the ids of those that are gold."""
     png = noise_png(kilobytes=options.kilobytes, randomness=random.Random(options.seed))
     data.spool.mkdir(parents=True)
-    source = data.spool
     for number in range(options.images):
-        path = data.spool / f"{_image_id(number)}.png"
-        if number % LINKS == 0:
-            path.write_bytes(png)
-            source = path
-        else:
-            path.hardlink_to(source)
+        (data.spool / f"{_image_id(number)}.png").write_bytes(_png(png, number))
 
     everything = options.images + options.decided
     with JournalFile.open(data.journal) as file, file.transaction():
@@ -243,7 +243,7 @@ def _fill(data: DataFolder, options: argparse.Namespace) -> frozenset[str]:
         connection.executemany(
             "INSERT INTO images (image_id, set_id, slot, seed, sha256, made_at, image_shard,"
             " shown_row, shown_shard, seq, guild) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            _images(everything, sha256=hashlib.sha256(png).hexdigest()),
+            _images(everything, png),
         )
         connection.executemany(
             "INSERT INTO votes (image_id, voter_id, rating, voted_at, train_row, train_shard, seq,"
@@ -281,9 +281,10 @@ def _sets(number: int) -> Iterator[tuple[object, ...]]:
         yield f"set-{n}", SetState.POSTED, GUILD_ID, request, json.dumps(PROVENANCE), at, at
 
 
-def _images(number: int, *, sha256: str) -> Iterator[tuple[object, ...]]:
+def _images(number: int, png: bytes) -> Iterator[tuple[object, ...]]:
     at = timestamp(datetime.now(UTC))
     for n in range(number):
+        sha256 = hashlib.sha256(_png(png, n)).hexdigest()
         yield (
             *(_image_id(n), f"set-{n // SLOTS}", n % SLOTS + 1, n, sha256, at),
             *(n // SHARD_SIZES.images, n, n // SHARD_SIZES.shown_rows, n + 1, GUILD_ID),

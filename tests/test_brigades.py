@@ -7,7 +7,7 @@ import discord
 
 from bot.chat import moderators
 from storage.acts import ActKind
-from storage.vote import Rating
+from storage.vote import Rating, ShownIn
 from tests.support.discord.world import World, buttons, image_ids, seen, text_of, world
 
 
@@ -140,3 +140,19 @@ async def test_accounts_that_rate_many_images_of_one_author_alike_are_an_alarm(
         )
         assert "18 votes set aside" in text_of(seen(done).message)
         assert again == []
+
+
+async def test_gold_that_everybody_is_shown_is_no_alarm(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        gold, *_ = image_ids(await w.imagine(w.alice, "a fox"))
+        for number in range(40):
+            await w.parts.store.vote(
+                gold,
+                account(number, age=timedelta(days=2)),
+                Rating.GOOD,
+                guild_id=w.guild.id,
+                shown_in=ShownIn.RATE,
+                seconds=5,
+            )
+
+        assert await told(w) == []

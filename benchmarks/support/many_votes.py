@@ -108,7 +108,11 @@ def _commit_all(data: DataFolder) -> tuple[int, str]:
         first_of: dict[Path, Path] = {}
         after, message = 0, ""
         while pending := read_pending(
-            journal, after_seq=after, limit=_READ_TOGETHER, shards=_READ_TOGETHER
+            journal,
+            after_seq=after,
+            limit=_READ_TOGETHER,
+            shards=_READ_TOGETHER,
+            images=_READ_TOGETHER,
         ):
             batch = plan(pending, spool_path=Spool(data.spool).path)
             _write(batch.changes, data.dataset, first_of=first_of)

@@ -27,13 +27,14 @@ _NEWEST_VOTES = 10_000
 # Discord's ids: milliseconds since this moment, and 22 bits more.
 _DISCORD_EPOCH_MS = 1_420_070_400_000
 
+# Not under /rate: nobody chooses there what they vote on, and everybody is shown the same gold.
 _RECENT = """
     WITH recent AS (
         SELECT votes.image_id, voter_id, counted, guild_id, requester_id,
             EXISTS (SELECT 1 FROM alarms WHERE alarms.image_id = votes.image_id) AS told_of
         FROM votes JOIN images USING (image_id) JOIN sets USING (set_id)
         WHERE votes.seq > (SELECT value FROM counters WHERE name = 'seq') - :newest
-            AND counted IS NOT NULL AND voted_at > :since
+            AND counted IS NOT NULL AND voted_at > :since AND shown_in = 'post'
     )
 """
 
