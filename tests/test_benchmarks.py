@@ -12,6 +12,7 @@ from benchmarks import (
     checking,
     demo,
     estimates,
+    export,
     generation,
     growth,
     memory,
@@ -312,3 +313,15 @@ def test_label_quality_is_measured_beside_an_oracle(tmp_path: Path) -> None:
     assert set(figures["scenarios"]) == set(quality.SCENARIOS)
     assert all(found["kept"] <= found["oracle"] for found in figures["scenarios"].values())
     assert figures["update"]["hundred_more_s"] < 60
+
+
+@pytest.mark.long
+def test_exports_and_the_report_are_measured_in_processes_of_their_own(tmp_path: Path) -> None:
+    options = export.parsed(
+        ["--votes", "200", "--images", "48", "--what", "parquet", "diffusion-kto", "report"]
+    )
+
+    figures = asyncio.run(export.measure(tmp_path, options))
+
+    assert [found["status"] for found in figures["commands"].values()] == [0, 0, 0]
+    assert all(found["bytes"] > 0 for found in figures["commands"].values())

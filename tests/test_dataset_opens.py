@@ -1,5 +1,6 @@
 """The dataset opens with what trainers use, and says what people wrote."""
 
+import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from storage.folder import DataFolder
 from storage.journal.queries import Journal
 from storage.journal.shards import ShardSizes
 from storage.vote import Rating
+from tests.support.storage.collected import Collected
 from tests.support.storage.data import NOON, PROVENANCE, a_set, four_images
 from tests.support.storage.desk import Desk
 
@@ -118,6 +120,38 @@ def test_pandas_reads_what_people_wrote(dataset_folder: Path, options: dict[str,
     assert list(map(unguarded, rows["prompt"])) == HOSTILE_PROMPTS
     assert list(rows["voter_id"]) == [10**17 + n for n in range(len(HOSTILE_PROMPTS))]
     assert {unguarded(model) for model in rows["model"]} == {"tiny/model", ""}
+
+
+def test_the_folder_shows_its_images(
+    collected: Collected, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    import datasets
+
+    loaded = datasets.load_dataset(
+        str(collected.dataset), split="train", cache_dir=str(tmp_path / "cache")
+    )
+
+    assert loaded.column_names == ["image"]
+    assert len(loaded) == len({vote.image_id for vote in collected.votes})
+    assert loaded[0]["image"].size == (16, 16)
+
+
+def test_the_card_joins_each_vote_with_its_image(
+    collected: Collected, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(collected.dataset)
+    card = Path("README.md").read_text(encoding="utf-8")
+    _, joining = re.findall(r"```python\n(.*?)```", card, re.DOTALL)
+    names: dict[str, Any] = {}
+
+    exec(joining, names)
+
+    pictures = names["pictures"]
+    assert len(pictures) == len(collected.votes)
+    assert pictures[0]["image"].size == (16, 16)
+    assert {"rating", "steps", "sha256"} <= set(pictures.column_names)
 
 
 def test_the_snapshot_is_the_shards_one_after_the_other(dataset_folder: Path) -> None:

@@ -55,7 +55,8 @@ _CARD = """\
 ---
 configs:
 - config_name: default
-  data_files: train/*/*.csv
+  data_files: images/*/*/*.png
+  drop_labels: true
 ---
 {marker}, journal {journal_id}: written by oxherd; edits are overwritten when it starts -->
 # {title}
@@ -108,6 +109,9 @@ kept. Files from before these two columns have shown images only.
 
 ## How to load
 
+`datasets.load_dataset` on the dataset's folder shows the images. The votes, and each vote with its
+image and how that was made, from within the folder:
+
 ```python
 import datasets
 
@@ -117,11 +121,24 @@ votes = datasets.load_dataset("csv", data_files="train/*/*.csv")
 ```python
 from pathlib import Path
 
+import datasets
 import pandas
 
-files = sorted(Path("train").glob("*/*.csv"))
-votes = pandas.concat(pandas.read_csv(file, keep_default_na=False) for file in files)
+
+def table(name):
+    files = sorted(Path(name).glob("*/*.csv"))
+    return pandas.concat(pandas.read_csv(file, keep_default_na=False) for file in files)
+
+
+joined = table("train").merge(table("generations"), on="image_id", suffixes=("", "_made"))
+pictures = datasets.Dataset.from_pandas(joined.assign(image=joined["path"]))
+pictures = pictures.cast_column("image", datasets.Image())
+pictures[0]["image"]
 ```
+
+`oxherd export --list` names the trainers that the dataset can be written for, with splits that do
+not leak. oxherd's own small model, of which its demo's images are, is in the folder
+`generation/emoji/oxherd-emoji` of oxherd, for `diffusers.StableDiffusionPipeline.from_pretrained`.
 
 Text that people typed is guarded: a cell that a spreadsheet would run as a formula, or a reader
 would take for a number, a boolean or a missing value, and one that is empty or starts with `'`,
