@@ -12,12 +12,18 @@ from typer.testing import CliRunner, Result
 
 from benchmarks.quality import SCENARIOS, above_the_bar, figures, simulate
 from bot.commands import app
+from storage.dataset.oxen import OxenRepository, OxenSettings
 from storage.export.export import export
 from storage.export.selection import Options, Truth
 from storage.export.targets import TARGETS
+from storage.folder import DataFolder
+from storage.journal.file import JournalFile
+from storage.journal.queries import Journal
 from storage.quality.agreement import interval, krippendorff_alpha
 from storage.quality.estimate import Estimator, Evidence
-from storage.quality.evidence import known_beside
+from storage.quality.evidence import evidence_of, set_aside_beside
+from storage.reading.collection import collected as collecting_votes
+from storage.reading.oxen import checked_out
 from storage.vote import Rating
 from tests.support.storage.collected import Collected
 from tests.support.storage.data import NOON
@@ -166,11 +172,7 @@ def test_pairs_of_labels_have_no_voter_to_split_by() -> None:
     assert "an estimated label is made from the votes of many" in done.stderr
 
 
-def test_the_journal_knows_gold_and_what_was_set_aside(tmp_path: Path) -> None:
-    from storage.dataset.oxen import OxenRepository, OxenSettings
-    from storage.folder import DataFolder
-    from storage.journal.file import JournalFile
-
+def test_gold_repeats_and_votes_set_aside_are_found(tmp_path: Path) -> None:
     folder = DataFolder(tmp_path)
     with JournalFile.open(folder.journal) as file:
         (journal_id,) = file.connection.execute("SELECT journal_id FROM watermark").fetchone()
@@ -181,25 +183,33 @@ def test_the_journal_knows_gold_and_what_was_set_aside(tmp_path: Path) -> None:
         )
 
     with Desk.open(folder, open_repository) as desk:
-        first, second, *_ = desk.show("set-0")
-        desk.vote(first, 1, Rating.GOOD)
-        desk.vote(second, 1, Rating.BAD)
+        first, second, third, _ = desk.show("set-0")
+        for image_id, voter in ((first, 1), (second, 1), (second, 2), (third, 2)):
+            desk.vote(image_id, voter, Rating.BAD)
+
+        desk.note(lambda journal: _mark(journal, gold=second, set_aside=third))
         desk.settle()
 
-    with JournalFile.open(folder.journal) as file, file.transaction():
-        file.connection.execute("UPDATE images SET gold = 'good' WHERE image_id = ?", (second,))
-        file.connection.execute(
-            "INSERT INTO exposures (image_id, rater_id, kind, shown_at, answer, offered)"
-            " VALUES (?, 1, 'repeat', ?, 'good', 0)",
-            (second, NOON.isoformat()),
-        )
-        file.connection.execute(
-            "UPDATE votes SET set_aside = 'banned' WHERE image_id = ?", (first,)
-        )
+    with (
+        checked_out(folder.dataset) as checkout,
+        collecting_votes(checkout, lambda *_: None) as collection,
+    ):
+        numbers = np.array([1, 2]), np.array([1, 2])
+        evidence = evidence_of(collection, images=numbers[0], voters=numbers[1])
 
-    known = known_beside(folder.dataset)
+    assert evidence.gold == {1: True}
+    assert evidence.changed == {0: 1}
+    assert set_aside_beside(folder.dataset) == {"banned": 1}
+    assert set_aside_beside(tmp_path / "elsewhere") == {}
 
-    assert known.gold == {second: True}
-    assert known.changed == {1: 1}
-    assert known.set_aside == {"banned": 1}
-    assert known_beside(tmp_path / "elsewhere").gold == {}
+
+def _mark(journal: Journal, *, gold: str, set_aside: str) -> None:
+    """Voter 1 answered a repeat of the gold image differently."""
+    connection = journal.connection
+    connection.execute("UPDATE images SET gold = 'good' WHERE image_id = ?", (gold,))
+    connection.execute(
+        "INSERT INTO exposures (image_id, rater_id, kind, shown_at, answer, offered)"
+        " VALUES (?, 1, 'repeat', ?, 'good', 0)",
+        (gold, NOON.isoformat()),
+    )
+    connection.execute("UPDATE votes SET set_aside = 'banned' WHERE image_id = ?", (set_aside,))

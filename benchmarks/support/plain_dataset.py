@@ -72,6 +72,9 @@ def _vote(number: int, *, images: int, chance: random.Random) -> TrainRow:
         seconds=chance.random() * 10,
         consent=None,
         reasons=(),
+        gold=None,
+        exposures=0,
+        repeat=None,
     )
 
 

@@ -185,11 +185,13 @@ def joined(selection: Selection) -> Iterator[Joined]:
     )
     votes = database.execute(
         "SELECT image, voter, voter_id, good, voted_at, server, own_request, shown_in, seconds,"
-        " consent, reasons FROM votes JOIN voters USING (voter) WHERE fate IS NULL"
+        " consent, reasons, gold, exposures, repeat FROM votes JOIN voters USING (voter)"
+        " WHERE fate IS NULL"
         " ORDER BY image, vote"
     )
     for row, (_, group) in zip(images, groupby(votes, lambda vote: vote["image"]), strict=True):
-        cast = [_vote(vote, selection) for vote in group]
+        of_image = list(group)
+        cast = [_vote(vote, selection) for vote in of_image]
         good = sum(vote["rating"] == "good" for vote in cast)
         yield Joined(
             split=row["split"],
@@ -206,6 +208,8 @@ def joined(selection: Selection) -> Iterator[Joined]:
                 "bad": len(cast) - good,
                 "label": row["label"],
                 "certainty": row["certainty"],
+                "gold": of_image[0]["gold"],
+                "exposures": sum(vote["exposures"] for vote in cast),
                 "votes": cast,
             },
         )
@@ -222,6 +226,8 @@ def _vote(row: sqlite3.Row, selection: Selection) -> dict[str, Any]:
         "seconds": row["seconds"],
         "consent": row["consent"],
         "reasons": row["reasons"].split(";") if row["reasons"] else [],
+        "exposures": row["exposures"],
+        "repeat": row["repeat"],
     }
 
 

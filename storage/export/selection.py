@@ -8,7 +8,6 @@ from enum import StrEnum
 from typing import Any
 
 from storage.errors import ExportError
-from storage.quality.evidence import Known
 from storage.quality.labels import label
 from storage.reading.collection import Collection, Tell
 
@@ -122,14 +121,10 @@ def select(
     reads: Callable[[str], bool],
     tell: Tell,
 ) -> Selection:
-    """Decide for each vote. reads: whether the trainer reads this prompt as what it is.
-
-    Labels are estimated from the votes alone, without what the journal knows of gold and repeats,
-    so that everybody who has the commit makes the same export.
-    """
+    """Decide for each vote. reads: whether the trainer reads this prompt as what it is."""
     database = collection.database
     tell("estimating labels", 0, 0)
-    label(collection, Known())
+    label(collection)
     _assign_splits(collection, options, reads)
     _find_files(collection, tell)
 

@@ -49,7 +49,10 @@ _JOINED_COLUMNS = {
     "image_id`, `set_id`, `slot": "the image, its set, its number there",
     "good`, `bad": "how many people rated it so",
     "label`, `certainty": "what the image probably is, estimated from all votes, and how probably",
-    "votes": "each vote: voter, rating, when, where, after how many seconds, consent, reasons",
+    "gold`, `exposures": "the right rating, if moderators know it; how often `/rate` showed it to "
+    "those who voted",
+    "votes": "each vote: voter, rating, when, where, after how many seconds, consent, reasons, "
+    "exposures, and what was pressed when it was shown again",
     "seed`, `steps`, `guidance_scale`, `width_px`, `height_px`, `model`, `revision`, `scheduler`, "
     "`backend`, `device`, `dtype`, `versions": "how it was made",
     "shown_at`, `unsafe_score`, `sha256": "when it was posted, a classifier's score, its bytes",

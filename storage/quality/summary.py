@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from storage.quality.agreement import interval, krippendorff_alpha
-from storage.quality.evidence import Known
 from storage.reading.collection import Collection
 
 
@@ -54,8 +53,9 @@ class Quality:
         return asdict(self)
 
 
-def summarise(collection: Collection, known: Known, *, goal: int) -> Quality:
-    """The figures of a collection that has labels. goal: raters that an image is to have."""
+def summarise(collection: Collection, set_aside: Mapping[str, int], *, goal: int) -> Quality:
+    """The figures of a collection that has labels. goal: raters that an image is to have.
+    set_aside: votes that are not in the collection."""
     database = collection.database
     raters = database.execute(
         "SELECT raters, count(*) FROM (SELECT count(*) AS raters FROM votes GROUP BY image)"
@@ -86,7 +86,7 @@ def summarise(collection: Collection, known: Known, *, goal: int) -> Quality:
         slots=_shares(collection, "slot"),
         models=_shares(collection, "model"),
         seconds=_quartiles(collection),
-        set_aside=known.set_aside,
+        set_aside=set_aside,
     )
 
 

@@ -45,6 +45,7 @@ CREATE TABLE votes (
     good INTEGER NOT NULL,        -- 1 or 0
     voted_at TEXT NOT NULL, server TEXT, own_request INTEGER, shown_in TEXT, seconds REAL,
     consent INTEGER, reasons TEXT NOT NULL,
+    gold TEXT, exposures INTEGER NOT NULL, repeat TEXT,
     fate TEXT                     -- why it is left out of what is made. NULL: it is not
 ) STRICT;
 """
@@ -130,12 +131,12 @@ def _fill(database: sqlite3.Connection, tables: Path, tell: Tell) -> None:
             "UPDATE images SET path = ? WHERE image = ? AND path IS NULL", (row["path"], image)
         )
         database.execute(
-            f"INSERT INTO votes VALUES ({', '.join('?' * 12)})",
+            f"INSERT INTO votes VALUES ({', '.join('?' * 15)})",
             (
                 *(vote, image, voters[int(row["voter_id"])], Rating(row["rating"]) == Rating.GOOD),
                 *(row["voted_at"], columns.server(row), columns.own_request(row)),
                 *(row["shown_in"], columns.seconds(row), columns.consent(row)),
-                *(";".join(columns.reasons(row)), None),
+                *(";".join(columns.reasons(row)), *_shown_again(row), None),
             ),
         )
 
@@ -156,6 +157,14 @@ def _score(row: Mapping[str, str]) -> float | None:
 
 def _withheld(row: Mapping[str, str]) -> str | None:
     return columns.withheld(row) if "withheld" in row else None
+
+
+def _shown_again(row: Mapping[str, str]) -> tuple[str | None, int, str | None]:
+    """Gold, exposures and repeat; tables from before these columns have none."""
+    if "exposures" not in row:
+        return None, 0, None
+
+    return columns.gold(row), int(row["exposures"]), columns.repeat(row)
 
 
 class _Numbers(dict[str | int, int]):

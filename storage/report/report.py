@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC
 from itertools import islice
@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from storage.dataset.repository import CommitInfo
 from storage.errors import ReportError
-from storage.quality.evidence import Known, known_beside
+from storage.quality.evidence import set_aside_beside
 from storage.quality.labels import label
 from storage.quality.summary import summarise
 from storage.reading.collection import Collection, Tell, collected
@@ -68,7 +68,7 @@ def make(
                 collected(checkout, tell) as collection,
             ):
                 made = _Pages(part, collection, publish=publish, tell=tell).write(
-                    known_beside(dataset), goal=goal, history=checkout.history(_COMMITS)
+                    set_aside_beside(dataset), goal=goal, history=checkout.history(_COMMITS)
                 )
 
             part.replace(out)
@@ -96,11 +96,13 @@ class _Pages:
         )
         self._templates.globals.update(publish=publish, commit=collection.checkout.commit)
 
-    def write(self, known: Known, *, goal: int, history: Sequence[CommitInfo]) -> Report:
+    def write(
+        self, set_aside: Mapping[str, int], *, goal: int, history: Sequence[CommitInfo]
+    ) -> Report:
         collection = self._collection
-        label(collection, known)
+        label(collection)
         gallery.prepare(collection)
-        quality = summarise(collection, known, goal=goal)
+        quality = summarise(collection, set_aside, goal=goal)
         shutil.copyfile(Path(__file__).parent / "templates" / "style.css", self._out / "style.css")
         drawn = plots.draw(collection, quality, self._out / "plots")
         with_votes = gallery.newest(collection, a_page=_IMAGES_A_PAGE)

@@ -32,7 +32,7 @@ def quality(
     """
     settings = settings_from(env_file)
     from storage.folder import DataFolder
-    from storage.quality.evidence import known_beside
+    from storage.quality.evidence import set_aside_beside
     from storage.quality.labels import label
     from storage.quality.summary import summarise
     from storage.quality.tables import write
@@ -45,9 +45,8 @@ def quality(
         checked_out(place, revision) as checkout,
         collected(checkout, tell) as collection,
     ):
-        known = known_beside(place)
-        label(collection, known)
-        found = summarise(collection, known, goal=settings.raters)
+        label(collection)
+        found = summarise(collection, set_aside_beside(place), goal=settings.raters)
         if out is not None:
             write(collection, found, out)
 

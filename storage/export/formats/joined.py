@@ -28,6 +28,8 @@ _VOTE = {
     "seconds": _REAL,
     "consent": _WHOLE,
     "reasons": pyarrow.list_(_TEXT),
+    "exposures": _WHOLE,
+    "repeat": _TEXT,
 }
 
 _COLUMNS = {
@@ -56,6 +58,8 @@ _COLUMNS = {
     "bad": _WHOLE,
     "label": _TEXT,
     "certainty": _REAL,
+    "gold": _TEXT,
+    "exposures": _WHOLE,
     "votes": pyarrow.list_(pyarrow.struct(_VOTE)),
 }
 
