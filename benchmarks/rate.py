@@ -216,7 +216,9 @@ def _missed(figures: Mapping[str, Any], *, whole: bool, wanted: int) -> list[str
 
 def _image_id(number: int) -> str:
     """As those that the bot makes."""
-    return shortuuid.encode(uuid.UUID(int=number + 1))
+    image_id: str = shortuuid.encode(uuid.UUID(int=number + 1))
+
+    return image_id
 
 
 def _png(png: bytes, number: int) -> bytes:
