@@ -282,7 +282,9 @@ async def test_members_do_not_see_the_moderators_commands(tmp_path: Path) -> Non
         mod = w.moderator()
 
         assert "oxherd ban" in mod.available_commands(w.channel)
-        assert set(w.alice.available_commands(w.channel)) == {"imagine", "privacy"}
+        offered = w.alice.available_commands(w.channel)
+        assert "imagine" in offered
+        assert not [name for name in offered if name.startswith("oxherd")]
 
 
 async def test_the_moderators_channel_gets_each_act_once(tmp_path: Path) -> None:

@@ -166,7 +166,7 @@ def test_generations_hold_every_image_shown(dataset_folder: Path) -> None:
     rows = pandas.concat([pandas.read_csv(file) for file in files])
 
     assert len(rows) == 4 * len(HOSTILE_PROMPTS)
-    assert not rows.drop(columns="unsafe_score").isna().any().any()
+    assert not rows.drop(columns=["unsafe_score", "strength"]).isna().any().any()
     assert set(rows["guidance_scale"]) == {7.5}
     assert rows["withheld"].value_counts().to_dict() == {
         "no": 4 * len(HOSTILE_PROMPTS) - 3,

@@ -401,8 +401,10 @@ def _rot(path: Path) -> None:
     """Damage the file as a disk does, so that its time does not tell."""
     before = path.stat()
     with path.open("r+b") as file:
-        file.seek(before.st_size - 4096)  # the last page: the schema is in the first ones
-        file.write(b"\xff" * 4096)
+        # The schema is in the first pages, and SQLite's log may have newer versions of some others.
+        size = 8 * 4096
+        file.seek(before.st_size - size)
+        file.write(b"\xff" * size)
 
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 

@@ -105,7 +105,7 @@ async def test_the_rest_is_shown_and_only_the_requester_is_told(
         shown = [slot for slot in (1, 2, 3, 4) if slot not in withheld_slots]
         assert labels(message) == [str(slot) for slot in shown]
         assert len(message.attachments) == 2
-        assert len(buttons(message)) == 2 * 2 + 2
+        assert len([button for button in buttons(message) if ":vote:" in button]) == 2 * 2
         assert "withheld" not in text_of(message)
         [note] = asked.followups
         assert note.ephemeral
