@@ -34,6 +34,23 @@ async def test_a_member_reads_what_is_kept_and_gets_it_as_a_file(tmp_path: Path)
         assert (data["user_id"], len(data["votes"]), data["requests"]) == (w.bob.id, 1, [])
 
 
+async def test_the_file_says_what_moderators_did_about_a_member(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        message = await w.imagine(w.alice, "a fox")
+        await w.vote(w.bob, message, 2, Rating.GOOD)
+        mod = w.moderator()
+        await mod.slash(w.channel, "oxherd ban", member=w.bob, reason="too many votes")
+
+        theirs = await w.parts.store.data_of(w.bob.id)
+        moderators = await w.parts.store.data_of(mod.id)
+
+        assert [vote["set_aside"] for vote in theirs["votes"]] == ["banned"]
+        [act] = theirs["acts"]
+        assert (act["kind"], act["reason"], act["by_you"]) == ("ban", "too many votes", 0)
+        assert str(mod.id) not in json.dumps(theirs)
+        assert [act["by_you"] for act in moderators["acts"]] == [1]
+
+
 async def test_a_member_is_forgotten_only_after_having_said_what(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         message = await w.imagine(w.alice, "a fox")

@@ -132,6 +132,22 @@ async def test_the_author_is_banned_and_their_requests_end(tmp_path: Path) -> No
         assert await d.acts() == [ActKind.REMOVE, ActKind.BAN]
 
 
+@pytest.mark.parametrize("action", ["warn", "ban"])
+async def test_an_author_who_is_forgotten_is_neither_named_nor_banned(
+    tmp_path: Path, action: str
+) -> None:
+    async with desk(tmp_path) as d:
+        await d.w.parts.store.forget(d.w.alice.id, requests=False)
+        await d.report(d.w.bob)
+        form = await d.press(d.moderator, action)
+        await d.moderator.submit_modal(form, {"why": "no"})
+
+        [message] = d.reports()
+        assert "is forgotten, so nobody was warned or banned" in text_of(message)
+        assert "<@0>" not in text_of(message)
+        assert await d.acts() == [ActKind.REMOVE]
+
+
 async def test_who_may_not_manage_messages_decides_nothing(tmp_path: Path) -> None:
     async with desk(tmp_path) as d:
         await d.report(d.w.bob)

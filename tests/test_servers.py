@@ -19,6 +19,7 @@ from tests.support.discord.world import (
     buttons,
     quick_settings,
     seen,
+    set_button,
     text_of,
     vote_ids,
     world,
@@ -73,6 +74,31 @@ async def test_images_of_a_different_server_are_unknown(tmp_path: Path) -> None:
         assert "secret" not in " ".join(answers.values())
         assert "recorded" in text_of(seen(own).message)
         assert [row["prompt"] for row in w.rows()] == ["an owl"]
+
+
+@pytest.mark.parametrize("menu", ["Report", "Remove from dataset"])
+async def test_a_message_with_buttons_of_a_different_server_leads_nowhere(
+    tmp_path: Path, menu: str
+) -> None:
+    """Any application may put any custom id on its own messages."""
+    async with world(tmp_path) as w:
+        other = other_server(w)
+        await serve_both(w, other)
+        secret = await w.imagine(w.alice, "a secret fox")
+        view = discord.ui.View(timeout=None)
+        view.add_item(discord.ui.Button(label="Again", custom_id=set_button(secret, "again")))
+        view.stop()
+        channel = w.client.get_channel(other.channel.id)
+        assert isinstance(channel, discord.TextChannel)
+        forged = await channel.send("forged", view=view)
+        role = other.guild.create_role(
+            "mods", permissions=discord.Permissions(manage_messages=True)
+        )
+        moderator = other.guild.add_member(w.env.create_user("moderator"), roles=[role])
+
+        answer = await moderator.context_menu(other.channel, menu, forged)
+
+        assert "no images of mine" in text_of(seen(answer).message)
 
 
 async def test_commands_cannot_be_installed_by_users(tmp_path: Path) -> None:

@@ -168,6 +168,17 @@ async def test_what_is_forgotten_is_unknown_and_leaves_no_trace_of_its_copies(
         assert await w.parts.store.copies(set_of(original)) == []
 
 
+async def test_who_is_forgotten_without_their_requests_is_not_named(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        original = await w.imagine(w.alice, "a fox")
+        await w.parts.store.forget(w.alice.id, requests=False)
+
+        shown = await show(w, w.bob, set_of(original))
+
+        assert "a fox" in text_of(shown)
+        assert "<@" not in text_of(shown)
+
+
 async def test_images_whose_files_are_gone_are_said_so(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         original = await w.imagine(w.alice, "a fox")

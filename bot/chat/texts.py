@@ -386,10 +386,13 @@ def _halves(number: float) -> str:
 
 
 def heading(request: ImageRequest, *, requester_id: int) -> str:
-    """The top of a request's message. The mention notifies nobody: mentions are off."""
-    by = _("for {member}").format(member=f"<@{requester_id}>")
+    """The top of a request's message. The mention notifies nobody: mentions are off.
 
-    return f"**{quoted(request.prompt)}**\n-# {parameters(request)} · {by}"
+    requester_id: 0 if nobody knows any more who asked.
+    """
+    by = [_("for {member}").format(member=f"<@{requester_id}>")] if requester_id else []
+
+    return f"**{quoted(request.prompt)}**\n-# {' · '.join([parameters(request), *by])}"
 
 
 def parameters(request: ImageRequest) -> str:

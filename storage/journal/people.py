@@ -44,7 +44,8 @@ class People:
         ).fetchall()
         votes = self._connection.execute(
             "SELECT image_id, rating, reasons, previous, previous_reasons, voted_at, own_request,"
-            " shown_in, seconds, consent FROM votes WHERE voter_id = ? ORDER BY voted_at",
+            " shown_in, seconds, consent, set_aside FROM votes WHERE voter_id = ?"
+            " ORDER BY voted_at",
             (user_id,),
         )
         pseudonym = self._connection.execute(
@@ -104,6 +105,16 @@ class People:
                 for row in self._connection.execute(
                     "SELECT guild_id, kind, rating, raised_at FROM alarms WHERE author_id = ?",
                     (user_id,),
+                )
+            ],
+            "acts": [
+                dict(row)
+                for row in self._connection.execute(
+                    "SELECT guild_id, kind, reason, acted_at, until, votes, images,"
+                    " coalesce(moderator_id IN (:own, :hash), 0) AS by_you FROM acts"
+                    " WHERE member_id IN (:own, :hash) OR moderator_id IN (:own, :hash)"
+                    " ORDER BY act_id",
+                    {"own": user_id, "hash": self.hashed_id(user_id)},
                 )
             ],
             "guidelines_read": [

@@ -52,10 +52,13 @@ async def remove_from_dataset(interaction: Interaction, message: discord.Message
 
 
 async def set_on(interaction: Interaction, message: discord.Message) -> StoredSet | None:
-    """The request whose images the message shows; None for any other message."""
+    """The request of this server whose images the message shows; None for any other message."""
+    store = interaction.client.context.store
     for custom_id in buttons_on(message):
         if SetId.PATTERN.fullmatch(custom_id):
-            stored = await interaction.client.context.store.find_set(SetId.parse(custom_id).set_id)
+            stored = await store.find_set(
+                SetId.parse(custom_id).set_id, guild_id=interaction.guild_id
+            )
             if stored is not None and stored.images:
                 return stored
 

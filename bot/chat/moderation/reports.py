@@ -148,7 +148,9 @@ async def _done(interaction: Interaction, action: str, set_id: str, reason: str)
 
     done = [await removing.remove(interaction.client, set_id, order)]
     author = stored.requester_id
-    if action == "warn":
+    if action in ("warn", "ban") and not author:
+        done.append(sentences.author_forgotten())
+    elif action == "warn":
         await moderation.decide(ActKind.WARN, set_id, order, member_id=author)
         done.append(await _warned(interaction, author, reason))
     elif action == "ban":

@@ -255,11 +255,10 @@ def report(stored: StoredSet, *, reporter_id: int) -> str:
     prompt = ImageRequest.from_json(stored.request).prompt
     link = f"https://discord.com/channels/{stored.guild_id}/{stored.channel_id}/{stored.message_id}"
 
-    reports = _("{reporter} reports {link} of {author} (`{author_id}`): {prompt}").format(
+    reports = _("{reporter} reports {link} of {author}: {prompt}").format(
         reporter=f"<@{reporter_id}>",
         link=link,
-        author=f"<@{stored.requester_id}>",
-        author_id=stored.requester_id,
+        author=_named(stored.requester_id),
         prompt=quoted(prompt[:_REPORTED_CHARS]),
     )
 
@@ -343,6 +342,10 @@ def not_warned(author_id: int) -> str:
     )
 
 
+def author_forgotten() -> str:
+    return _("Who asked for these images is forgotten, so nobody was warned or banned.")
+
+
 def line(act: Act) -> str:
     """For the moderators' channel: who did what to whom, when and why. Mentions are off."""
     parts = [
@@ -370,7 +373,8 @@ def _votes(number: int) -> str:
 
 
 def _named(user_id: int) -> str:
-    """The journal has a hash below zero for somebody who was forgotten."""
+    """The journal has a hash below zero for somebody who was forgotten, and 0 for whose requests
+    stayed."""
     return f"<@{user_id}> (`{user_id}`)" if user_id > 0 else _("somebody who is forgotten")
 
 

@@ -41,7 +41,8 @@ def confirm() -> str:
         "**What should I forget?** It cannot be undone. I forget it at once, and it leaves the "
         "dataset with the next commit. What you have waiting or running is cancelled.\n"
         "- *My votes*: what you asked for stays, without your name.\n"
-        "- *Everything*: also what you asked for, its images, and everybody's votes on these.\n"
+        "- *Everything*: also what you asked for, its images, and everybody's votes on these. "
+        "What others asked for stays, also where they began with your prompt or your image.\n"
         "Earlier versions of the dataset keep what they had until the operator makes it anew. The "
         "messages in the channels stay: moderators can delete them. A ban stays."
     )
@@ -55,7 +56,14 @@ def what_is_kept(settings: Settings) -> str:
             "- What you ask for: prompts and options, when, in which server and channel, and the "
             "images."
         ),
-        _("- Your votes: which image, 👍 or 👎, when, and where I know it how long you looked."),
+        _(
+            "- Your votes: which image, 👍 or 👎, your reasons, when, and where I know it how long "
+            "you looked."
+        ),
+        _(
+            "- What I have shown you under `/rate` and what you answered; which texts you agreed "
+            "to or were shown; what moderators did about you, such as a ban, and why."
+        ),
         _("**Where it goes**"),
         f"- {_where(settings)}",
         _(

@@ -165,7 +165,9 @@ async def _report(interaction: Interaction, exposure_id: int) -> str:
     member reads."""
     context: Context = interaction.client.context
     set_id = await context.store.rating.shown_set(exposure_id, interaction.user.id)
-    stored = None if set_id is None else await context.store.find_set(set_id)
+    stored = None
+    if set_id is not None:
+        stored = await context.store.find_set(set_id, guild_id=interaction.guild_id)
 
     return "" if stored is None else await context.report(interaction, stored)
 
