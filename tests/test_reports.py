@@ -85,7 +85,9 @@ async def test_what_is_kept_stays_and_is_not_reported_again(tmp_path: Path) -> N
         again = await d.report(d.w.bob)
 
         [message] = d.reports()
-        assert message.content == f"The images stay.\nDecided by <@{d.moderator.id}>."
+        reported, _, decided = message.content.partition("\nThe images stay.\n")
+        assert d.message.jump_url in reported
+        assert decided == f"Decided by <@{d.moderator.id}>."
         assert buttons(message) == []
         assert "have looked at this already" in again
         assert len(d.w.last_message().attachments) == 4

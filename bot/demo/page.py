@@ -19,11 +19,14 @@ if TYPE_CHECKING:
 REFRESH_EVERY_S = 0.25
 REFRESH_AFTER_A_PRESS_S = 2.0
 
-# Discord shows a gallery in two columns on a phone too, and small images as large as others. On
-# simcord's page there is one column on a phone, and images are not enlarged.
-GALLERY = """
+# Discord shows a gallery in two columns on a phone too, small images in it as large as others, and
+# attached images above the buttons. On simcord's page there is one column on a phone, images are
+# not enlarged, and the buttons come first.
+STYLE = """
 .component-gallery:has(> figure:nth-child(2)) { grid-template-columns: repeat(2, 1fr); }
 .component-gallery .media-lightbox-trigger { width: 100%; }
+.channel-message:has(> .message-attachments) { display: flex; flex-direction: column; }
+.channel-message > .message-components { order: 1; }
 """
 
 
@@ -114,7 +117,7 @@ def _as_discord_looks(preview: "Preview") -> None:
     async def static(request: web.Request) -> web.Response:
         response: web.Response = await as_it_is(request)
         if request.path == "/preview.css":
-            response.text = f"{response.text}{GALLERY}"
+            response.text = f"{response.text}{STYLE}"
 
         return response
 

@@ -130,7 +130,9 @@ async def _decide(interaction: Interaction, action: str, set_id: str, *, reason:
     with speaking(server_locale(interaction.client, interaction.guild_id)):
         work = _done(interaction, action, set_id, reason)
         done = await in_time(interaction, work, new_message=False)
-        await replace_pressed(interaction, sentences.decided(done, by=interaction.user.id))
+        decided = sentences.decided(done, by=interaction.user.id)
+        reported = interaction.message.content if interaction.message else ""
+        await replace_pressed(interaction, f"{reported}\n{decided}")
 
 
 async def _done(interaction: Interaction, action: str, set_id: str, reason: str) -> list[str]:

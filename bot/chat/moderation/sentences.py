@@ -321,7 +321,7 @@ def reported(state: Report) -> str:
 
 
 def decided(done: Sequence[str], *, by: int) -> str:
-    """In place of a report's buttons."""
+    """Under a report, in place of its buttons."""
     return "\n".join([*done, _("Decided by {member}.").format(member=f"<@{by}>")])
 
 
