@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 from benchmarks.quality import SCENARIOS, above_the_bar, figures, simulate
 from bot.commands import app
 from storage.dataset.oxen import OxenRepository, OxenSettings
+from storage.estimate.estimator import Estimator, Evidence
 from storage.export.export import export
 from storage.export.selection import Options, Truth
 from storage.export.targets import TARGETS
@@ -20,7 +21,6 @@ from storage.folder import DataFolder
 from storage.journal.file import JournalFile
 from storage.journal.queries import Journal
 from storage.quality.agreement import interval, krippendorff_alpha
-from storage.quality.estimate import Estimator, Evidence
 from storage.quality.evidence import evidence_of, set_aside_beside
 from storage.reading.collection import collected as collecting_votes
 from storage.reading.oxen import checked_out
@@ -45,6 +45,7 @@ def test_the_estimate_reaches_its_bars_and_a_count_of_votes_does_not() -> None:
                 for name, scenario in SCENARIOS.items()
             },
             "update": {"hundred_more_s": 0},
+            "live": {"hundred_more_s": 0},
         }
         for method in ("estimate", "majority")
     }

@@ -1,7 +1,7 @@
 """/me, /top, /leaderboard and /oxherd stats: votes count by agreement, and servers are apart."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,13 @@ import pytest
 from storage.acts import Order
 from storage.dataset.changes import open_for_reading
 from storage.dataset.memory import MemoryRepository
+from storage.estimate.live import LiveEstimate
 from storage.folder import DataFolder
 from storage.journal.queries import Journal
+from storage.journal.rating.answers import answer as record_answer
 from storage.journal.standing import images, members, server
-from storage.journal.standing.figures import Place
-from storage.vote import Rating
+from storage.journal.standing.figures import Place, Trust
+from storage.vote import Answer, Rating
 from tests.support.discord.servers import other_server, serve_both
 from tests.support.discord.world import image_ids, seen, text_of, vote_ids, world
 from tests.support.storage.data import NOON, PROVENANCE, a_set, four_images
@@ -24,6 +26,7 @@ from tests.support.storage.desk import Desk
 GOOD, BAD = Rating.GOOD, Rating.BAD
 SERVER = 20  # of the desk's requests
 LONG_AGO = NOON - timedelta(days=365)
+NO_TRUST = Trust(voters={}, certain=0)
 CAREFUL, OTHERS, HASTY, RANDOM = 1, (2, 3, 4), 5, 6
 
 
@@ -62,7 +65,10 @@ def vote(desk: Desk, votes: dict[str, dict[int, Rating]]) -> None:
 def leaderboard(desk: Desk, guild_id: int = SERVER) -> dict[int, Place]:
     with open_for_reading(desk.folder.journal) as journal:
         return {
-            place.member_id: place for place in members.leaderboard(journal, guild_id, LONG_AGO)
+            place.member_id: place
+            for place in members.leaderboard(
+                journal, guild_id, LONG_AGO, trust=LiveEstimate(guild_id).follow(journal)
+            )
         }
 
 
@@ -99,7 +105,7 @@ def test_a_vote_on_gold_is_compared_with_the_right_answer(desk: Desk) -> None:
     found = {}
     with open_for_reading(desk.folder.journal) as journal:
         for member in (1, 3):
-            figures = members.figures_of(journal, SERVER, member, today=NOON.date())
+            figures = members.figures_of(journal, SERVER, member, trust=NO_TRUST, today=NOON.date())
             found[member] = figures.agreement.compared, figures.agreement.agreed
 
     assert found == {1: (1, 0), 3: (1, 1)}
@@ -128,16 +134,70 @@ def test_what_is_set_aside_and_who_is_forgotten_has_no_place(desk: Desk) -> None
     assert leaderboard(desk) == {}  # with nobody to compare with
 
 
+def test_the_live_estimate_is_that_of_all_votes_whatever_changes(desk: Desk) -> None:
+    chance = random.Random(2)
+    ids = show(desk, 20)
+    right = {image_id: chance.choice((GOOD, BAD)) for image_id in ids}
+    wrong = {GOOD: BAD, BAD: GOOD}
+    vote(
+        desk,
+        {
+            image_id: {
+                voter: rating if chance.random() < 0.9 else wrong[rating]
+                for voter in (*OTHERS, HASTY)
+            }
+            for image_id, rating in right.items()
+        },
+    )
+    live = LiveEstimate(SERVER)
+    order = Order(guild_id=SERVER, moderator_id=9)
+    changes: list[Callable[[Journal], object]] = [
+        lambda journal: [journal.vote(each, CAREFUL, right[each], now=NOON) for each in ids[:30]],
+        lambda journal: [journal.vote(each, HASTY, BAD, now=NOON) for each in ids[:30]],
+        lambda journal: journal.undo(ids[0], HASTY, BAD, now=NOON),
+        lambda journal: journal.moderation.mark_gold(ids[1], BAD, order, now=NOON),
+        lambda journal: _repeat(journal, ids[3], OTHERS[2], answer=GOOD),
+        lambda journal: journal.moderation.ban(OTHERS[0], order, until=None, now=NOON),
+        lambda journal: journal.moderation.remove(ids[2], order, now=NOON),
+        lambda journal: journal.forget(OTHERS[1], requests=False, now=NOON),
+    ]
+    for change in (lambda journal: None, *changes):
+        desk.note(change)
+        with open_for_reading(desk.folder.journal) as journal:
+            followed, anew = live.follow(journal), LiveEstimate(SERVER).follow(journal)
+
+        assert followed.voters.keys() == anew.voters.keys()
+        for voter_id, reliability in anew.voters.items():
+            assert followed.voters[voter_id].votes == reliability.votes
+            assert followed.voters[voter_id].use == pytest.approx(reliability.use, abs=0.03)
+
+    assert set(followed.voters) == {CAREFUL, OTHERS[2], HASTY}
+
+
+def _repeat(journal: Journal, image_id: str, rater_id: int, *, answer: Rating) -> None:
+    """Show the rater again what they voted on, and record what they answer."""
+    (exposure_id,) = journal.connection.execute(
+        "INSERT INTO exposures (image_id, rater_id, kind, shown_at, offered)"
+        " VALUES (?, ?, 'repeat', ?, 1) RETURNING exposure_id",
+        (image_id, rater_id, NOON.isoformat()),
+    ).fetchone()
+    record_answer(journal, exposure_id, rater_id, Answer(answer), guild_id=SERVER, now=NOON)
+
+
 def test_no_server_knows_of_another(desk: Desk) -> None:
     ids = show(desk, 2)
     vote(desk, {image_id: dict.fromkeys(OTHERS, GOOD) for image_id in ids})
     with open_for_reading(desk.folder.journal) as journal:
+        trust = LiveEstimate(SERVER + 1).follow(journal)
         assert images.best_since(journal, SERVER + 1, LONG_AGO, limit=9) == []
-        assert members.leaderboard(journal, SERVER + 1, LONG_AGO) == []
-        assert members.figures_of(journal, SERVER + 1, OTHERS[0], today=NOON.date()).votes == 0
-        there = server.figures(journal, SERVER + 1, raters=3, days=30, today=NOON.date())
+        assert members.leaderboard(journal, SERVER + 1, LONG_AGO, trust=trust) == []
+        theirs = members.figures_of(journal, SERVER + 1, OTHERS[0], trust=trust, today=NOON.date())
+        there = server.figures(
+            journal, SERVER + 1, trust=trust, raters=3, days=30, today=NOON.date()
+        )
 
-    assert (there.votes, there.voters, there.waiting) == (0, 0, 0)
+    assert (theirs.votes, theirs.reliability) == (0, None)
+    assert (there.votes, there.voters, there.waiting, there.certain) == (0, 0, 0, 0)
 
 
 def test_the_best_image_has_many_good_votes_and_not_one(desk: Desk) -> None:
@@ -170,7 +230,9 @@ def test_the_servers_figures(desk: Desk) -> None:
     ids = show(desk, 1)
     vote(desk, {ids[0]: {1: GOOD, 2: GOOD, 3: BAD}, ids[1]: {1: GOOD}})
     with open_for_reading(desk.folder.journal) as journal:
-        found = server.figures(journal, SERVER, raters=3, days=30, today=NOON.date())
+        found = server.figures(
+            journal, SERVER, trust=NO_TRUST, raters=3, days=30, today=NOON.date()
+        )
 
     assert (found.votes, found.voters, found.waiting) == (4, 3, 3)
     assert (found.agreement.compared, found.agreement.agreed) == (1, 0)  # 3; 1 and 2 see a tie
@@ -245,7 +307,7 @@ async def test_the_leaderboard_has_members_of_this_server_alone(tmp_path: Path) 
 
         w.guild.remove_member(left)
         said = text_of(seen(await w.bob.slash(w.channel, "leaderboard")).message)
-        assert f"1. <@{w.bob.id}> · 24 count · 100% of 24 agreed" in said
+        assert f"1. <@{w.bob.id}> · 19 count · 100% of 24 agreed" in said
         assert f"<@{third.id}>" in said
         assert f"<@{left.id}>" not in said
         assert f"<@{w.alice.id}>" not in said

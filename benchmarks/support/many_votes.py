@@ -30,6 +30,7 @@ from storage.journal.spool import Spool
 from storage.vote import Rating, SetState, ShownIn
 
 VOTER = 1
+SERVER = 1
 MADE_AT = datetime(2026, 1, 1, tzinfo=UTC)
 _PNG = noise_png(kilobytes=20, randomness=random.Random(1))
 _READ_TOGETHER = 20_000
@@ -53,7 +54,7 @@ def fill_journal(data: DataFolder, *, votes: int) -> None:
         connection.executemany(
             "INSERT INTO sets (set_id, state, requester_id, guild_id, channel_id, message_id,"
             " interaction_id, request, provenance, created_at, posted_at)"
-            " VALUES (?, ?, 1, 1, 1, 1, 1, ?, ?, ?, ?)",
+            f" VALUES (?, ?, 1, {SERVER}, 1, 1, 1, ?, ?, ?, ?)",
             (
                 (f"set-{number}", SetState.POSTED, request, made, at, at)
                 for number in range(-(-votes // SLOTS))

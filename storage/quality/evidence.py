@@ -8,8 +8,8 @@ from pathlib import Path
 from storage.dataset.card import journal_of
 from storage.dataset.changes import open_for_reading
 from storage.dataset.layout import CARD
+from storage.estimate.estimator import Evidence, Wholes
 from storage.folder import DataFolder
-from storage.quality.estimate import Evidence, Wholes
 from storage.reading.collection import Collection
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from storage.quality.estimate import Estimate, Estimator
+from storage.estimate.estimator import Estimate, Estimator
 from storage.quality.evidence import evidence_of
 from storage.reading.collection import Collection
 

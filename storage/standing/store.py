@@ -8,14 +8,23 @@ import time
 from collections.abc import Callable, Hashable
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from storage.dataset.changes import open_for_reading
 from storage.errors import JournalError
 from storage.journal.standing import images, members, server
-from storage.journal.standing.figures import MemberFigures, Place, RankedImage, ServerFigures
+from storage.journal.standing.figures import (
+    MemberFigures,
+    Place,
+    RankedImage,
+    ServerFigures,
+    Trust,
+)
 from storage.journal.thread import JournalThread
 from storage.processes.thread import OneThread
+
+if TYPE_CHECKING:
+    from storage.estimate.live import LiveEstimate
 
 T = TypeVar("T")
 
@@ -44,13 +53,16 @@ class StandingStore:
         self._raters = raters
         self._clock = clock
         self._kept: dict[Hashable, tuple[float, Any]] = {}
+        self._estimates: dict[int, LiveEstimate] = {}  # by server; the thread's alone
 
     async def member(self, guild_id: int, member_id: int) -> MemberFigures:
         """One member."""
         today = self._clock().date()
 
         return await self._read(
-            lambda journal: members.figures_of(journal, guild_id, member_id, today=today)
+            lambda journal: members.figures_of(
+                journal, guild_id, member_id, trust=self._trust(journal, guild_id), today=today
+            )
         )
 
     async def leaderboard(self, guild_id: int, *, within: timedelta) -> list[Place]:
@@ -59,7 +71,9 @@ class StandingStore:
 
         return await self._recent(
             ("leaderboard", guild_id, within),
-            lambda journal: members.leaderboard(journal, guild_id, since),
+            lambda journal: members.leaderboard(
+                journal, guild_id, since, trust=self._trust(journal, guild_id)
+            ),
         )
 
     async def best_images(
@@ -80,7 +94,12 @@ class StandingStore:
         return await self._recent(
             ("server", guild_id, days),
             lambda journal: server.figures(
-                journal, guild_id, raters=self._raters, days=days, today=today
+                journal,
+                guild_id,
+                trust=self._trust(journal, guild_id),
+                raters=self._raters,
+                days=days,
+                today=today,
             ),
         )
 
@@ -95,6 +114,14 @@ class StandingStore:
     async def finish_weekly_post(self, guild_id: int, day: date) -> None:
         """Note that the post of this day is done, or left out."""
         await self._journal.run(lambda journal: journal.weekly_posts.finish(guild_id, day))
+
+    def _trust(self, journal: sqlite3.Connection, guild_id: int) -> Trust:
+        from storage.estimate.live import LiveEstimate
+
+        if guild_id not in self._estimates:
+            self._estimates[guild_id] = LiveEstimate(guild_id)
+
+        return self._estimates[guild_id].follow(journal)
 
     async def _recent(self, key: Hashable, query: Callable[[sqlite3.Connection], T]) -> T:
         kept = self._kept.get(key)

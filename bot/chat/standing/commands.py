@@ -103,15 +103,21 @@ def _seen(interaction: Interaction, images: Sequence[RankedImage]) -> list[Ranke
 
 
 async def _members_of(interaction: Interaction, places: list[Place]) -> list[Place]:
-    """The places of those who are in the server still, of the first hundred.
+    """The places of those who are in the server still. Of those behind the ones that are shown,
+    nobody asks: only their number matters.
 
     The bot keeps no list of members. Raises TimeoutError.
     """
-    asked = [place.member_id for place in places[:_ASKED_AT_ONCE]]
-    if not asked or interaction.guild is None:
-        return []
+    assert interaction.guild is not None
+    here: list[Place] = []
+    asked = 0
+    while len(here) < _PLACES and asked < len(places):
+        some = {place.member_id: place for place in places[asked : asked + _ASKED_AT_ONCE]}
+        found = await interaction.guild.query_members(
+            user_ids=list(some), limit=_ASKED_AT_ONCE, cache=False
+        )
+        known = {member.id for member in found}
+        here += [place for member_id, place in some.items() if member_id in known]
+        asked += len(some)
 
-    found = await interaction.guild.query_members(user_ids=asked, limit=_ASKED_AT_ONCE, cache=False)
-    here = {member.id for member in found}
-
-    return [place for place in places if place.member_id in here]
+    return here + places[asked:]

@@ -7,10 +7,12 @@ from bot.chat import texts
 from bot.chat.languages.translation import _, ngettext
 from generation.request import ImageRequest
 from storage.journal.standing.figures import (
+    CERTAIN,
     Agreement,
     MemberFigures,
     Place,
     RankedImage,
+    Reliability,
     ServerFigures,
 )
 
@@ -30,9 +32,23 @@ def member(figures: MemberFigures) -> str:
         f"## {votes.format(number=figures.votes)}",
         *([streak.format(days=figures.streak)] if figures.streak else []),
         agreement(figures.agreement),
+        *([] if figures.reliability is None else reliability(figures.reliability)),
     ]
 
     return "\n".join(lines)
+
+
+def reliability(found: Reliability) -> list[str]:
+    """How right a voter is, if there are enough votes to say so."""
+    if not found.is_known:
+        return []
+
+    return [
+        _(
+            "All votes together make it likely that you call {good:.0%} of good images good, and "
+            "{bad:.0%} of bad ones bad."
+        ).format(good=found.good_as_good, bad=found.bad_as_bad)
+    ]
 
 
 def agreement(agreement: Agreement) -> str:
@@ -89,8 +105,9 @@ def leaderboard(places: Sequence[Place], *, own: tuple[int, Place] | None) -> st
         *([] if own is None else ["…", _place(*own)]),
         "",
         _(
-            "-# Votes count as far as they agree with the majority of the others better than "
-            "chance, on good and on bad images. Pressing without looking counts nothing."
+            "-# Votes count as far as they say more than chance: all votes together show how often "
+            "each of you calls good images good, and bad ones bad. Pressing without looking counts "
+            "nothing."
         ),
     ]
 
@@ -144,10 +161,22 @@ def server(figures: ServerFigures) -> str:
         "{number} images have fewer than {raters} votes.",
         figures.waiting,
     )
+    certain = ngettext(
+        "{number} image has a label that is at least {least:.0%} certain.",
+        "{number} images have a label that is at least {least:.0%} certain.",
+        figures.certain,
+    )
+    useless = ngettext(
+        "The votes of {number} member say no more than chance, and hardly count.",
+        "The votes of {number} members say no more than chance, and hardly count.",
+        figures.of_no_use,
+    )
     lines = [
         f"**{votes.format(number=figures.votes)}** {voters.format(number=figures.voters)}",
         _agreement_here(figures.agreement),
         waiting.format(number=figures.waiting, raters=figures.raters),
+        certain.format(number=figures.certain, least=CERTAIN),
+        *([useless.format(number=figures.of_no_use)] if figures.of_no_use else []),
     ]
 
     return "\n".join(lines)

@@ -1,25 +1,21 @@
 """How much the votes of members count, and how a single member does.
 
 A vote on a gold image is compared with the right answer. Of all other images, nobody knows it, so a
-vote is compared with the majority of the other voters on the image. A member's votes count as far
-as they agree better than chance, for images that others find good and for images that others find
-bad separately: who presses without looking, or always the same button, gets nothing. (That is
-Youden's J, with each share shrunk toward the server's mean, so that a few lucky votes do not lead.)
+vote is compared with the majority of the other voters on the image: that is what members are told.
+Places go by the estimate, which weighs those others too. A member's votes count as far as they say
+more than chance, for good images and for bad ones separately: who presses without looking, or
+always the same button, gets nothing.
 """
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from storage.clock import timestamp
-from storage.journal.standing.figures import Agreement, MemberFigures, Place
+from storage.journal.standing.figures import Agreement, MemberFigures, Place, Trust
 from storage.journal.standing.images import best_of
 
 _LIKED = 4
-
-_SHRUNK_BY = 5
-"""As if each member had so many more votes of either kind that are as right as the server's."""
 
 # The votes that count: whose and when, whether they and the others say good, and whether these can
 # be compared. Of gold, "the others" are the moderators.
@@ -40,9 +36,9 @@ FROM ({votes}) GROUP BY day
 
 
 def figures_of(
-    connection: sqlite3.Connection, guild_id: int, member_id: int, *, today: date
+    connection: sqlite3.Connection, guild_id: int, member_id: int, *, trust: Trust, today: date
 ) -> MemberFigures:
-    """One member in one server."""
+    """One member in one server. trust: in the votes there."""
     theirs = VOTES.format(only="AND voter_id = :member")
     days = connection.execute(
         BY_DAY.format(votes=theirs), {"guild": guild_id, "member": member_id}
@@ -52,6 +48,7 @@ def figures_of(
         votes=sum(row["good"] + row["bad"] for row in days),
         streak=streak([date.fromisoformat(row["day"]) for row in days], today=today),
         agreement=agreement(days),
+        reliability=trust.voters.get(member_id),
         liked=best_of(connection, guild_id, member_id, limit=_LIKED),
     )
 
@@ -75,50 +72,29 @@ def streak(days: Sequence[date], *, today: date) -> int:
     return length
 
 
-@dataclass(frozen=True, slots=True)
-class _Record:
-    """A member's compared votes, on images that the others find good and on those they find bad."""
-
-    member_id: int
-    good: int
-    good_agreed: int
-    bad: int
-    bad_agreed: int
-
-
-def leaderboard(connection: sqlite3.Connection, guild_id: int, since: datetime) -> list[Place]:
-    """All members whose votes since then count, the first place first."""
+def leaderboard(
+    connection: sqlite3.Connection, guild_id: int, since: datetime, *, trust: Trust
+) -> list[Place]:
+    """All members whose votes since then count, the first place first. trust: in the votes there,
+    whenever they were given."""
     rows = connection.execute(
         f"""
-        SELECT voter_id, sum(others), sum(others AND mine), sum(NOT others),
-            sum(NOT others AND NOT mine)
+        SELECT voter_id, count(*), sum(mine = others)
         FROM ({VOTES.format(only="AND voted_at >= :since")}) WHERE compared GROUP BY voter_id
         """,
         {"guild": guild_id, "since": timestamp(since)},
     )
-    records = [_Record(*row) for row in rows]
-    places = [_place(record, records) for record in records]
+    places = [
+        Place(
+            member_id=member_id,
+            counting=compared * max(0.0, trust.voters[member_id].use),
+            agreement=Agreement(compared=compared, agreed=agreed),
+        )
+        for member_id, compared, agreed in rows
+        if member_id in trust.voters  # else their first vote is newer than the estimate
+    ]
 
     return sorted(
         (place for place in places if round(place.counting) >= 1),
         key=lambda place: (-place.counting, place.member_id),
     )
-
-
-def _place(record: _Record, everybody: Sequence[_Record]) -> Place:
-    mean_good = _share(sum(r.good_agreed for r in everybody), sum(r.good for r in everybody))
-    mean_bad = _share(sum(r.bad_agreed for r in everybody), sum(r.bad for r in everybody))
-    right_good = (record.good_agreed + _SHRUNK_BY * mean_good) / (record.good + _SHRUNK_BY)
-    right_bad = (record.bad_agreed + _SHRUNK_BY * mean_bad) / (record.bad + _SHRUNK_BY)
-    compared = record.good + record.bad
-
-    return Place(
-        member_id=record.member_id,
-        counting=compared * max(0.0, right_good + right_bad - 1),
-        agreement=Agreement(compared=compared, agreed=record.good_agreed + record.bad_agreed),
-    )
-
-
-def _share(part: int, whole: int) -> float:
-    """Without anything to go by, as chance has it."""
-    return part / whole if whole else 0.5

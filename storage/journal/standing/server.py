@@ -3,14 +3,20 @@
 import sqlite3
 from datetime import date, timedelta
 
-from storage.journal.standing.figures import Day, ServerFigures
+from storage.journal.standing.figures import Day, ServerFigures, Trust
 from storage.journal.standing.members import BY_DAY, VOTES, agreement
 
 
 def figures(
-    connection: sqlite3.Connection, guild_id: int, *, raters: int, days: int, today: date
+    connection: sqlite3.Connection,
+    guild_id: int,
+    *,
+    trust: Trust,
+    raters: int,
+    days: int,
+    today: date,
 ) -> ServerFigures:
-    """All of one server. raters: how many votes an image should have."""
+    """All of one server. trust: in its votes. raters: how many votes an image should have."""
     values = {"guild": guild_id, "raters": raters}
     votes = VOTES.format(only="")
     by_day = connection.execute(BY_DAY.format(votes=votes), values).fetchall()
@@ -34,5 +40,7 @@ def figures(
         agreement=agreement(by_day),
         waiting=waiting,
         raters=raters,
+        certain=trust.certain,
+        of_no_use=sum(voter.of_no_use for voter in trust.voters.values()),
         days=[Day(day, *found.get(day, (0, 0))) for day in last],
     )

@@ -12,24 +12,23 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from storage.journal.standing.figures import LEAST_USE, LEAST_VOTES
+
 Reals = NDArray[np.float64]
 Wholes = NDArray[np.int64]
 
 # Before their first vote, a voter is right two times out of three, as if six had been seen.
 _RIGHT, _WRONG = 4.0, 2.0
 
-# Steps of the first estimate, at most, and of one that only refines it.
+# Steps of an estimate, at most, and of one that only refines the last: fewer than one vote in
+# so many has changed.
 _SWEEPS = 100
 _MORE_SWEEPS = 5
+_FEW = 10
 _SETTLED = 1e-4
 
 # The answer to a gold image is known, but for the odd mistake of a moderator.
 _KNOWN = 0.999
-
-# A voter without use: their votes say hardly more than chance about the image. Few votes show
-# nothing.
-_LEAST_USE = 0.05
-_LEAST_VOTES = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,10 +47,12 @@ class Evidence:
 class Estimate:
     """By the numbers of images and voters. good: the probability that the image is.
 
-    good_as_good, bad_as_bad: how often a voter calls them so. votes: how many each voter cast.
+    raters: how many voted on it. good_as_good, bad_as_bad: how often a voter calls them so.
+    votes: how many each voter cast.
     """
 
     good: Reals
+    raters: Wholes
     good_as_good: Reals
     bad_as_bad: Reals
     votes: Wholes
@@ -74,7 +75,7 @@ class Estimate:
     @property
     def of_no_use(self) -> NDArray[np.bool_]:
         """Voters whose votes say nothing, or the contrary; the estimate already weighs them so."""
-        return (self.use < _LEAST_USE) & (self.votes >= _LEAST_VOTES)
+        return (self.use < LEAST_USE) & (self.votes >= LEAST_VOTES)
 
 
 class Estimator:
@@ -82,41 +83,55 @@ class Estimator:
     with a million votes, a hundred more take well under a second."""
 
     def __init__(self, evidence: Evidence | None = None) -> None:
-        self._evidence = evidence or Evidence()
+        self.evidence = evidence or Evidence()
         self._image: Wholes = np.empty(0, np.int64)
         self._voter: Wholes = np.empty(0, np.int64)
         self._good: Reals = np.empty(0)
         self._probability: Reals = np.empty(0)
+        self._new = 0
 
     def add(self, images: ArrayLike, voters: ArrayLike, good: ArrayLike) -> None:
         """More votes, good ones as 1. Images and voters have numbers from 0 without gaps."""
         self._image = np.concatenate([self._image, np.asarray(images, np.int64)])
         self._voter = np.concatenate([self._voter, np.asarray(voters, np.int64)])
         self._good = np.concatenate([self._good, np.asarray(good, np.float64)])
+        self._new += np.size(good)
+
+    def drop(self, which: NDArray[np.bool_]) -> None:
+        """Without these votes: true or false for each, in the order in which they were added."""
+        self._image = self._image[~which]
+        self._voter = self._voter[~which]
+        self._good = self._good[~which]
+        self._new += int(which.sum())
 
     def estimate(self) -> Estimate:
-        """The estimate, from the last one on."""
-        images = int(self._image.max(initial=-1)) + 1
-        is_first = not len(self._probability)
-        probability = self._beginning(images)
-        for _ in range(_SWEEPS if is_first else _MORE_SWEEPS):
+        """The estimate: from the last one on, unless much has changed since."""
+        images = max(len(self._probability), int(self._image.max(initial=-1)) + 1)
+        only_refines = self._new * _FEW < len(self._image)
+        probability = self._beginning(images, with_last=only_refines)
+        for _ in range(_MORE_SWEEPS if only_refines else _SWEEPS):
             voters = self._voters(probability)
             before, probability = probability, self._images(probability, voters)
             if np.abs(probability - before).max(initial=0) < _SETTLED:
                 break
 
-        self._probability = probability
+        self._probability, self._new = probability, 0
         good_as_good, bad_as_bad, votes = self._voters(probability)
 
         return Estimate(
-            good=probability, good_as_good=good_as_good, bad_as_bad=bad_as_bad, votes=votes
+            good=probability,
+            raters=np.bincount(self._image, minlength=images),
+            good_as_good=good_as_good,
+            bad_as_bad=bad_as_bad,
+            votes=votes,
         )
 
-    def _beginning(self, images: int) -> Reals:
+    def _beginning(self, images: int, *, with_last: bool) -> Reals:
         """For each image the last estimate, or the share of good votes."""
         good = np.bincount(self._image, self._good, images)
         share = (good + 1) / (np.bincount(self._image, minlength=images) + 2)
-        share[: len(self._probability)] = self._probability
+        if with_last:
+            share[: len(self._probability)] = self._probability
 
         return self._with_gold(share)
 
@@ -128,7 +143,7 @@ class Estimator:
         are_good = np.bincount(self._voter, of_vote)
         hit = np.bincount(self._voter, of_vote * self._good)
         doubt = np.zeros(len(cast))
-        for voter, times in self._evidence.changed.items():
+        for voter, times in self.evidence.changed.items():
             doubt[voter] = times / 2
 
         prior = _RIGHT + _WRONG + 2 * doubt
@@ -152,7 +167,7 @@ class Estimator:
         return self._with_gold(1 / (1 + np.exp(-np.clip(odds, -500, 500))))
 
     def _with_gold(self, probability: Reals) -> Reals:
-        for image, good in self._evidence.gold.items():
+        for image, good in self.evidence.gold.items():
             probability[image] = _KNOWN if good else 1 - _KNOWN
 
         return probability
