@@ -57,7 +57,9 @@ async def test_the_best_images_are_posted_once_a_week(tmp_path: Path) -> None:
         await look(w, next_monday() + timedelta(days=3))
         [post] = posts(channel)
         assert f"1. a fox · 1 👍 0 👎 · for <@{w.alice.id}>" in text_of(post)
-        assert len(post.attachments) == 1
+        image, plot = post.attachments
+        assert image.filename.endswith(".jpg")
+        assert (await plot.read()).startswith(b"\x89PNG")
 
         await look(w, next_monday() + WEEK)
         assert len(posts(channel)) == 2

@@ -13,12 +13,9 @@ from bot.chat.moderation.removing import REASON_CHARS
 from bot.chat.responses import NO_MENTIONS, NOT_TAKEN, answered, in_time, say_privately
 from bot.chat.standing import sentences
 from bot.chat.standing.commands import WEEK
-from bot.chat.standing.plot import Bars, plot
+from bot.chat.standing.votes_plot import DAYS, NAME, votes_plot
 from bot.chat.standing.weekly import last_due
 from storage.acts import ActKind, Order
-from storage.journal.standing.figures import ServerFigures
-
-_DAYS = 30
 
 
 @app_commands.command(description="Post the best images of each week in a channel, or stop that")
@@ -71,23 +68,10 @@ async def stats(interaction: Interaction) -> None:
     async with answered(interaction):
         assert interaction.guild_id is not None
         standing = interaction.client.context.store.standing
-        figures = await in_time(interaction, standing.server(interaction.guild_id, days=_DAYS))
-        png = await in_time(interaction, _plot(figures))
+        figures = await in_time(interaction, standing.server(interaction.guild_id, days=DAYS))
+        png = await in_time(interaction, votes_plot(figures))
         said = sentences.server(figures)
         if png is None:
             await say_privately(interaction, f"{said}\n{sentences.no_plot()}")
         else:
-            await say_privately(interaction, said, file=discord.File(BytesIO(png), "votes.png"))
-
-
-async def _plot(figures: ServerFigures) -> bytes | None:
-    return await plot(
-        Bars(
-            title=sentences.plot_title(),
-            labels=[sentences.plot_day(each.day) for each in figures.days],
-            good=[each.good for each in figures.days],
-            bad=[each.bad for each in figures.days],
-            good_label=sentences.good(),
-            bad_label=sentences.bad(),
-        )
-    )
+            await say_privately(interaction, said, file=discord.File(BytesIO(png), NAME))

@@ -90,9 +90,14 @@ def files(pictures: Sequence[Picture]) -> list[discord.File]:
 
 
 def view(
-    heading: str, pictures: Sequence[Picture], guild_id: int, *, title: str = ""
+    heading: str,
+    pictures: Sequence[Picture],
+    guild_id: int,
+    *,
+    title: str = "",
+    plot: discord.MediaGalleryItem | None = None,
 ) -> ui.LayoutView:
-    """The pictures as one gallery, with a line for each. title: of the gallery."""
+    """The pictures as one gallery, with a line for each. title: of the gallery. plot: below it."""
     box: ui.Container[Any] = ui.Container(ui.TextDisplay(heading))
     if pictures:
         if title:
@@ -113,6 +118,9 @@ def view(
             for number, each in enumerate(pictures, start=1)
         )
         box.add_item(ui.TextDisplay("\n".join(lines)))
+
+    if plot is not None:
+        box.add_item(ui.MediaGallery(plot))
 
     shown = ui.LayoutView(timeout=None)
     shown.add_item(box)

@@ -9,6 +9,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, time, timedelta
+from io import BytesIO
 
 import discord
 
@@ -17,6 +18,7 @@ from bot.chat.languages.translation import server_locale, speaking
 from bot.chat.responses import NO_MENTIONS, NOT_TAKEN
 from bot.chat.standing import gallery, sentences
 from bot.chat.standing.commands import CANDIDATES, WEEK
+from bot.chat.standing.votes_plot import DAYS, NAME, votes_plot
 from storage.errors import StorageError
 from storage.store import VoteStore
 
@@ -101,13 +103,18 @@ async def _post(
         log.info("server %d has no best images of the week", guild.id)
         return
 
+    figures = await store.standing.server(guild.id, days=DAYS)
     with speaking(server_locale(client, guild.id)):
         heading = f"{sentences.top()}\n{sentences.week(due - WEEK, due)}"
-        view = gallery.view(heading, shown, guild.id)
+        png = await votes_plot(figures)
+        about = sentences.plot_title()
+        plot = discord.MediaGalleryItem(f"attachment://{NAME}", description=about) if png else None
+        view = gallery.view(heading, shown, guild.id, plot=plot)
 
+    plots = [discord.File(BytesIO(png), NAME)] if png else []
     await client.get_partial_messageable(channel_id, guild_id=guild.id).send(
         view=view,
-        files=gallery.files(shown),
+        files=[*gallery.files(shown), *plots],
         nonce=f"{due:%y%m%d}{guild.id}",  # for some minutes, Discord makes only one with it
         allowed_mentions=NO_MENTIONS,
     )
