@@ -167,7 +167,7 @@ class VotesLifeInOxen(VotesLife):
 
 TestVotesLife = VotesLife.TestCase
 TestVotesLife.settings = settings(
-    max_examples=100, stateful_step_count=30, deadline=None, print_blob=True
+    max_examples=60, stateful_step_count=30, deadline=None, print_blob=True
 )
 
 TestVotesLifeInOxen = VotesLifeInOxen.TestCase

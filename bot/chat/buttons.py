@@ -1,7 +1,7 @@
 """The buttons. discord.py makes one from its custom id at each press, after a restart too."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Self
 
 import discord
@@ -12,7 +12,7 @@ from bot.chat.context import Context
 from bot.chat.custom_ids import GuidelinesId, ReasonsId, SetId, UndoId, VoteId
 from bot.chat.languages.translation import N_, _
 from bot.chat.responses import answered, in_time
-from storage.vote import Mark, Rating
+from storage.vote import Mark, Rating, VoteOutcome
 
 # The buttons about a whole request: label, emoji, style.
 SET_BUTTONS = {
@@ -51,16 +51,14 @@ class VoteButton(ui.DynamicItem[ui.Button[Any]], template=VoteId.PATTERN):
         """Record the vote, then show the ballot."""
         context: Context = interaction.client.context
         async with answered(interaction):
-            await _admit_vote(interaction)
-            outcome = await in_time(
+            outcome = await _if_admitted(
                 interaction,
-                context.store.vote(
+                lambda: context.store.vote(
                     self.image_id,
                     interaction.user.id,
                     self.rating,
                     guild_id=interaction.guild_id,
                 ),
-                new_message=False,
             )
             await context.show_ballot(interaction, outcome)
 
@@ -147,17 +145,15 @@ class ReasonsSelect(ui.DynamicItem[ui.Select[Any]], template=ReasonsId.PATTERN):
         """Record the reasons, then show the ballot as it is now."""
         context: Context = interaction.client.context
         async with answered(interaction):
-            await _admit_vote(interaction)
-            outcome = await in_time(
+            outcome = await _if_admitted(
                 interaction,
-                context.store.explain(
+                lambda: context.store.explain(
                     self.image_id,
                     interaction.user.id,
                     self.rating,
                     self.item.values,
                     guild_id=interaction.guild_id,
                 ),
-                new_message=False,
             )
             await context.refresh_ballot(interaction, outcome)
 
@@ -241,11 +237,15 @@ def _has(components: Sequence[Mapping[str, Any]], custom_id: str) -> bool:
     )
 
 
-async def _admit_vote(interaction: discord.Interaction[Any]) -> None:
-    """Raises what the gate raises for a member who may not vote."""
+async def _if_admitted(
+    interaction: discord.Interaction[Any], vote: Callable[[], Awaitable[VoteOutcome]]
+) -> VoteOutcome:
+    """What the vote did. Raises what the gate raises for a member who may not vote."""
     context: Context = interaction.client.context
-    await in_time(
-        interaction,
-        context.gate.admit_vote(interaction),
-        new_message=False,
-    )
+
+    async def admit_and_vote() -> VoteOutcome:
+        await context.gate.admit_vote(interaction)
+
+        return await vote()
+
+    return await in_time(interaction, admit_and_vote(), new_message=False)
