@@ -250,10 +250,11 @@ async def test_a_member_sees_their_figures_and_their_images_that_others_like(
 ) -> None:
     async with world(tmp_path) as w:
         message = await w.imagine(w.alice, "a fox")
-        await _liked(w, message, 2, w.bob, w.member("third"))
+        await _liked(w, message, 2, w.alice, w.bob, w.member("third"))
         answer = seen(await w.alice.slash(w.channel, "me"))
         assert answer.ephemeral
-        assert "## 0 votes" in text_of(answer.message)
+        assert "## 1 vote" in text_of(answer.message)
+        assert "what you asked for yourself do not count here" in text_of(answer.message)
         assert "1. a fox · 2 👍 0 👎" in text_of(answer.message)
         assert [file.filename for file in answer.message.attachments] == [
             f"{image_ids(message)[1]}.jpg"

@@ -54,7 +54,10 @@ def reliability(found: Reliability) -> list[str]:
 def agreement(agreement: Agreement) -> str:
     """How often somebody's votes are those of the others."""
     if agreement.share is None:
-        return _("Nobody else has voted on the same images yet, so there is nothing to compare.")
+        return _(
+            "There is nothing to compare yet: that takes votes of others on the same images, and "
+            "votes on what you asked for yourself do not count here."
+        )
 
     return ngettext(
         "Most others agree with {share:.0%} of the {number} vote that can be compared.",
