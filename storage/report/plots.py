@@ -13,6 +13,7 @@ from storage.reading.collection import Collection
 
 _INK, _LINE = "#808890", "#4a7fd6"
 _SIZE_INCHES = (5.0, 2.6)
+_FEWEST_DAYS = 7
 
 
 def draw(collection: Collection, quality: Quality, folder: Path) -> list[tuple[str, str]]:
@@ -69,7 +70,9 @@ def _write(plot: Callable[[Axes], None], path: Path) -> None:
 
 def _days(axes: Axes, days: Sequence[tuple[str, int]]) -> None:
     axes.bar(range(len(days)), [votes for _, votes in days], color=_LINE)
-    step = max(1, len(days) // 5)
+    axes.set_xlim(-0.6, max(len(days), _FEWEST_DAYS) - 0.4)  # no bar is as wide as the plot
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    step = max(1, len(days) // 4)
     axes.set_xticks(range(0, len(days), step), [day for day, _ in days][::step])
     axes.set_ylabel("votes")
 
