@@ -9,13 +9,14 @@ from storage.estimate.estimator import Estimator, Evidence, Wholes
 from storage.journal.standing.figures import CERTAIN, Reliability, Trust
 
 # The dataset has the same votes. Whatever changes a vote's row there gives it a new number here,
-# gold and answers to repeated questions included.
+# gold and answers to repeated questions included. CROSS keeps SQLite from beginning with all sets.
 _CHANGED = """
 SELECT train_row, image_id, voter_id, iif(taken_out IS NULL, counted, NULL) AS counted, gold,
     (SELECT answer FROM exposures INDEXED BY exposures_of_raters
         WHERE rater_id = votes.voter_id AND exposures.image_id = votes.image_id
             AND kind = 'repeat' AND answer IN ('good', 'bad')) AS again
-FROM votes JOIN images USING (image_id) JOIN sets USING (set_id)
+FROM votes INDEXED BY votes_by_seq
+    CROSS JOIN images USING (image_id) CROSS JOIN sets USING (set_id)
 WHERE votes.seq > ? AND sets.guild_id = ?
 """
 
