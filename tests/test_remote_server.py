@@ -491,7 +491,7 @@ async def test_doctor_asks_the_server(tmp_path: Path, server: OxenServer) -> Non
     assert there.ok
     assert "the branch main is at" in there.detail
     assert not away.ok
-    assert away.detail.startswith("The remote could not be reached while looking at it")
+    assert away.detail.startswith("The remote could not be reached while looking at the repository")
 
 
 async def test_a_new_repository_has_no_trace_of_a_person_who_was_forgotten(
