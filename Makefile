@@ -2,9 +2,9 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-# One process more than two cores: tests wait for others a part of their time. The tests of a file
+# Two processes a core: tests wait for a disk or a process half of their time. The tests of a file
 # share what is expensive to make; tests/conftest.py begins with the long files.
-PROCESSES := -n 3 --dist loadfile --no-loadscope-reorder
+PROCESSES := -n 4 --dist loadfile --no-loadscope-reorder
 
 # Python keeps what it compiled, whatever the shell says: a tenth of the suite's time.
 export PYTHONDONTWRITEBYTECODE :=

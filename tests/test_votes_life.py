@@ -167,12 +167,12 @@ class VotesLifeInOxen(VotesLife):
 
 TestVotesLife = VotesLife.TestCase
 TestVotesLife.settings = settings(
-    max_examples=60, stateful_step_count=30, deadline=None, print_blob=True
+    max_examples=50, stateful_step_count=30, deadline=None, print_blob=True
 )
 
 TestVotesLifeInOxen = VotesLifeInOxen.TestCase
 TestVotesLifeInOxen.settings = settings(
-    max_examples=6,
+    max_examples=4,
     stateful_step_count=20,
     deadline=None,
     print_blob=True,

@@ -131,6 +131,8 @@ class World:
         )
         await self._life.enter_async_context(following(self.parts.requests))
         await self.env.restart_bot(self.client)
+        # In all of Discord's languages, it would take longer than anything else of a world.
+        await self.client.tree.set_translator(None)
         await self.client.tree.sync()
         await self.until(lambda: self.worker_state() in (WorkerState.IDLE, WorkerState.BUSY))
 
