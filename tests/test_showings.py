@@ -352,9 +352,8 @@ def test_a_rater_who_knows_most_images_is_found_one_in_short_transactions(
     images = [image for number in range(3) for image in desk.show(f"set-{number}")]
     for image in images[:-1]:
         desk.vote(image, 1, Rating.GOOD)
-        desk.vote(image, 2, Rating.GOOD)
 
-    for voter in (2, 3):
+    for voter in (2, 3):  # so it comes last: among images with as many votes, chance decides
         desk.vote(images[-1], voter, Rating.GOOD)
 
     searches = 0
@@ -365,7 +364,7 @@ def test_a_rater_who_knows_most_images_is_found_one_in_short_transactions(
 
     assert found is not None
     assert found.image_id == images[-1]
-    assert searches > 1
+    assert searches == 4
 
 
 def _continued(journal: Journal, *, search: Search) -> Shown | Search | None:
