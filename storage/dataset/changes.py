@@ -19,8 +19,8 @@ BATCH_CHANGES = 512
 # writer's time limit on a busy machine, again and again.
 BATCH_SHARDS = 8
 
-# Votes under /rate are each on another image. Oxen takes in a new image within milliseconds, but a
-# batch of 512 took longer than the writer's time limit on a machine with a load of 17.
+# Each vote under /rate is on a different image. Oxen takes in a new image within milliseconds, but
+# a batch of 512 took longer than the writer's time limit on a machine with a load of 17.
 BATCH_IMAGES = 64
 
 

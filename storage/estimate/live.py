@@ -64,7 +64,6 @@ class LiveEstimate:
                 self._gold[image] = gold == "good"
 
             self._changed_mind.pop(row, None)
-
             if counted is not None and again not in (None, counted):
                 self._changed_mind[row] = voter
 

@@ -32,15 +32,15 @@ def member(figures: MemberFigures) -> str:
         f"## {votes.format(number=figures.votes)}",
         *([streak.format(days=figures.streak)] if figures.streak else []),
         agreement(figures.agreement),
-        *([] if figures.reliability is None else reliability(figures.reliability)),
+        *reliability(figures.reliability),
     ]
 
     return "\n".join(lines)
 
 
-def reliability(found: Reliability) -> list[str]:
+def reliability(found: Reliability | None) -> list[str]:
     """How right a voter is, if there are enough votes to say so."""
-    if not found.is_known:
+    if found is None or not found.is_known:
         return []
 
     return [

@@ -18,6 +18,7 @@ import simcord
 from PIL import Image
 from playwright.async_api import async_playwright
 
+from generation.emoji import GUIDANCE, MODEL, STEPS
 from storage.dataset.oxen import OxenRepository, OxenSettings
 from storage.folder import DataFolder
 from storage.journal.file import JournalFile
@@ -28,7 +29,6 @@ from tests.support.discord.demo_page import CHROMIUM, FLAGS
 from tests.support.storage.data import NOON, PROVENANCE, a_set
 from tests.support.storage.desk import Desk
 
-MODEL = Path(__file__).parents[3] / "generation" / "emoji" / "oxherd-emoji"
 PROMPTS = ("fox", "strawberry", "rocket", "cactus", "owl", "pizza", "snowman", "tiger", "violin")
 VOTERS = range(2**40, 2**40 + 14)
 DAYS = 40
@@ -53,8 +53,8 @@ def draw(pipeline: Any, prompt: str, first_seed: int) -> list[bytes]:
 
     drawn = pipeline(
         [prompt] * 4,
-        num_inference_steps=20,
-        guidance_scale=2.5,
+        num_inference_steps=STEPS,
+        guidance_scale=GUIDANCE,
         generator=[torch.Generator().manual_seed(first_seed + slot) for slot in range(4)],
     ).images
     files = []
