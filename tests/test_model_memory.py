@@ -68,7 +68,7 @@ def test_unloading_gives_the_memory_back(model: Path, offload: str) -> None:
     for _ in range(2):
         backend.load()
         unet = weakref.ref(_pipeline(backend).unet)
-        backend.generate(a_request("a fox", steps=1, side_px=SIDE_PX), Onlooker())
+        backend.generate(a_request("a fox", steps=1, side_px=SIDE_PX // 4), Onlooker())
         before_mb = resident_mb()
 
         backend.unload()
