@@ -211,14 +211,18 @@ async def test_a_new_host_continues_main_and_not_a_copy_of_its_past(tmp_path: Pa
 async def test_a_push_that_fails_says_why_and_the_next_one_succeeds(
     tmp_path: Path, at: str, fault: Fault, error: type[RemoteError], sentence: str
 ) -> None:
-    async with playing("push more", tmp_path) as bench:
+    def fail_and_push_again(process: ChildProcess[RemoteRepository]) -> None:
+        dataset = unpack_dataset("second", tmp_path)
         bench.proxy.every = only(at, fault)
         with pytest.raises(error, match=sentence):
-            await bench.push("second")
+            process.call(RemoteRepository.push, dataset, branch="main")
 
         bench.proxy.every = None
         bench.server.play("push more")
-        await bench.push("second")
+        process.call(RemoteRepository.push, dataset, branch="main")
+
+    async with playing("push more", tmp_path) as bench:
+        await bench.ask(fail_and_push_again)
 
         bench.assert_all_was_said()
 

@@ -66,7 +66,7 @@ def taken_over(root: Path, files: Mapping[str, bytes], desk: Desk) -> Adopted:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(cast=votes)
 def test_the_new_journal_renders_the_very_same_files(
     tmp_path_factory: pytest.TempPathFactory, cast: list[Vote]
@@ -86,7 +86,7 @@ def test_the_new_journal_renders_the_very_same_files(
     assert tables(repository.files) == tables(files)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(before=votes, after=votes)
 def test_voting_goes_on_and_the_dataset_is_what_was_voted(
     tmp_path_factory: pytest.TempPathFactory, before: list[Vote], after: list[Vote]
