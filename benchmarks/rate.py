@@ -160,6 +160,9 @@ def _look(data: DataFolder, gold: frozenset[str]) -> dict[str, Any]:
             "SELECT image_id FROM votes WHERE counted IS NOT NULL AND shown_in = 'rate'"
             " ORDER BY train_row"
         ).fetchall()
+        (estimated,) = journal.execute(
+            "SELECT count(*) FROM images WHERE certain IS NOT NULL"
+        ).fetchone()
 
     kinds = Counter(kind for _, _, kind, _ in shown)
     once = Counter(
@@ -174,6 +177,7 @@ def _look(data: DataFolder, gold: frozenset[str]) -> dict[str, Any]:
 
     return {
         "shown": len(shown),
+        "images_with_an_estimate": estimated,
         "gold_share": round(kinds[ShownKind.GOLD] / len(shown), 4),
         "repeat_share": round(kinds[ShownKind.REPEAT] / len(shown), 4),
         "self_agreement": round(sum(a == b for a, b in again) / max(1, len(again)), 2),

@@ -253,7 +253,8 @@ class Settings(BaseModel):
         3,
         ge=1,
         le=1_000,
-        description="votes that `/rate` gets for each image, from different members",
+        description="votes that `/rate` gets for each image, from different members; up to three "
+        "times as many where the label is not certain",
     )
     gold_share: float = Field(
         0.1, ge=0, le=0.5, description="share of gold images among those that `/rate` shows"

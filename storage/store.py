@@ -94,12 +94,19 @@ class VoteStore:
         self._clock = clock
         self._closing = False
         self.moderation = ModerationStore(journal, committer, clock=clock)
-        self.rating = RatingStore(journal, committer, image=self.image, aims=aims, clock=clock)
         self.standing = StandingStore(
             folder.journal,
             thread=figures_thread,
             journal=journal,
             raters=aims.raters,
+            clock=clock,
+        )
+        self.rating = RatingStore(
+            journal,
+            committer,
+            image=self.image,
+            note_certain=self.standing.note_certain,
+            aims=aims,
             clock=clock,
         )
 
@@ -196,7 +203,7 @@ class VoteStore:
             )
             await store._resume()
             try:
-                async with upkeep.running():
+                async with upkeep.running(note_certain=store.rating.note_certain):
                     yield store
             finally:
                 store._closing = True

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from storage.dataset.changes import open_for_reading
 from storage.dataset.memory import MemoryRepository
+from storage.estimate.live import LiveEstimate
 from storage.folder import DataFolder
 from storage.journal.queries import Journal
 from storage.journal.rating import showings
@@ -152,6 +154,35 @@ def test_images_with_a_disagreement_come_after_those_with_too_few_votes(desk: De
 
     assert sorted(filter(None, shown[:2])) == fresh
     assert shown[2:] == [split, None]
+
+
+def test_by_the_estimate_unclear_labels_get_more_votes_and_certain_ones_none(desk: Desk) -> None:
+    ids = [image for number in range(13) for image in desk.show(f"set-{number}")]
+    certain, unclear, *others = ids
+    reliable, careless = (100, 101, 102), (200, 201, 202)
+    chance = random.Random(1)
+    votes = [(certain, 100, "good"), (certain, 101, "good"), (certain, 200, "bad")]
+    votes += [(unclear, voter, "good") for voter in careless]
+    for image in others:
+        right = chance.choice(("good", "bad"))
+        votes += [(image, voter, right) for voter in reliable]
+        votes += [(image, voter, chance.choice(("good", "bad"))) for voter in careless]
+
+    desk.note(lambda journal: [journal.vote(i, v, Rating(r), now=NOON) for i, v, r in votes])
+    before = rate(desk, 1)
+    note_certain(desk)
+    shown = [rate(desk, rater) for rater in range(2, 9)]
+
+    assert before == certain  # two against one
+    assert shown == [unclear] * 6 + [None]
+
+
+def note_certain(desk: Desk) -> None:
+    estimate = LiveEstimate(GUILD)
+    with open_for_reading(desk.folder.journal) as journal:
+        estimate.follow(journal)
+
+    desk.note(lambda journal: Showings(journal.connection).note_certain(estimate.turned()))
 
 
 def test_no_image_gets_more_than_one_vote_too_many_while_another_lacks_one(desk: Desk) -> None:

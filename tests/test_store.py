@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from storage import offline
+from storage.dataset.changes import open_for_reading
 from storage.dataset.columns import TRAIN_COLUMNS
 from storage.dataset.memory import MemoryRepository
 from storage.dataset.repository import Changes
@@ -471,6 +472,28 @@ async def test_a_question_given_up_while_the_writer_starts_harms_nothing(tmp_pat
         await store.vote(image_id, ALICE, Rating.GOOD)
         assert await store.settle(PATIENCE_S)
         assert (await store.log(1))[0].message.startswith("1 vote: 1 good")
+
+
+async def test_which_labels_are_certain_is_noted_where_somebody_rates(
+    store: VoteStore, tmp_path: Path
+) -> None:
+    agreed, disputed, *_ = await show(store)
+    for voter in range(1, 5):
+        await store.vote(agreed, voter, Rating.GOOD)
+        await store.vote(disputed, voter, Rating.GOOD if voter % 2 else Rating.BAD)
+
+    def noted() -> list[int | None]:
+        with open_for_reading(DataFolder(tmp_path).journal) as journal:
+            found = journal.execute("SELECT certain FROM images ORDER BY slot")
+            return [certain for (certain,) in found]
+
+    await store.rating.note_certain()
+    before = noted()
+    await store.rating.begin(9, a_set().guild_id)
+    await store.rating.note_certain()
+
+    assert before == [None] * 4
+    assert noted() == [True, False, None, None]
 
 
 async def test_settling_does_not_wait_for_votes_that_come_later(store: VoteStore) -> None:

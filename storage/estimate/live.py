@@ -1,9 +1,10 @@
 """The estimate of a server's votes while the bot runs: each look reads only what has changed."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from storage.estimate.estimator import Estimator, Evidence, Wholes
 from storage.journal.standing.figures import CERTAIN, Reliability, Trust
@@ -35,6 +36,8 @@ class LiveEstimate:
         self._gold: dict[int, bool] = {}
         self._changed_mind: dict[int, int] = {}  # the voter, by the vote's row
         self._estimator = Estimator()
+        self._certain: NDArray[np.bool_] = np.empty(0, np.bool_)
+        self._told = np.empty(0, np.int8)  # -1: nothing yet
 
     def follow(self, journal: sqlite3.Connection) -> Trust:
         """Read what has changed since the last time, and say how things are now."""
@@ -51,6 +54,24 @@ class LiveEstimate:
         self._estimator.evidence = Evidence(gold=self._gold, changed=self._changed())
 
         return self._trust()
+
+    def turned(self) -> list[tuple[str, bool]]:
+        """Images whose label became certain since it was told, or is certain no more; and which of
+        the two. New images are among them."""
+        new = len(self._certain) - len(self._told)
+        self._told = np.concatenate([self._told, np.full(new, -1, np.int8)])
+        turned = np.flatnonzero(self._told != self._certain)
+        if not len(turned):
+            return []
+
+        ids = list(self._images)
+
+        return [(ids[image], bool(self._certain[image])) for image in turned]
+
+    def told(self, turned: Iterable[tuple[str, bool]]) -> None:
+        """What `turned` said is known now."""
+        for image_id, certain in turned:
+            self._told[self._images[image_id]] = certain
 
     def _read(self, journal: sqlite3.Connection) -> Iterator[tuple[int, int, int, bool, bool]]:
         for row, image_id, voter_id, counted, gold, again in journal.execute(
@@ -78,9 +99,11 @@ class LiveEstimate:
 
     def _trust(self) -> Trust:
         if not len(self._rows):
+            self._certain = np.zeros(len(self._certain), np.bool_)
             return Trust(voters={}, certain=0)
 
         estimate = self._estimator.estimate()
+        self._certain = (estimate.certainties >= CERTAIN) & (estimate.raters > 0)
         by_voter = zip(
             self._voters,
             estimate.good_as_good.tolist(),
@@ -95,5 +118,5 @@ class LiveEstimate:
                 for voter_id, good, bad, votes in by_voter
                 if votes
             },
-            certain=int(((estimate.certainties >= CERTAIN) & (estimate.raters > 0)).sum()),
+            certain=int(self._certain.sum()),
         )

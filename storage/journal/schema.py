@@ -81,6 +81,9 @@ CREATE TABLE images (
     bad INTEGER NOT NULL DEFAULT 0,
     offered INTEGER NOT NULL DEFAULT 0, -- to people who have not answered yet, kept by triggers
     taken INTEGER AS (good + bad + offered),
+    certain INTEGER,              -- whether its estimated label is. NULL: not estimated yet
+    unclear INTEGER AS            -- by the estimate, or as the minority has a third: 2:1, 2:2
+        (coalesce(NOT certain, good > 0 AND 3 * min(good, bad) >= good + bad)),
     place INTEGER NOT NULL DEFAULT (random()), -- among images with as many votes
     can_be_rated INTEGER AS (seq IS NOT NULL AND removed_at IS NULL AND taken_out IS NULL
         AND withheld IS NULL AND missing_since IS NULL AND NOT remote_only AND NOT erased)
@@ -96,8 +99,8 @@ CREATE INDEX images_unvoted ON images (unvoted_since)
 
 CREATE INDEX images_to_rate ON images (guild, taken, place, image_id)
     WHERE can_be_rated AND gold IS NULL;
-CREATE INDEX images_split ON images (guild, taken, place, image_id)
-    WHERE can_be_rated AND gold IS NULL AND 3 * min(good, bad) >= good + bad AND good > 0;
+CREATE INDEX images_unclear ON images (guild, taken, place, image_id)
+    WHERE can_be_rated AND gold IS NULL AND unclear;
 CREATE INDEX images_gold ON images (guild, place) WHERE gold IS NOT NULL;
 
 CREATE TABLE votes (

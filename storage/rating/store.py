@@ -57,17 +57,21 @@ class RatingStore:
         committer: Committer,
         *,
         image: Callable[[str], Awaitable[bytes | None]],
+        note_certain: Callable[[int], Awaitable[None]],
         aims: Aims,
         clock: Callable[[], datetime],
         chance: Random | None = None,
     ) -> None:
-        """image: the bytes of an image by its id; None if they are not on this host."""
+        """image: the bytes of an image by its id; None if they are not on this host. note_certain:
+        notes in the journal which labels of a server are certain."""
         self._journal = journal
         self._committer = committer
         self._image = image
+        self._note_certain = note_certain
         self._aims = aims
         self._clock = clock
         self._chance = chance or SystemRandom()
+        self._rated: set[int] = set()
 
     async def begin(self, rater_id: int, guild_id: int | None, *, doubtful: bool = True) -> Turn:
         """What the rater is shown first: the image that they have not answered yet, if any.
@@ -125,6 +129,11 @@ class RatingStore:
 
         return await self._journal.run(find)
 
+    async def note_certain(self) -> None:
+        """Note which labels are certain by now, of the servers where people rate."""
+        while self._rated:
+            await self._note_certain(self._rated.pop())
+
     def _next(
         self,
         journal: Journal,
@@ -144,6 +153,9 @@ class RatingStore:
     async def _picture(self, found: Shown | Search | None, rater: _Rater) -> Picture | None:
         """What was found, with its bytes. A long search is continued; an image without bytes is
         closed, and a different one is looked for."""
+        if rater.guild_id is not None:
+            self._rated.add(rater.guild_id)
+
         while found is not None:
             if isinstance(found, Shown):
                 png = await self._image(found.image_id)

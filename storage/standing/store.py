@@ -5,13 +5,16 @@ Figures are read by a connection and a thread of their own, so no vote waits for
 
 import sqlite3
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from datetime import date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from storage.dataset.changes import open_for_reading
 from storage.errors import JournalError
+from storage.journal.queries import Journal
+from storage.journal.rating.showings import Showings
 from storage.journal.standing import images, members, server
 from storage.journal.standing.figures import (
     MemberFigures,
@@ -31,6 +34,9 @@ T = TypeVar("T")
 # Reading all votes of a server takes a while, and everybody may ask.
 _KEPT_FOR_S = 60.0
 _MOST_KEPT = 1_000
+
+# The first time, all images of the server are noted: in pieces, between votes.
+_NOTED_AT_ONCE = 500
 
 
 class StandingStore:
@@ -115,6 +121,21 @@ class StandingStore:
         """Note that the post of this day is done, or left out."""
         await self._journal.run(lambda journal: journal.weekly_posts.finish(guild_id, day))
 
+    async def note_certain(self, guild_id: int) -> None:
+        """Note in the journal which labels are certain by now: /rate goes by that."""
+
+        def turned(journal: sqlite3.Connection) -> list[tuple[str, bool]]:
+            self._trust(journal, guild_id)
+
+            return self._estimates[guild_id].turned()
+
+        found = await self._read(turned)
+        for start in range(0, len(found), _NOTED_AT_ONCE):
+            some = found[start : start + _NOTED_AT_ONCE]
+            await self._journal.run(partial(_note_certain, turned=some))
+
+        await self._thread.run(lambda: self._estimates[guild_id].told(found))
+
     def _trust(self, journal: sqlite3.Connection, guild_id: int) -> Trust:
         from storage.estimate.live import LiveEstimate
 
@@ -146,3 +167,7 @@ class StandingStore:
                 raise JournalError.failed(self._path, reason=str(exc)) from exc
 
         return await self._thread.run(read)
+
+
+def _note_certain(journal: Journal, turned: Sequence[tuple[str, bool]]) -> None:
+    Showings(journal.connection).note_certain(turned)

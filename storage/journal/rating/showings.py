@@ -6,6 +6,7 @@ time do not all get the same one. That ends with the answer, or when the panel's
 
 import json
 import sqlite3
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import product
@@ -21,6 +22,9 @@ LOOKED_AT = 1_000
 """Images that are looked at in one transaction: 10 ms. A rater who knows most of what still needs
 votes may have to wait for several."""
 
+TIMES_RATERS = 3
+"""An image whose label is unclear gets so many times the votes that others get, at most."""
+
 REPEAT_AFTER = 20
 """How many other images a rater is shown before one is shown to them again, at least."""
 
@@ -29,8 +33,8 @@ REPEAT_AFTER = 20
 class Aims:
     """What the operator wants of /rate.
 
-    raters: votes that each image is to have. gold_share, repeat_share: how many of the images that
-    are shown are gold, and how many are shown again.
+    raters: votes that each image is to have, or more where its label is unclear. gold_share,
+    repeat_share: how many of the images that are shown are gold, and how many are shown again.
     """
 
     raters: int = 3
@@ -53,8 +57,7 @@ _KNOWN_TO_THEM = """
 
 _TOO_FEW_VOTES = "taken < :raters"
 
-# The minority has a third or more, as in 2:1 and 2:2. Each further vote makes it clearer.
-_SPLIT = "3 * min(good, bad) >= good + bad AND good > 0 AND taken < :most"
+_UNCLEAR = "unclear AND taken < :most"
 
 _CAN_BE_RATED_HERE = "can_be_rated AND (:doubtful OR NOT doubtful)"
 
@@ -63,7 +66,7 @@ _Known = dict[str, int | None]
 
 _SERVERS = ("= :guild", "IS NULL")
 
-_STAGES = list(product((_TOO_FEW_VOTES, _SPLIT), _SERVERS))
+_STAGES = list(product((_TOO_FEW_VOTES, _UNCLEAR), _SERVERS))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +157,14 @@ class Showings:
             (answer, seconds, exposure_id),
         )
 
+    def note_certain(self, turned: Iterable[tuple[str, bool]]) -> None:
+        """Record whether the labels of these images are certain."""
+        self._connection.executemany(
+            "UPDATE images SET certain = :certain"
+            " WHERE image_id = :image AND certain IS NOT :certain",
+            [{"image": image_id, "certain": certain} for image_id, certain in turned],
+        )
+
     def _unanswered(self, known: _Known, *, now: datetime) -> Shown | None:
         """What the rater was shown last and did not answer. It counts as shown now."""
         row = self._connection.execute(
@@ -178,7 +189,7 @@ class Showings:
         lacking = self._is_any_lacking(known, aims)
         values = known | {
             "raters": aims.raters,
-            "most": aims.raters + 1 if lacking else 2**31,
+            "most": aims.raters + 1 if lacking else TIMES_RATERS * aims.raters,
             "rows": LOOKED_AT,
         }
         for stage in range(search.stage, len(_STAGES)):
