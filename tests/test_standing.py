@@ -1,6 +1,8 @@
 """/me, /top, /leaderboard and /oxherd stats: votes count by agreement, and servers are apart."""
 
+import asyncio
 import random
+import re
 from collections.abc import Callable, Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -315,6 +317,33 @@ async def test_the_leaderboard_has_members_of_this_server_alone(tmp_path: Path) 
 
         there = text_of(seen(await other.member.slash(other.channel, "leaderboard")).message)
         assert there.startswith("Nobody has a place yet")
+
+
+async def test_the_leaderboard_asks_for_more_than_a_hundred_members(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        here = [w.member(f"member {number}") for number in range(12)]
+        ids = [image for _ in range(2) for image in image_ids(await w.imagine(w.alice, "a fox"))]
+        store = w.parts.store
+        await asyncio.gather(
+            *(
+                store.vote(image, voter, GOOD if number % 2 else BAD)
+                for voter, votes in {
+                    **dict.fromkeys(range(1, 101), 8),  # have left the server
+                    **dict.fromkeys([member.id for member in here], 6),
+                    w.bob.id: 4,
+                }.items()
+                for number, image in enumerate(ids[:votes])
+            )
+        )
+
+        said = text_of(seen(await w.bob.slash(w.channel, "leaderboard")).message)
+
+        places = re.findall(r"^(\d+)\. <@(\d+)>", said, re.MULTILINE)
+        first = sorted(member.id for member in here)[:10]
+        assert places == [
+            *((str(number), str(member)) for number, member in enumerate(first, start=1)),
+            ("13", str(w.bob.id)),
+        ]
 
 
 async def test_moderators_read_figures_and_see_a_plot(tmp_path: Path) -> None:
