@@ -282,7 +282,7 @@ def show_log(
     limit: Annotated[int, typer.Option("-n", "--limit", min=1, help="How many commits.")] = 20,
     diff: Annotated[
         str | None,
-        typer.Option(metavar="A..B", help="Votes and images that came, went and changed instead."),
+        typer.Option(metavar="A..B", help="Rows and images that came, went and changed instead."),
     ] = None,
     copy: Annotated[
         Path | None, typer.Option("--dataset", help="For --diff: a copy of a dataset.")

@@ -160,22 +160,3 @@ async def test_it_opens_from_the_disk_in_a_browser(report: tuple[Path, bool], wi
         await page.select_option("#label", "good")
         assert 0 < await page.locator(".gallery figure:visible").count() < before
         await browser.close()
-
-
-def test_log_diff_says_what_came_and_went(collected: Collected) -> None:
-
-    done = oxherd(
-        "log", "--diff", f"{collected.first_commit}..HEAD", "--dataset", collected.dataset
-    )
-
-    assert done.exit_code == 0, done.stderr
-    earlier = {f"set-{number:03d}" for number in range(18)}
-    later = [vote for vote in collected.votes if vote.set_id not in earlier]
-    assert f"{len(later)} votes came" in done.stdout
-    assert f"{len({vote.image_id for vote in later})} images came" in done.stdout
-    back = oxherd(
-        "log", "--diff", f"HEAD..{collected.first_commit}", "--dataset", collected.dataset
-    )
-    assert f"{len(later)} votes went" in back.stdout
-    wrong = oxherd("log", "--diff", "zzz", "--dataset", collected.dataset)
-    assert wrong.exit_code == 2

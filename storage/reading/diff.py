@@ -1,63 +1,155 @@
-"""What changed between two commits: votes that came, went or changed, images that came or went."""
+"""What changed between two commits: rows of `train` and `generations`, and images."""
 
-from collections.abc import Sequence
+import csv
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from storage.reading.collection import Collection, Tell, collected
+from storage.dataset.reader import dataset_rows
+from storage.errors import ReadingError
+from storage.reading.collection import Tell
 from storage.reading.oxen import checked_out
+
+_SIDES = (0, 1)  # before and after
+
+# As the key has it, both sides of a row are side by side.
+_ROWS = """
+CREATE TABLE rows (
+    name TEXT, image_id TEXT, voter_id TEXT, side INTEGER,
+    cells TEXT NOT NULL,          -- JSON: all of the row
+    PRIMARY KEY (name, image_id, voter_id, side)
+) STRICT, WITHOUT ROWID;
+CREATE VIEW changes AS
+    SELECT name, image_id, voter_id,
+        max(iif(side = 0, cells, NULL)) AS before, max(iif(side = 1, cells, NULL)) AS after
+    FROM rows GROUP BY name, image_id, voter_id HAVING before IS NOT after;
+"""
+
+_IMAGES = """
+SELECT coalesce(sum(NOT before), 0), coalesce(sum(NOT after), 0) FROM (
+    SELECT max(side = 0) AS before, max(side = 1) AS after
+    FROM rows WHERE name = 'train' GROUP BY image_id)
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChangedVote:
-    """A vote on an image: the ratings before and after; None where there was none."""
+class ChangedRow:
+    """A row before and after; None where it is not there. voter_id: empty in `generations`."""
 
     image_id: str
-    voter_id: int
-    before: str | None
-    after: str | None
+    voter_id: str
+    before: Mapping[str, str] | None
+    after: Mapping[str, str] | None
+
+    @property
+    def changed(self) -> Sequence[str]:
+        """The columns whose cells differ; none of a row that came or went."""
+        if self.before is None or self.after is None:
+            return []
+
+        return [
+            column
+            for column in {**self.before, **self.after}
+            if self.before.get(column) != self.after.get(column)
+        ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableChanges:
+    """How many rows came, went and changed, and the first of them."""
+
+    came: int
+    went: int
+    changed: int
+    first: Sequence[ChangedRow]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Differences:
-    """From one commit to the other. came, went: images that have votes on one side only."""
+    """From one commit to the other. images_came, images_went: those that have votes on one side
+    only."""
 
-    votes: Sequence[ChangedVote]
-    came: Sequence[str]
-    went: Sequence[str]
+    train: TableChanges
+    generations: TableChanges
+    images_came: int
+    images_went: int
 
 
-def differences(dataset: Path, before: str, after: str, *, tell: Tell) -> Differences:
-    """Compare two commits. Raises a ReadingError."""
-    with (
-        checked_out(dataset, before) as old,
-        collected(old, tell) as earlier,
-        checked_out(dataset, after) as new,
-        collected(new, tell) as later,
-    ):
-        left, right = _votes(earlier), _votes(later)
-        here, there = ({image for image, _ in votes} for votes in (left, right))
+def differences(dataset: Path, before: str, after: str, *, limit: int, tell: Tell) -> Differences:
+    """Compare two commits, and name so many rows of each table. Raises a ReadingError."""
+    with _rows() as rows:
+        for side, revision in zip(_SIDES, (before, after), strict=True):
+            with checked_out(dataset, revision) as checkout:
+                _fill(rows, side, checkout.tables, tell)
+
+        came, went = rows.execute(_IMAGES).fetchone()
 
         return Differences(
-            votes=[
-                ChangedVote(
-                    image_id=image_id,
-                    voter_id=voter_id,
-                    before=left.get((image_id, voter_id)),
-                    after=right.get((image_id, voter_id)),
-                )
-                for image_id, voter_id in sorted(left.keys() | right.keys())
-                if left.get((image_id, voter_id)) != right.get((image_id, voter_id))
-            ],
-            came=sorted(there - here),
-            went=sorted(here - there),
+            train=_changes(rows, "train", limit=limit),
+            generations=_changes(rows, "generations", limit=limit),
+            images_came=came,
+            images_went=went,
         )
 
 
-def _votes(collection: Collection) -> dict[tuple[str, int], str]:
-    rows = collection.database.execute(
-        "SELECT image_id, voter_id, iif(good, 'good', 'bad')"
-        " FROM votes JOIN images USING (image) JOIN voters USING (voter)"
+@contextmanager
+def _rows() -> Iterator[sqlite3.Connection]:
+    """On the disk: the rows of a million votes, twice, are more than a gigabyte."""
+    with (
+        TemporaryDirectory(prefix="oxherd-diff-") as folder,
+        closing(sqlite3.connect(Path(folder) / "rows.sqlite3")) as rows,
+    ):
+        rows.isolation_level = None
+        rows.executescript(f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; {_ROWS}")
+        yield rows
+
+
+def _fill(rows: sqlite3.Connection, side: int, tables: Path, tell: Tell) -> None:
+    rows.execute("BEGIN")
+    try:
+        for name, what in (("train", "reading votes"), ("generations", "reading images")):
+            for number, (_, _, row) in enumerate(dataset_rows(tables / name)):
+                if number % 1_000 == 0:
+                    tell(what, number, 0)
+
+                voter_id = row["voter_id"] if name == "train" else ""
+                rows.execute(
+                    "INSERT INTO rows VALUES (?, ?, ?, ?, ?)",
+                    (name, row["image_id"], voter_id, side, json.dumps(row)),
+                )
+    except (OSError, ValueError, KeyError, csv.Error, sqlite3.IntegrityError) as exc:
+        raise ReadingError.not_ours(tables, reason=str(exc)) from exc
+
+    rows.execute("COMMIT")
+
+
+def _changes(rows: sqlite3.Connection, name: str, *, limit: int) -> TableChanges:
+    came, went, total = rows.execute(
+        "SELECT coalesce(sum(before IS NULL), 0), coalesce(sum(after IS NULL), 0), count(*)"
+        " FROM changes WHERE name = ?",
+        (name,),
+    ).fetchone()
+    first = rows.execute(
+        "SELECT image_id, voter_id, before, after FROM changes WHERE name = ?"
+        " ORDER BY image_id, voter_id LIMIT ?",
+        (name, limit),
     )
 
-    return {(image_id, voter_id): rating for image_id, voter_id, rating in rows}
+    return TableChanges(
+        came=came,
+        went=went,
+        changed=total - came - went,
+        first=[
+            ChangedRow(
+                image_id=image_id,
+                voter_id=voter_id,
+                before=None if was is None else json.loads(was),
+                after=None if is_now is None else json.loads(is_now),
+            )
+            for image_id, voter_id, was, is_now in first
+        ],
+    )

@@ -1,6 +1,8 @@
 """`oxherd log --diff`: what changed between two commits."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
@@ -11,11 +13,18 @@ from bot.cli.reading.export import progress_bar
 from bot.settings import Settings
 from storage.plurals import count
 
+if TYPE_CHECKING:
+    from storage.reading.diff import TableChanges
+
 _SHOWN = 100
+
+# What is printed of a row that came or went; of one that changed, all that differs is.
+_OF_VOTES = ("rating", "reasons")
+_OF_GENERATIONS = ("set_id", "prompt")
 
 
 def show_diff(settings: Settings, commits: str, *, dataset: Path | None) -> None:
-    """Print the votes and images that differ, and how many there are. commits: `A..B`."""
+    """Print the rows and images that differ, and how many there are. commits: `A..B`."""
     from storage.folder import DataFolder
     from storage.reading.diff import differences
 
@@ -25,27 +34,44 @@ def show_diff(settings: Settings, commits: str, *, dataset: Path | None) -> None
 
     place = dataset or DataFolder(settings.data).dataset
     with progress_bar() as tell:
-        found = differences(place, before, after, tell=tell)
+        found = differences(place, before, after, limit=_SHOWN, tell=tell)
 
-    came = sum(vote.before is None for vote in found.votes)
-    went = sum(vote.after is None for vote in found.votes)
+    votes, rows = found.train, found.generations
     console = Console()
     console.print(
-        f"{count(came, 'vote')} came, {count(went, 'vote')} went, "
-        f"{count(len(found.votes) - came - went, 'vote')} changed; "
-        f"{count(len(found.came), 'image')} came, {count(len(found.went), 'image')} went.",
+        f"{count(votes.came, 'vote')} came, {count(votes.went, 'vote')} went, "
+        f"{count(votes.changed, 'vote')} changed; "
+        f"{count(found.images_came, 'image')} came, {count(found.images_went, 'image')} went; "
+        f"{count(rows.came, 'row')} of generations came, {count(rows.went, 'row')} went, "
+        f"{count(rows.changed, 'row')} changed.",
         soft_wrap=True,
     )
-    table = Table(box=None, pad_edge=False)
-    for heading in ("image", "voter", "before", "after"):
+    _show(console, votes, _OF_VOTES, title="votes")
+    _show(console, rows, _OF_GENERATIONS, title="rows of generations")
+
+
+def _show(console: Console, changes: "TableChanges", columns: Sequence[str], *, title: str) -> None:
+    if not changes.first:
+        return
+
+    table = Table(box=None, pad_edge=False, title=title, title_justify="left")
+    of_voters = any(row.voter_id for row in changes.first)
+    for heading in ("image", *(["voter"] if of_voters else []), "before", "after"):
         table.add_column(heading, overflow="fold")
 
-    for vote in found.votes[:_SHOWN]:
-        ratings = (vote.before or "-", vote.after or "-")
-        table.add_row(Text(vote.image_id), str(vote.voter_id), *ratings)
+    for row in changes.first:
+        key = [Text(row.image_id), *([Text(row.voter_id)] if of_voters else [])]
+        shown = row.changed or columns
+        table.add_row(*key, _cells(row.before, shown), _cells(row.after, shown))
 
-    if found.votes:
-        console.print(table)
+    console.print(table)
+    more = changes.came + changes.went + changes.changed - len(changes.first)
+    if more:
+        console.print(f"… and {more:,} more {title}.")
 
-    if len(found.votes) > _SHOWN:
-        console.print(f"… and {len(found.votes) - _SHOWN:,} more votes.")
+
+def _cells(row: Mapping[str, str] | None, columns: Sequence[str]) -> Text:
+    if row is None:
+        return Text("-")
+
+    return Text("\n".join(f"{column}: {row.get(column, '-')}" for column in columns))
