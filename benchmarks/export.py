@@ -4,9 +4,11 @@
     python -m benchmarks.export --votes 1000000 --images 250000 --what parquet diffusion-kto --check
     python -m benchmarks.export --votes 100000 --images 30000 --what report --check
 
-Makes a dataset of plain files first. With --check, exit status 1 if a command fails, takes more
-than a gigabyte, or if the report takes more than a minute. `--hold` reads the tables into memory,
-all at once, instead of exporting: the control that must fail at a million votes. Prints JSON.
+Makes a dataset of plain files first. If chromium is there, it opens the report's pages. With
+--check, exit status 1 if a command fails or takes more than a gigabyte, if the report takes more
+than a minute, or one of its pages more than a second to load. `--hold` reads the tables into
+memory, all at once, instead of exporting: the control that must fail at a million votes. Prints
+JSON.
 """
 
 import argparse
@@ -22,9 +24,14 @@ from typing import Any
 from benchmarks.support.facts import run
 from benchmarks.support.plain_dataset import write_dataset
 from storage.export.targets import TARGETS
+from tests.support.discord.demo_page import CHROMIUM, browser
+from tests.support.storage.page_time import loaded_s
 
 MOST_BYTES = 2**30
 MOST_REPORT_S = 60.0
+MOST_PAGE_S = 1.0
+
+PAGES = ("index", "images", "prompts", "history", "prompts/1")
 
 _HOLD = """
 import sys
@@ -50,6 +57,9 @@ async def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         figures[what] = _measured(command)
         out = folder / "out"
         if out.exists():
+            if what == "report" and CHROMIUM:
+                figures[what]["pages_s"] = await _pages_s(out)
+
             figures[what]["bytes"] = sum(
                 path.stat().st_size for path in out.rglob("*") if path.is_file()
             )
@@ -79,6 +89,17 @@ def _measured(command: Sequence[str]) -> dict[str, Any]:
     }
 
 
+async def _pages_s(report: Path) -> dict[str, float]:
+    """How long the pages take to load, by their names."""
+    async with browser() as chromium:
+        page = await chromium.new_page()
+
+        return {
+            name: round(await loaded_s(page, (report / f"{name}.html").as_uri()), 2)
+            for name in PAGES
+        }
+
+
 def _above(figures: dict[str, dict[str, Any]]) -> list[str]:
     above = []
     for what, found in figures.items():
@@ -90,6 +111,10 @@ def _above(figures: dict[str, dict[str, Any]]) -> list[str]:
 
         if what == "report" and found["wall_s"] > MOST_REPORT_S:
             above.append(f"the report took {found['wall_s']} s")
+
+        for page, seconds in found.get("pages_s", {}).items():
+            if seconds > MOST_PAGE_S:
+                above.append(f"{page} took {seconds} s to load")
 
     return above
 

@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby, islice
+from itertools import groupby
 from pathlib import Path
 
 from storage.reading.collection import Collection
@@ -61,11 +61,9 @@ def prepare(collection: Collection) -> None:
     )
 
 
-def newest(collection: Collection, *, a_page: int) -> Iterator[Sequence[Shown]]:
-    """All images with votes, the newest first, so many a page."""
-    rows = _shown(collection, "WHERE path IS NOT NULL ORDER BY shown_at DESC, image DESC")
-    while page := list(islice(rows, a_page)):
-        yield page
+def newest(collection: Collection) -> Iterator[Shown]:
+    """All images with votes, the newest first."""
+    return _shown(collection, "WHERE path IS NOT NULL ORDER BY shown_at DESC, image DESC")
 
 
 def best(collection: Collection, *, limit: int) -> list[Shown]:

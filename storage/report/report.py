@@ -1,5 +1,6 @@
 """Makes a report: a folder of pages that opens from the disk, without a network."""
 
+import json
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +24,6 @@ from storage.report.gallery import Shown
 
 INDEX = "index.html"
 
-_IMAGES_A_PAGE = 120
 _IN_A_ROW = 24
 _COMMITS = 200
 _IMAGES_OF_A_COMMIT = 12
@@ -103,10 +103,11 @@ class _Pages:
         label(collection)
         gallery.prepare(collection)
         quality = summarise(collection, set_aside, goal=goal)
-        shutil.copyfile(Path(__file__).parent / "templates" / "style.css", self._out / "style.css")
+        for name in ("style.css", "gallery.js"):
+            shutil.copyfile(Path(__file__).parent / "templates" / name, self._out / name)
+
         drawn = plots.draw(collection, quality, self._out / "plots")
-        with_votes = gallery.newest(collection, a_page=_IMAGES_A_PAGE)
-        images = [shown for page in with_votes for shown in page]
+        images = list(gallery.newest(collection))
         unreadable = self._thumbnails(images)
         self._gallery(images)
         prompts = gallery.prompts(collection)
@@ -153,15 +154,12 @@ class _Pages:
         return unreadable
 
     def _gallery(self, images: Sequence[Shown]) -> None:
-        starts = range(0, len(images), _IMAGES_A_PAGE)
-        for number, start in enumerate(starts, 1):
-            self._page(
-                "gallery.html",
-                f"images-{number:04d}.html",
-                images=images[start : start + _IMAGES_A_PAGE],
-                number=number,
-                pages=len(starts),
-            )
+        """The page, and the list that it draws from: a page from the disk may load a script, and
+        nothing else."""
+        prompts = {shown.page: shown.prompt for shown in images}
+        listed = f"const prompts = {json.dumps(prompts)};\nconst rows = {_listed(images)};\n"
+        (self._out / "images.js").write_text(listed, encoding="utf-8")
+        self._page("images.html", "images.html", any=images[0] if images else None)
 
     def _votes(self, prompt: int) -> list[Any]:
         return self._collection.database.execute(
@@ -191,3 +189,18 @@ class _Pages:
                 "images": [here[image_id] for image_id in ids if image_id in here],
                 "left": [image_id for image_id in ids if image_id not in here],
             }
+
+
+def _listed(images: Sequence[Shown]) -> str:
+    """As JSON, an image a line; in the order in which `gallery.js` reads them."""
+    lines = (
+        json.dumps(
+            [
+                *(shown.image_id, shown.page, shown.label, round(shown.certainty, 2)),
+                *(shown.good, shown.bad, shown.thumbnail if shown.file else None),
+            ]
+        )
+        for shown in images
+    )
+
+    return "[\n" + ",\n".join(lines) + "\n]"
