@@ -140,8 +140,9 @@ def figures(scenario: Scenario, *, method: str, seeds: int) -> dict[str, Any]:
         share = np.bincount(made.image, made.good) / scenario.raters
         found["kept"].append(kept(share if method == "majority" else estimate.good, made.truth))
         found["oracle"].append(kept(oracle(made), made.truth))
-        found["honest_lost"].append(float(estimate.of_no_use[made.kinds == 0].mean()))
-        found["caught"].append(float(estimate.of_no_use[made.kinds > 0].mean()))
+        of_no_use = np.array([voter.of_no_use for voter in estimate.voters])
+        found["honest_lost"].append(float(of_no_use[made.kinds == 0].mean()))
+        found["caught"].append(float(of_no_use[made.kinds > 0].mean()))
 
     return {name: round(float(np.mean(values)), 3) for name, values in found.items()}
 

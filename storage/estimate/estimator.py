@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from storage.journal.standing.figures import LEAST_USE, LEAST_VOTES
+from storage.journal.standing.figures import Reliability
 
 Reals = NDArray[np.float64]
 Wholes = NDArray[np.int64]
@@ -68,14 +68,16 @@ class Estimate:
         return np.maximum(self.good, 1 - self.good)
 
     @property
-    def use(self) -> Reals:
-        """How much a voter's vote says: 1 for always right, 0 for chance, -1 for always wrong."""
-        return self.good_as_good + self.bad_as_bad - 1
+    def voters(self) -> list[Reliability]:
+        """What each voter is like; the estimate already weighs their votes so."""
+        of_voters = zip(
+            self.good_as_good.tolist(), self.bad_as_bad.tolist(), self.votes.tolist(), strict=True
+        )
 
-    @property
-    def of_no_use(self) -> NDArray[np.bool_]:
-        """Voters whose votes say nothing, or the contrary; the estimate already weighs them so."""
-        return (self.use < LEAST_USE) & (self.votes >= LEAST_VOTES)
+        return [
+            Reliability(good_as_good=good, bad_as_bad=bad, votes=votes)
+            for good, bad, votes in of_voters
+        ]
 
 
 class Estimator:

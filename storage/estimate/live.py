@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storage.estimate.estimator import Estimator, Evidence, Wholes
-from storage.journal.standing.figures import CERTAIN, Reliability, Trust
+from storage.journal.standing.figures import CERTAIN, Trust
 
 # The dataset has the same votes. Whatever changes a vote's row there gives it a new number here,
 # gold and answers to repeated questions included. CROSS keeps SQLite from beginning with all sets.
@@ -104,19 +104,9 @@ class LiveEstimate:
 
         estimate = self._estimator.estimate()
         self._certain = (estimate.certainties >= CERTAIN) & (estimate.raters > 0)
-        by_voter = zip(
-            self._voters,
-            estimate.good_as_good.tolist(),
-            estimate.bad_as_bad.tolist(),
-            estimate.votes.tolist(),
-            strict=False,  # the last ones may have no vote that counts
-        )
+        by_voter = zip(self._voters, estimate.voters, strict=False)  # the last may have no vote
 
         return Trust(
-            voters={
-                voter_id: Reliability(good_as_good=good, bad_as_bad=bad, votes=votes)
-                for voter_id, good, bad, votes in by_voter
-                if votes
-            },
+            voters={voter_id: voter for voter_id, voter in by_voter if voter.votes},
             certain=int(self._certain.sum()),
         )

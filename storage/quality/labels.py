@@ -41,14 +41,11 @@ def label(collection: Collection) -> Estimate:
     database.executemany(
         "UPDATE voters SET good_as_good = ?, bad_as_bad = ?, of_no_use = ? WHERE voter = ?",
         (
-            (round(float(good), 6), round(float(bad), 6), int(useless), int(voter))
-            for good, bad, useless, voter in zip(
-                estimate.good_as_good,
-                estimate.bad_as_bad,
-                estimate.of_no_use,
-                voters,
-                strict=True,
+            (
+                *(round(found.good_as_good, 6), round(found.bad_as_bad, 6)),
+                *(found.of_no_use, int(voter)),
             )
+            for found, voter in zip(estimate.voters, voters, strict=True)
         ),
     )
     database.execute("COMMIT")

@@ -107,7 +107,7 @@ def _fill(database: sqlite3.Connection, tables: Path, tell: Tell) -> None:
                 *(int(row["seed"]), int(row["steps"]), float(row["guidance_scale"])),
                 *(int(row["width_px"]), int(row["height_px"])),
                 *(unguarded(row[name]) for name in columns.MADE_BY_COLUMNS),
-                *(row["versions"], _score(row), _withheld(row)),
+                *(row["versions"], columns.unsafe_score(row), columns.withheld(row)),
             ),
         )
 
@@ -136,7 +136,8 @@ def _fill(database: sqlite3.Connection, tables: Path, tell: Tell) -> None:
                 *(vote, image, voters[int(row["voter_id"])], Rating(row["rating"]) == Rating.GOOD),
                 *(row["voted_at"], columns.server(row), columns.own_request(row)),
                 *(row["shown_in"], columns.seconds(row), columns.consent(row)),
-                *(";".join(columns.reasons(row)), *_shown_again(row), None),
+                *(";".join(columns.reasons(row)), columns.gold(row), int(row["exposures"])),
+                *(columns.repeat(row), None),
             ),
         )
 
@@ -149,22 +150,6 @@ def _fill(database: sqlite3.Connection, tables: Path, tell: Tell) -> None:
 def _rows(folder: Path) -> Iterator[Mapping[str, str]]:
     for _, _, row in dataset_rows(folder):
         yield row
-
-
-def _score(row: Mapping[str, str]) -> float | None:
-    return columns.unsafe_score(row) if "unsafe_score" in row else None
-
-
-def _withheld(row: Mapping[str, str]) -> str | None:
-    return columns.withheld(row) if "withheld" in row else None
-
-
-def _shown_again(row: Mapping[str, str]) -> tuple[str | None, int, str | None]:
-    """Gold, exposures and repeat; tables from before these columns have none."""
-    if "exposures" not in row:
-        return None, 0, None
-
-    return columns.gold(row), int(row["exposures"]), columns.repeat(row)
 
 
 class _Numbers(dict[str | int, int]):

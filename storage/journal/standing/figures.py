@@ -20,11 +20,8 @@ class Agreement:
         return self.agreed / self.compared if self.compared else None
 
 
-LEAST_USE = 0.05
-"""A voter without use: their votes say hardly more than chance about an image."""
-
-LEAST_VOTES = 20
-"""Fewer show nothing of a voter."""
+_LEAST_USE = 0.05  # less says hardly more than chance about an image
+_LEAST_VOTES = 20  # fewer show nothing of a voter
 
 CERTAIN = 0.95
 """The probability from which on a label is called certain."""
@@ -47,12 +44,12 @@ class Reliability:
     @property
     def is_known(self) -> bool:
         """Whether there are enough votes to say so."""
-        return self.votes >= LEAST_VOTES
+        return self.votes >= _LEAST_VOTES
 
     @property
     def of_no_use(self) -> bool:
         """Whether the votes say nothing, or the contrary."""
-        return self.is_known and self.use < LEAST_USE
+        return self.is_known and self.use < _LEAST_USE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
