@@ -52,7 +52,7 @@ async def measure(_folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     return {
         "ways": ways,
         "bar_s": BAR_S,
-        "above_the_bar": [NOW] if worst_s > BAR_S else [],
+        "missed": [f"{NOW}: {worst_s} s"] if worst_s > BAR_S else [],
     }
 
 
@@ -122,11 +122,7 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main() -> None:
     """Measure and print."""
-    options = parsed()
-    figures = run("busy", options, measure)
-    if options.check and figures["above_the_bar"]:
-        sys.stderr.write(f"above {BAR_S:g} s: {figures['ways'][NOW]['processor_s']}\n")
-        sys.exit(1)
+    run("busy", parsed(), measure)
 
 
 if __name__ == "__main__":

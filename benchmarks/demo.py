@@ -6,7 +6,6 @@ Somebody types /imagine in a real browser, whose own work does not count. Prints
 """
 
 import argparse
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -40,7 +39,7 @@ async def measure(folder: Path, _options: argparse.Namespace) -> dict[str, Any]:
         "processor_s": {name: round(each, 2) for name, each in {**spent, "in all": in_all}.items()},
         "bar_s": BAR_S,
         "seconds": round(seconds, 1),
-        "above_the_bar": ["processor_s"] if in_all > BAR_S else [],
+        "missed": [f"{in_all:.2f} s"] if in_all > BAR_S else [],
     }
 
 
@@ -67,11 +66,7 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main() -> None:
     """Measure and print."""
-    options = parsed()
-    figures = run("demo", options, measure)
-    if options.check and figures["above_the_bar"]:
-        sys.stderr.write(f"above {BAR_S:g} s: {figures['processor_s']['in all']} s\n")
-        sys.exit(1)
+    run("demo", parsed(), measure)
 
 
 if __name__ == "__main__":

@@ -65,7 +65,7 @@ async def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
             )
             shutil.rmtree(out)
 
-    return {"dataset_s": round(made_s, 1), "commands": figures, "above_the_bar": _above(figures)}
+    return {"dataset_s": round(made_s, 1), "commands": figures, "missed": _missed(figures)}
 
 
 def _command(what: str, out: Path, dataset: Path) -> list[str]:
@@ -100,23 +100,23 @@ async def _pages_s(report: Path) -> dict[str, float]:
         }
 
 
-def _above(figures: dict[str, dict[str, Any]]) -> list[str]:
-    above = []
+def _missed(figures: dict[str, dict[str, Any]]) -> list[str]:
+    missed = []
     for what, found in figures.items():
         if found["status"]:
-            above.append(f"{what} failed")
+            missed.append(f"{what} failed")
 
         if found["most_bytes"] > MOST_BYTES:
-            above.append(f"{what} took {found['most_bytes'] / 2**20:.0f} MiB")
+            missed.append(f"{what} took {found['most_bytes'] / 2**20:.0f} MiB")
 
         if what == "report" and found["wall_s"] > MOST_REPORT_S:
-            above.append(f"the report took {found['wall_s']} s")
+            missed.append(f"the report took {found['wall_s']} s")
 
         for page, seconds in found.get("pages_s", {}).items():
             if seconds > MOST_PAGE_S:
-                above.append(f"{page} took {seconds} s to load")
+                missed.append(f"{page} took {seconds} s to load")
 
-    return above
+    return missed
 
 
 def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -134,10 +134,7 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main() -> None:
     """Measure and print."""
-    options = parsed()
-    result = run("export", options, measure)
-    if options.check and (above := result["above_the_bar"]):
-        sys.exit(f"above the bar: {'; '.join(above)}")
+    run("export", parsed(), measure)
 
 
 if __name__ == "__main__":

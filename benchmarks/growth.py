@@ -16,7 +16,6 @@ putting the images there. Then the same is done the tutorial's way, for as long 
 import argparse
 import asyncio
 import random
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -65,7 +64,11 @@ async def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     bytes_a_vote = at_the_end["oxen_bytes_per_vote"]
 
     return {
-        "above_the_bar": ["oxen_bytes_per_vote"] if bytes_a_vote > MOST_BYTES_A_VOTE else [],
+        "missed": (
+            [f"{bytes_a_vote} bytes a vote, not {MOST_BYTES_A_VOTE}"]
+            if bytes_a_vote > MOST_BYTES_A_VOTE
+            else []
+        ),
         "oxherd": {
             "at_the_end": at_the_end,
             "around_votes": around,
@@ -180,12 +183,7 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main() -> None:
     """Measure and print."""
-    options = parsed()
-    result = run("growth", options, measure)
-    if options.check and result["above_the_bar"]:
-        found = result["oxherd"]["at_the_end"]["oxen_bytes_per_vote"]
-        sys.stderr.write(f"oxen_bytes_per_vote: {found}, and at most {MOST_BYTES_A_VOTE} may be\n")
-        sys.exit(1)
+    run("growth", parsed(), measure)
 
 
 if __name__ == "__main__":

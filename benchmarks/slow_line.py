@@ -11,7 +11,6 @@ sent, or not all of it arrived.
 
 import argparse
 import asyncio
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -63,7 +62,10 @@ async def measure(folder: Path, options: argparse.Namespace) -> Mapping[str, Any
         "sent_by_backlog": round(times, 3),
         "errors": errors,
         "all_arrived": arrived,
-        "above_the_bar": not arrived or times > MOST_TIMES,
+        "missed": [
+            *([] if arrived else ["not everything arrived"]),
+            *([f"sent {times:.2f} times the backlog"] if times > MOST_TIMES else []),
+        ],
     }
 
 
@@ -103,10 +105,7 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main() -> None:
     """Measure and print."""
-    options = parsed()
-    result = run("slow_line", options, measure)
-    if options.check and result["above_the_bar"]:
-        sys.exit(f"sent {result['sent_by_backlog']} times the backlog, or it did not arrive")
+    run("slow_line", parsed(), measure)
 
 
 if __name__ == "__main__":

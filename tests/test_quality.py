@@ -10,7 +10,7 @@ import pandas
 import pytest
 from typer.testing import CliRunner, Result
 
-from benchmarks.quality import SCENARIOS, above_the_bar, figures, simulate
+from benchmarks.quality import SCENARIOS, figures, missed_bars, simulate
 from bot.commands import app
 from storage.dataset.oxen import OxenRepository, OxenSettings
 from storage.estimate.estimator import Estimator, Evidence
@@ -50,8 +50,8 @@ def test_the_estimate_reaches_its_bars_and_a_count_of_votes_does_not() -> None:
         for method in ("estimate", "majority")
     }
 
-    assert above_the_bar(found["estimate"]) == []
-    assert len(above_the_bar(found["majority"])) == len(SCENARIOS)
+    assert missed_bars(found["estimate"]) == []
+    assert len(missed_bars(found["majority"])) == len(SCENARIOS)
 
 
 def test_new_votes_lead_to_the_estimate_of_all_votes() -> None:

@@ -41,16 +41,19 @@ def run(
     benchmark: str,
     options: argparse.Namespace,
     measure: Callable[[Path, argparse.Namespace], Coroutine[Any, Any, Mapping[str, Any]]],
-) -> Mapping[str, Any]:
-    """Measure in a folder that goes away; one JSON object on standard output, and its figures."""
+) -> None:
+    """Measure in a folder that goes away; one JSON object on standard output.
+
+    With the option --check, exit status 1 if the figure `missed` names any bar.
+    """
     before = machine()
     with tempfile.TemporaryDirectory(prefix=f"oxherd-{benchmark}-") as folder:
         figures = asyncio.run(measure(Path(folder), options))
 
     result = {"benchmark": benchmark, "options": vars(options), "machine": before, **figures}
     sys.stdout.write(json.dumps(result, indent=2, default=str) + "\n")
-
-    return figures
+    if getattr(options, "check", False) and figures["missed"]:
+        sys.exit(f"missed: {'; '.join(figures['missed'])}")
 
 
 def spread_ms(seconds: Sequence[float]) -> dict[str, float | int]:
