@@ -19,6 +19,7 @@ from bot.cli.exit_status import Commands, Exit
 from bot.cli.reading.export import export
 from bot.cli.reading.quality import quality
 from bot.cli.reading.report import report
+from bot.cli.reading.tune import tune
 from bot.errors import CannotReplay
 
 Subject = Annotated[str, typer.Argument(metavar="ID", help="The id of an image or a request.")]
@@ -382,6 +383,7 @@ def replay(
 app.command()(export)
 app.command()(quality)
 app.command()(report)
+app.command()(tune)
 
 
 @app.callback(invoke_without_command=True)

@@ -8,6 +8,7 @@
     ├── ControlFailed   the running bot could not answer, or refused
     ├── CannotReplay    the image could not be made again
     ├── UnusableText    a text that members cannot be shown
+    ├── CannotTune      no model was tuned
     └── CannotDemo      the demo cannot start
 
 `bot.settings.SettingsError` and the errors of `storage` reach the shell too.
@@ -32,6 +33,10 @@ class CannotReplay(Exception):
 
 class UnusableText(Exception):
     """A text that members cannot be shown."""
+
+
+class CannotTune(Exception):
+    """No model was tuned; the message says what to do."""
 
 
 class CannotDemo(Exception):

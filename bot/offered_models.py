@@ -26,7 +26,7 @@ def offered_models(
     ValueError with a sentence for one that cannot be told from another by its name.
     """
     default = OfferedModel(name=PurePath(model).name, model=model, revision=revision)
-    offered = (default, *map(_offered, more))
+    offered = (default, *map(named_model, more))
     names = [each.name for each in offered]
     for each in offered:
         if not 1 <= len(each.name) <= LONGEST_NAME:
@@ -41,7 +41,8 @@ def offered_models(
     return offered
 
 
-def _offered(text: str) -> OfferedModel:
+def named_model(text: str) -> OfferedModel:
+    """The model that is written as MODEL, MODEL@REVISION or a folder's path."""
     model, at, revision = text.rpartition("@")
     if not at or text.startswith(_FOLDERS):
         return OfferedModel(name=PurePath(text).name, model=text, revision=None)

@@ -122,8 +122,8 @@ class Settings(BaseModel):
     revision: str | None = Field(None, description="the model's revision: branch, tag or commit")
     more_models: Models = Field(
         (),
-        description="more models for members to choose from: names or folders, each with "
-        "`@revision` if it should not be the newest",
+        description="more models for members to choose from: names, with `@revision` if it should "
+        "not be the newest, or folders, also those of `oxherd tune`",
     )
     allow_pickles: bool = Field(
         False,

@@ -269,6 +269,13 @@ class ExportError(StorageError):
         return cls(f"There is nothing to export as {target}: {why}.")
 
     @classmethod
+    def too_few(cls, used: int, *, least: int, why: str) -> Self:
+        return cls(
+            f"{used} votes can be used, and at least {least} are needed: {least - used} are "
+            f"missing. Of the others: {why}."
+        )
+
+    @classmethod
     def one_class(cls, *, missing: str) -> Self:
         return cls(
             f"No image would be {missing}. Diffusion-KTO needs both classes: collect more votes, "

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from benchmarks import (
     acknowledge,
@@ -16,6 +17,7 @@ from benchmarks import (
     export,
     generation,
     growth,
+    loop,
     memory,
     million,
     previews,
@@ -86,6 +88,42 @@ def test_votes_are_counted_from_click_to_commit(tmp_path: Path) -> None:
     assert figures["oxherd"]["rows"] == figures["oxherd"]["votes"] == 40
     assert figures["oxherd"]["problems"] == []
     assert figures["tutorial"]["votes"] == 40
+
+
+@pytest.mark.long
+def test_a_taste_and_random_votes_tune_the_model(tmp_path: Path) -> None:
+    pictures, labels = discs(tmp_path / "packages", 80)
+    options = loop.parsed(
+        [
+            *("--prompts", "50", "--held-out", "5", "--pairs", "1", "--random-runs", "1"),
+            *("--pictures", str(pictures), "--labels", str(labels)),
+            *("--tune", "--steps", "2", "--fidelity", "none"),
+        ]
+    )
+
+    figures = asyncio.run(loop.measure(tmp_path, options))
+
+    assert figures["votes"] == 200
+    assert set(figures["tastes"]) == {"warm", "cool"}
+    assert len(figures["random_votes"]) == 1
+    assert figures["tastes"]["warm"]["wins"]["share"] in {0, 0.2, 0.4, 0.6, 0.8, 1}
+
+
+def discs(folder: Path, count: int) -> tuple[Path, Path]:
+    """Pictures and labels in the two packages' layout."""
+    pictures, labels = folder / "assets", folder / "data.json"
+    pictures.mkdir(parents=True)
+    for number in range(count):
+        disc = Image.new("RGBA", (32, 32), (3 * number, 100, 50, 255))
+        disc.save(pictures / f"{0x1F400 + number:x}.webp", lossless=True)
+
+    known = [
+        {"hexcode": f"{0x1F400 + number:X}", "label": f"disc {number}", "tags": [], "group": 7}
+        for number in range(count)
+    ]
+    labels.write_text(json.dumps(known))
+
+    return pictures, labels
 
 
 @pytest.mark.long

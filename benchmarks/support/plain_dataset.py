@@ -1,14 +1,17 @@
-"""A dataset of a wanted size as plain files, without Oxen: a copy as people download it.
+"""A dataset as plain files, without Oxen: a copy as people download it.
 
-All images have the same bytes, in one file for each folder.
+One of a wanted size, whose images all have the same bytes, in one file for each folder; or one of
+given images and votes.
 """
 
 import hashlib
 import io
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -45,6 +48,50 @@ def write_dataset(root: Path, *, votes: int, images: int, side_px: int) -> None:
 
     cast = (train_cells(_vote(number, images=images, chance=chance)) for number in range(votes))
     for shard, rows in enumerate(_in_shards(cast, SHARD_SIZES.train_rows)):
+        _write(root / train_path(shard), csv_file(TRAIN_COLUMNS, rows))
+
+
+def write_voted(root: Path, sets: Mapping[str, Sequence[tuple[bytes, bool]]]) -> None:
+    """For each prompt a set: its images as PNG files, and whether their one voter liked each."""
+    images = [
+        (number, prompt, png, liked)
+        for number, (prompt, png, liked) in enumerate(
+            (prompt, png, liked) for prompt, rated in sets.items() for png, liked in rated
+        )
+    ]
+    places = {prompt: place for place, prompt in enumerate(sets)}
+    first = {prompt: number for number, prompt, _, _ in reversed(images)}
+    shown, cast = [], []
+    for number, prompt, png, liked in images:
+        shard = number // SHARD_SIZES.images
+        path = root / image_path(_image_id(number), shard=shard)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(png)
+        with Image.open(path) as image:
+            size = {"width_px": image.width, "height_px": image.height}
+
+        common: dict[str, Any] = {
+            "set_id": f"set-{places[prompt]}",
+            "slot": number - first[prompt] + 1,
+            "request": {**_request(number), "prompt": prompt, **size},
+        }
+        shown.append(replace(_shown(number, sha256=hashlib.sha256(png).hexdigest()), **common))
+        vote = _vote(number, images=len(images), chance=random.Random(0))
+        cast.append(
+            replace(
+                vote,
+                **common,
+                image_id=_image_id(number),
+                image_shard=shard,
+                rating="good" if liked else "bad",
+                voter_id=10**17 + places[prompt],
+            )
+        )
+
+    for shard, rows in enumerate(_in_shards(map(shown_cells, shown), SHARD_SIZES.shown_rows)):
+        _write(root / shown_path(shard), csv_file(SHOWN_COLUMNS, rows))
+
+    for shard, rows in enumerate(_in_shards(map(train_cells, cast), SHARD_SIZES.train_rows)):
         _write(root / train_path(shard), csv_file(TRAIN_COLUMNS, rows))
 
 

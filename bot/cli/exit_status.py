@@ -11,6 +11,7 @@ from bot.errors import (
     CannotConnect,
     CannotDemo,
     CannotReplay,
+    CannotTune,
     ControlFailed,
     NotRunning,
     UnusableText,
@@ -54,7 +55,7 @@ def _status_of(error: Exception) -> Exit | None:
             return Exit.TRY_LATER
         case CannotReplay() | UnusableText():
             return Exit.USAGE
-        case NotRunning() | ControlFailed() | CannotDemo() | StorageError():
+        case NotRunning() | ControlFailed() | CannotDemo() | CannotTune() | StorageError():
             return Exit.FAILED
         case _:
             return None

@@ -27,17 +27,18 @@ from generation.diffusion.engine import OWN, DecodedImage, Engine, Stage, choose
 from generation.diffusion.latent_preview import LatentPreviews, open_previews
 from generation.diffusion.loading import (
     ModelFolder,
+    base_revision,
     find_model,
     load_pipeline,
     loading_errors,
     torch_dtype,
 )
 from generation.diffusion.memory import free_bytes, memory_errors, release_memory
-from generation.diffusion.model_files import count_weights, model_files, read_index
+from generation.diffusion.model_files import count_weights, read_index
 from generation.diffusion.pipeline_engine import PipelineEngine
 from generation.diffusion.prompt_length import cut_short
 from generation.diffusion.provenance import provenance_of
-from generation.errors import Cancelled
+from generation.errors import BackendUnavailable, Cancelled
 from generation.image_files import finished_image, opened_image
 from generation.model_folder import content_revision
 from generation.request import (
@@ -77,6 +78,14 @@ class _Loaded:
     provenance: Provenance
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Revisions:
+    """What identifies the weights: of the base, and of the whole. They differ with a LoRA."""
+
+    base: str
+    model: str
+
+
 class DiffusersBackend:
     """Any text-to-image pipeline of diffusers that reports its steps; most do. See Backend.
 
@@ -91,6 +100,7 @@ class DiffusersBackend:
     threads, cpu: of a CPU, how many threads it used and its instruction set.
     prompt_read, negative_prompt_read: how many characters of a prompt the text encoder took, where
         it was too long.
+    base, base_revision: of a LoRA, the model that it is added to; `revision` is then the LoRA's.
     """
 
     def __init__(self, spec: DiffusersSpec, *, device: str) -> None:
@@ -135,10 +145,10 @@ class DiffusersBackend:
             ThreadPoolExecutor(1, "model-hash") as hashing,
         ):
             model = find_model(self._spec)
-            revision = hashing.submit(self._revision, model)
+            revisions = hashing.submit(self._revisions, model)
             torch.set_num_threads(self._threads_for(model))
-            pipeline = load_pipeline(model.path, self._spec, device=self._device)
-            self._loaded = self._opened(pipeline, model, revision.result())
+            pipeline = load_pipeline(model, self._spec, device=self._device)
+            self._loaded = self._opened(pipeline, model, revisions.result())
 
         if self._loaded.warm_start is not None:
             self._loaded.warm_start.begin()
@@ -219,19 +229,35 @@ class DiffusersBackend:
 
         return 1 if small else _ALL_THREADS
 
-    def _revision(self, model: ModelFolder) -> str:
-        """The commit of a model on the hub, or a hash of a local folder's content."""
-        if model.on_hub:
-            return model.path.name
+    def _revisions(self, model: ModelFolder) -> _Revisions:
+        """Raises BackendUnavailable for a LoRA whose base has changed since."""
+        lora, remembered = model.lora, self._spec.model_hashes
+        base = base_revision(model, remembered=remembered)
+        if lora is None:
+            return _Revisions(base=base, model=base)
 
-        files = model_files(model.path)
+        if lora.hub_revision is None and base != lora.base_revision:
+            raise BackendUnavailable(
+                f"The LoRA in {lora.folder} was made for {lora.base} with the content "
+                f"{lora.base_revision}, which now is {base}. Restore that model, or tune anew."
+            )
 
-        return content_revision(model.path, files, remembered=self._spec.model_hashes)
+        own = content_revision(lora.folder, [lora.file], remembered=remembered)
 
-    def _opened(self, pipeline: DiffusionPipeline, model: ModelFolder, revision: str) -> _Loaded:
+        return _Revisions(base=base, model=own)
+
+    def _opened(
+        self, pipeline: DiffusionPipeline, model: ModelFolder, revisions: _Revisions
+    ) -> _Loaded:
         choice = choose_engine(read_index(model.path))
         log.info("%s is served by the engine %s: %s", self._spec.model, choice.name, choice.reason)
         facts: dict[str, str] = {}
+        # A folder's path is private to this machine; its name and content are not.
+        name = self._spec.model if model.on_hub else model.path.name
+        if model.lora is not None:
+            facts |= {"base": model.lora.name, "base_revision": revisions.base}
+            name = model.lora.folder.name
+
         previews = warm_start = None
         engine: Engine
         if choice.name == OWN:
@@ -240,7 +266,7 @@ class DiffusersBackend:
                 facts["layout"] = PREPARED
 
             engine = Denoiser(pipeline, device=self._device)
-            previews = open_previews(self._spec, pipeline, revision, device=self._device)
+            previews = open_previews(self._spec, pipeline, revisions.base, device=self._device)
             warm_start = self._open_warm_start(pipeline, engine)
         else:
             engine = PipelineEngine(pipeline)
@@ -253,9 +279,8 @@ class DiffusersBackend:
             threads=torch.get_num_threads(),
             provenance=provenance_of(
                 pipeline,
-                # A folder's path is private to this machine; its name and content are not.
-                model=self._spec.model if model.on_hub else model.path.name,
-                revision=revision,
+                model=name,
+                revision=revisions.model,
                 device=self._device,
                 dtype=torch_dtype(self._spec, device=self._device),
                 facts={**facts, "engine": choice.name},

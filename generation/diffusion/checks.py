@@ -1,6 +1,7 @@
 """What `doctor` reports about the device and the model, found without loading the model."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -17,6 +18,7 @@ from generation.diffusion.model_files import (
     scheduler_problem,
 )
 from generation.errors import BackendUnavailable, root_cause
+from generation.lora_folder import lora_in
 from generation.model_folder import cached_file, check_hub, local_folder
 from generation.worker.backend import Finding
 from generation.worker.specs import DiffusersSpec
@@ -35,6 +37,10 @@ def check_device(device: str) -> Finding:
 def check_model(spec: DiffusersSpec) -> Finding:
     """Whether the model is on this machine or can be downloaded; asks the hub only if it must."""
     try:
+        lora = lora_in(spec.model)
+        if lora is not None:
+            spec = replace(spec, model=lora.base, revision=lora.hub_revision)
+
         if folder := local_folder(spec.model, index=INDEX):
             detail = f"folder {spec.model}{_pickles(folder, spec)}"
         elif index := cached_file(spec.model, INDEX, revision=spec.revision):
@@ -44,6 +50,9 @@ def check_model(spec: DiffusersSpec) -> Finding:
             detail = f"{spec.model} on the hub; loading will download it"
     except BackendUnavailable as exc:
         return Finding(subject="model", ok=False, detail=exc.reason)
+
+    if lora is not None:
+        detail = f"LoRA in {lora.folder}, added to {detail}"
 
     return Finding(subject="model", ok=True, detail=detail)
 
@@ -64,6 +73,10 @@ def check_engine(spec: DiffusersSpec) -> Finding:
 
     Raises BackendUnavailable where `check_model` reports an error for a folder.
     """
+    lora = lora_in(spec.model)
+    if lora is not None:
+        spec = replace(spec, model=lora.base, revision=lora.hub_revision)
+
     folder = local_folder(spec.model, index=INDEX)
     if folder is None and (cached := cached_file(spec.model, INDEX, revision=spec.revision)):
         folder = cached.parent

@@ -9,9 +9,15 @@ from pathlib import Path
 import torch
 from diffusers import DiffusionPipeline
 
-from generation.diffusion.model_files import INDEX, pickled_components, scheduler_problem
+from generation.diffusion.model_files import (
+    INDEX,
+    model_files,
+    pickled_components,
+    scheduler_problem,
+)
 from generation.errors import BackendUnavailable, OutOfMemory, root_cause
-from generation.model_folder import local_folder, not_found
+from generation.lora_folder import Lora, fuse, lora_in
+from generation.model_folder import content_revision, local_folder, not_found
 from generation.worker.specs import DiffusersSpec
 
 _PARAMETERS = {"prompt", "num_images_per_prompt", "generator", "callback_on_step_end"}
@@ -20,10 +26,14 @@ _PARAMETERS = {"prompt", "num_images_per_prompt", "generator", "callback_on_step
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFolder:
-    """Where a model's files are. `on_hub`: it is the hub's local copy, named by its commit."""
+    """Where a model's files are. `on_hub`: it is the hub's local copy, named by its commit.
+
+    lora: what is added to it; None for a model as it is.
+    """
 
     path: Path
     on_hub: bool
+    lora: Lora | None = None
 
 
 def find_model(spec: DiffusersSpec) -> ModelFolder:
@@ -31,29 +41,43 @@ def find_model(spec: DiffusersSpec) -> ModelFolder:
 
     Raises BackendUnavailable for a model that cannot be found or fetched.
     """
-    if folder := local_folder(spec.model, index=INDEX):
-        return ModelFolder(path=folder, on_hub=False)
+    lora = lora_in(spec.model)
+    name, revision = (spec.model, spec.revision) if lora is None else (lora.base, lora.hub_revision)
+    if folder := local_folder(name, index=INDEX):
+        return ModelFolder(path=folder, on_hub=False, lora=lora)
 
     try:
         copy = DiffusionPipeline.download(
-            spec.model,
-            revision=spec.revision,
+            name,
+            revision=revision,
             variant=spec.variant,
             use_safetensors=None if spec.allow_pickles else True,
         )
     except Exception as exc:
-        raise BackendUnavailable(not_found(spec.model, exc, what="model")) from exc
+        raise BackendUnavailable(not_found(name, exc, what="model")) from exc
 
-    return ModelFolder(path=Path(copy), on_hub=True)
+    return ModelFolder(path=Path(copy), on_hub=True, lora=lora)
 
 
-def load_pipeline(folder: Path, spec: DiffusersSpec, *, device: str) -> DiffusionPipeline:
+def base_revision(model: ModelFolder, *, remembered: Path | None = None) -> str:
+    """The commit of a model on the hub, or a hash of a local folder's content; without the LoRA.
+
+    remembered: see content_revision.
+    """
+    if model.on_hub:
+        return model.path.name
+
+    return content_revision(model.path, model_files(model.path), remembered=remembered)
+
+
+def load_pipeline(model: ModelFolder, spec: DiffusersSpec, *, device: str) -> DiffusionPipeline:
     """The model's pipeline, on the device or offloaded.
 
     Raises BackendUnavailable for a pipeline that does not make images from text step by step, whose
     scheduler cannot serve, or whose weights are pickles that are not allowed; and whatever
     diffusers raises.
     """
+    folder = model.path
     if problem := scheduler_problem(folder):
         raise BackendUnavailable(f"The model {spec.model!r} cannot be used. {problem}")
 
@@ -71,6 +95,9 @@ def load_pipeline(folder: Path, spec: DiffusersSpec, *, device: str) -> Diffusio
             f"{', '.join(sorted(missing))}. These are needed to make images from text and to stop "
             "between two steps."
         )
+
+    if model.lora is not None:
+        fuse(pipeline, model.lora)  # on the CPU, so that every device gets the same weights
 
     if spec.offload == "model":
         pipeline.enable_model_cpu_offload(device=device)

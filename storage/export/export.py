@@ -33,9 +33,13 @@ def export(
     dataset: Path,
     revision: str | None,
     options: Options,
+    least: int = 1,
     tell: Tell,
 ) -> Exported:
-    """Write `out`. Raises an ExportError or a ReadingError; then `out` is as it was."""
+    """Write `out`, if at least so many votes can be used.
+
+    Raises an ExportError or a ReadingError; then `out` is as it was.
+    """
     with (
         Output.open(out) as output,
         checked_out(dataset, revision) as checkout,
@@ -48,8 +52,11 @@ def export(
             reads=target.reads,
             tell=tell,
         )
-        if not selection.used:
+        if not selection.used and least == 1:
             raise ExportError.nothing(target.name, why=_why(selection))
+
+        if selection.used < least:
+            raise ExportError.too_few(selection.used, least=least, why=_why(selection))
 
         counted = Counter(claim.split for claim in claims(selection))
         rows = {split: counted[split] for split in SPLITS}
@@ -74,5 +81,8 @@ def export(
 def _why(selection: Selection) -> str:
     if not selection.votes:
         return "the dataset has no votes"
+
+    if not selection.left_out:
+        return "the dataset has no more"
 
     return "; ".join(f"{votes} votes: {why}" for why, votes in selection.left_out.items())

@@ -2,8 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,30 +13,24 @@ from rich.text import Text
 
 from bot.cli.env_file import DEFAULT_ENV_FILE, EnvFile, settings_from
 from bot.cli.exit_status import Exit
+from bot.cli.reading.filters import (
+    Dataset,
+    MinCertainty,
+    MinRaters,
+    OnlyModel,
+    Pairs,
+    Revision,
+    Sides,
+    Since,
+    SplitBy,
+    Test,
+    Validation,
+    Whose,
+    chosen_options,
+)
 
 if TYPE_CHECKING:
     from storage.export.export import Exported
-
-Dataset = Annotated[
-    Path | None, typer.Option(help="A copy of a dataset, instead of the bot's own.")
-]
-Revision = Annotated[
-    str | None, typer.Option(metavar="COMMIT", help="As it was at this commit, not the newest.")
-]
-
-
-class Whose(StrEnum):
-    """`--pairs`."""
-
-    VOTER = "voter"
-    LABELS = "labels"
-
-
-class Sides(StrEnum):
-    """`--split-by`."""
-
-    PROMPT = "prompt"
-    VOTER = "voter"
 
 
 def export(
@@ -47,25 +39,14 @@ def export(
     env_file: EnvFile = DEFAULT_ENV_FILE,
     dataset: Dataset = None,
     revision: Revision = None,
-    pairs: Annotated[
-        Whose, typer.Option(help="One voter's word, or the labels that all votes make probable.")
-    ] = Whose.VOTER,
-    split_by: Annotated[
-        Sides, typer.Option(help="No prompt is in two splits; with voter, no voter is either.")
-    ] = Sides.PROMPT,
-    validation: Annotated[float, typer.Option(help="Share of the prompts for validation.")] = 0.1,
-    test: Annotated[float, typer.Option(help="Share of the prompts for test.")] = 0.1,
-    model: Annotated[str | None, typer.Option(help="Only images of this model.")] = None,
-    since: Annotated[
-        datetime | None,
-        typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="Only votes since then, UTC."),
-    ] = None,
-    min_raters: Annotated[
-        int, typer.Option(min=1, help="Only images with votes of so many people.")
-    ] = 1,
-    min_certainty: Annotated[
-        float, typer.Option(min=0, max=1, help="Only images whose label is so certain.")
-    ] = 0.0,
+    pairs: Pairs = Whose.VOTER,
+    split_by: SplitBy = Sides.PROMPT,
+    validation: Validation = 0.1,
+    test: Test = 0.1,
+    model: OnlyModel = None,
+    since: Since = None,
+    min_raters: MinRaters = 1,
+    min_certainty: MinCertainty = 0.0,
     exclude_set_aside: Annotated[
         bool,
         typer.Option(
@@ -106,17 +87,15 @@ def export(
     if target is None or out is None:
         raise typer.BadParameter("Name a target and a folder: oxherd export TARGET OUT.")
 
-    from storage.clock import timestamp
     from storage.export.export import export as write
-    from storage.export.selection import Options, SplitBy, Truth
 
-    options = Options(
-        pairs=Truth(pairs),
-        split_by=SplitBy(split_by),
+    options = chosen_options(
+        pairs=pairs,
+        split_by=split_by,
         validation=validation,
         test=test,
         model=model,
-        since=None if since is None else timestamp(since.replace(tzinfo=UTC)),
+        since=since,
         min_raters=min_raters,
         min_certainty=min_certainty,
         raw_ids=raw_ids,

@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from bot.cli.env_file import DEFAULT_ENV_FILE, EnvFile, settings_from
-from bot.cli.reading.export import Dataset, Revision, progress_bar
+from bot.cli.reading.export import progress_bar
+from bot.cli.reading.filters import Dataset, Revision
 
 if TYPE_CHECKING:
     from storage.quality.summary import Quality, Share

@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.text import Text
 
 from bot.cli.env_file import DEFAULT_ENV_FILE, EnvFile, settings_from
-from bot.cli.reading.export import Dataset, Revision, progress_bar
+from bot.cli.reading.export import progress_bar
+from bot.cli.reading.filters import Dataset, Revision
 
 
 def report(

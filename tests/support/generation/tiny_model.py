@@ -23,6 +23,8 @@ from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
 from transformers import (
     CLIPConfig,
     CLIPImageProcessorPil,
+    CLIPModel,
+    CLIPProcessor,
     CLIPTextConfig,
     CLIPTextModel,
     CLIPTextModelWithProjection,
@@ -49,6 +51,28 @@ def save_tiny_model(folder: Path, *, flags_everything: bool = False, xl: bool = 
     pipeline.save_pretrained(model)
 
     return model
+
+
+def save_tiny_clip(folder: Path) -> None:
+    """Save a tiny CLIP with random weights, whole, as `tiny-clip` in the folder."""
+    torch.manual_seed(0)
+    vision = {
+        "hidden_size": 8,
+        "intermediate_size": 16,
+        "num_attention_heads": 2,
+        "num_hidden_layers": 1,
+        "patch_size": 8,
+        "image_size": 32,
+    }
+    config = CLIPConfig(
+        vision_config=vision, text_config=_text_config().to_dict(), projection_dim=8
+    )
+    CLIPModel(config).save_pretrained(folder / "tiny-clip")
+    side = {"height": 32, "width": 32}
+    CLIPProcessor(
+        CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size=side),
+        _tokenizer(folder / "vocabulary"),
+    ).save_pretrained(folder / "tiny-clip")
 
 
 def tiny_stable_diffusion(

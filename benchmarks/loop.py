@@ -1,0 +1,262 @@
+"""Whether votes make a better model: scripted tastes, and controls that must show nothing.
+
+    python -m benchmarks.loop --check
+
+The shipped model makes sets of four images; a taste votes on each image, a share of the votes is
+wrong. `oxherd tune` learns from the votes. Then the taste compares an image of the tuned model with
+one of the base, of prompts that were held out and with different seeds, without knowing which is
+which. Tastes come in opposite pairs, because a single win rate shows nothing: a model that changes
+at random, or that training makes brighter whatever the votes were, wins for one taste what it loses
+for the other.
+
+Controls: the same with votes that are random, averaged over opposite tastes; and the base against
+itself. Fidelity is the share of images whose outlines are those of the right emoji (see
+generation/tuning/edges.py).
+
+Downloads the pictures and labels with npm, unless --pictures and --labels name them. With --check,
+exit status 1 if a bar is missed. Prints JSON.
+"""
+
+import argparse
+import io
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from random import Random
+from statistics import mean
+from typing import Any
+
+import psutil
+from PIL import Image
+
+from benchmarks.support.facts import run
+from benchmarks.support.plain_dataset import write_voted
+from benchmarks.support.tastes import OPPOSITES, TASTES, Taste, prefers, votes
+from generation.emoji import MODEL
+from generation.tuning.edges import RECOGNISED, likeness, outline
+from storage.export.selection import Options, same_prompt, split_of
+from storage.quality.agreement import interval
+from training import emoji as source
+from training.evaluate import Painter
+
+LEAST_WINS, LEAST_MEAN, LEAST_LOWER = 0.70, 0.75, 0.60
+MOST_CONTROL_OFF = 0.08
+MOST_FIDELITY_LOST = 0.02
+MOST_SECONDS, MOST_BYTES = 300.0, 1.2e9
+
+_SEED = 20261129
+_SLOTS = 4
+_POLL_S = 0.2
+
+Images = Mapping[str, Image.Image]
+
+
+async def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """All figures."""
+    emoji = _emoji(options, folder)
+    learned, held_out = _prompts(emoji, options)
+    pairs = OPPOSITES[: options.pairs]
+    painter = Painter(MODEL)
+    sets = {
+        prompt: painter.paint(prompt, [_SLOTS * number + slot for slot in range(_SLOTS)])
+        for number, prompt in enumerate(learned)
+    }
+    base = _drawn(painter, held_out, seed=1_000_000)
+    again = _drawn(painter, held_out, seed=2_000_000)
+    right = {f"a {one.label}": outline(Image.fromarray(source.picture(one.file))) for one in emoji}
+
+    def fidelity(images: Images) -> float:
+        found = [likeness(outline(image), [right[prompt]]) for prompt, image in images.items()]
+
+        return round(mean(one >= RECOGNISED for one in found), 3)
+
+    def tuned(name: str, taste: Taste, chance: Random, wrong: float) -> tuple[Images, Any]:
+        """What a model draws that was tuned with such votes, and what tuning cost."""
+        place = folder / name
+        write_voted(
+            place / "dataset",
+            {
+                prompt: list(
+                    zip(_png(images), votes(taste, images, chance, wrong=wrong), strict=True)
+                )
+                for prompt, images in sets.items()
+            },
+        )
+        cost = _tune(place, options)
+
+        return _drawn(Painter(place / "tuned"), held_out, seed=3_000_000), cost
+
+    tastes = {}
+    for number, name in enumerate(chain.from_iterable(pairs)):
+        taste = TASTES[name]
+        images, cost = tuned(name, taste, Random(_SEED + number), options.wrong)
+        tastes[name] = {
+            "wins": _wins(taste, images, base),
+            "fidelity": fidelity(images),
+            **cost,
+        }
+
+    controls = []
+    for number in range(options.random_runs):
+        sides = [
+            tuned(f"random-{number}-{side}", TASTES[names[0]], Random(f"{number} {side}"), 0.5)[0]
+            for side, names in enumerate(zip(*pairs, strict=True))
+        ]
+        shares = {
+            name: _wins(TASTES[name], images, base)["share"]
+            for pair in pairs
+            for name, images in zip(pair, sides, strict=True)
+        }
+        controls.append({**shares, "mean": round(mean(shares.values()), 3)})
+
+    figures = {
+        "votes": _SLOTS * len(learned),
+        "held_out_prompts": len(held_out),
+        "fidelity_of_the_base": fidelity(base),
+        "tastes": tastes,
+        "random_votes": controls,
+        "untuned": {name: _wins(taste, again, base) for name, taste in TASTES.items()},
+    }
+
+    return {**figures, "missed": missed_bars(figures)}
+
+
+def missed_bars(figures: Mapping[str, Any]) -> list[str]:
+    """The figures that miss their bars."""
+    missed = []
+    base = figures["fidelity_of_the_base"]
+    for name, found in figures["tastes"].items():
+        wins = found["wins"]
+        if wins["share"] < LEAST_WINS or wins["low"] < LEAST_LOWER:
+            missed.append(f"{name} wins {wins['share']:.0%}, at least {wins['low']:.0%}")
+
+        if base - found["fidelity"] > MOST_FIDELITY_LOST:
+            missed.append(f"{name} has a fidelity of {found['fidelity']:.1%}, the base {base:.1%}")
+
+        if found["wall_s"] > MOST_SECONDS or found["most_bytes"] > MOST_BYTES:
+            missed.append(f"{name} took {found['wall_s']} s, {found['most_bytes'] / 1e6:.0f} MB")
+
+    average = mean(found["wins"]["share"] for found in figures["tastes"].values())
+    if average < LEAST_MEAN:
+        missed.append(f"the mean of the tastes is {average:.1%}")
+
+    if figures["random_votes"]:
+        control = mean(one["mean"] for one in figures["random_votes"])
+        if abs(control - 0.5) > MOST_CONTROL_OFF:
+            missed.append(f"random votes win {control:.1%}")
+
+    for name, wins in figures["untuned"].items():
+        if not wins["low"] <= 0.5 <= wins["high"]:
+            missed.append(f"the base wins {wins['share']:.0%} against itself ({name})")
+
+    return missed
+
+
+def _emoji(options: argparse.Namespace, folder: Path) -> Sequence[source.Emoji]:
+    """Those that are drawn: all but flags, which hardly anybody asks for."""
+    pictures, labels = options.pictures, options.labels
+    if pictures is None or labels is None:
+        pictures, labels = source.fetch(folder / "packages")
+
+    return [one for one in source.read(pictures, labels) if one.group != source.FLAGS]
+
+
+def _prompts(
+    emoji: Sequence[source.Emoji], options: argparse.Namespace
+) -> tuple[Sequence[str], Sequence[str]]:
+    """Those that are learned, and those that `oxherd export` holds out."""
+    prompts = [f"a {one.label}" for one in emoji]
+    Random(_SEED).shuffle(prompts)
+    splits = {prompt: split_of(same_prompt(prompt), Options()) for prompt in prompts}
+    learned = [prompt for prompt in prompts if splits[prompt] == "train"]
+    held_out = [prompt for prompt in prompts if splits[prompt] != "train"]
+
+    return learned[: options.prompts], held_out[: options.held_out]
+
+
+def _drawn(painter: Painter, prompts: Sequence[str], *, seed: int) -> Images:
+    return {
+        prompt: painter.paint(prompt, [seed + number])[0] for number, prompt in enumerate(prompts)
+    }
+
+
+def _png(images: Sequence[Image.Image]) -> Sequence[bytes]:
+    files = []
+    for image in images:
+        out = io.BytesIO()
+        image.save(out, "PNG")
+        files.append(out.getvalue())
+
+    return files
+
+
+def _wins(taste: Taste, images: Images, base: Images) -> dict[str, float]:
+    """How often an image is preferred to the base's, with the 95 % interval."""
+    won = sum(prefers(taste, images[prompt], base[prompt]) for prompt in images)
+    low, high = interval(won, len(images))
+
+    return {
+        "share": round(won / len(images), 3),
+        "low": round(low, 3),
+        "high": round(high, 3),
+    }
+
+
+def _tune(place: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """What the command costs; memory is that of all its processes together."""
+    command = [
+        *(sys.executable, "-m", "bot", "tune", "--out", str(place / "tuned")),
+        *("--dataset", str(place / "dataset"), "--base", MODEL.name, "--devices", "cpu"),
+        *options.tune,
+    ]
+    began = time.perf_counter()
+    most = 0
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        tree = psutil.Process(process.pid)
+        used = 0.0
+        while process.poll() is None:
+            try:
+                alive = [tree, *tree.children(recursive=True)]
+                most = max(most, sum(one.memory_info().rss for one in alive))
+                used = max(used, sum(sum(one.cpu_times()[:2]) for one in alive))
+            except psutil.NoSuchProcess:
+                continue
+
+            time.sleep(_POLL_S)
+
+    if process.returncode:
+        raise RuntimeError(f"oxherd tune failed with {process.returncode}")
+
+    return {
+        "wall_s": round(time.perf_counter() - began, 1),
+        "processor_s": round(used, 1),
+        "most_bytes": most,
+    }
+
+
+def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, prog="python -m benchmarks.loop")
+    parser.add_argument("--prompts", type=int, default=60, help="with four votes each")
+    parser.add_argument("--held-out", type=int, default=200, help="prompts")
+    parser.add_argument("--wrong", type=float, default=0.25, help="share of the votes")
+    parser.add_argument("--pairs", type=int, default=len(OPPOSITES), help="of opposite tastes")
+    parser.add_argument("--random-runs", type=int, default=5)
+    parser.add_argument("--pictures", type=Path, help="folder of fluent-emoji-3d's WebP files")
+    parser.add_argument("--labels", type=Path, help="emojibase-data's en/data.json")
+    parser.add_argument("--check", action="store_true", help="exit status 1 if a bar is missed")
+    parser.add_argument("--tune", nargs=argparse.REMAINDER, default=[], help="options for tune")
+
+    return parser.parse_args(arguments)
+
+
+def main() -> None:
+    """Measure and print."""
+    run("loop", parsed(), measure)
+
+
+if __name__ == "__main__":
+    main()
