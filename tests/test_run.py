@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from bot.chat.custom_ids import VoteId
+from storage.journal.file import JournalFile
 from tests.support.discord.payloads import Message
 from tests.support.discord.stub import DiscordStub
 from tests.support.discord.whole_program import QUICK, ROOT, WholeProgram, family, role
@@ -229,7 +230,7 @@ async def test_a_journal_that_is_not_ours_is_left_alone(tmp_path: Path, what: st
     if what == "damaged":
         journal.write_bytes(b"not a database" * 100)
     else:
-        async with running(data):
+        with JournalFile.open(journal):
             pass
         with _database(journal) as database:
             database.execute(

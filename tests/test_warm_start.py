@@ -342,14 +342,14 @@ def test_a_model_whose_parts_come_and_go_is_not_compiled(model: Path, tmp_path: 
 
 def test_the_compiler_ends_with_the_worker_that_started_it(tmp_path: Path) -> None:
     script = (
-        "import pathlib, sys\n"
+        "import pathlib, sys, time\n"
         "from generation.diffusion.compile import compiler\n"
         "compiler.PROCESS = ('import time; from generation.worker.parent import die_with_parent; "
         "die_with_parent(); print(1, flush=True); time.sleep(600)')\n"
         "folder = pathlib.Path(sys.argv[1])\n"
         "process = compiler.start([], folder)\n"
         "while not compiler.log_of(folder).read_text():\n"
-        "    pass\n"
+        "    time.sleep(0.02)\n"
         "print(process.pid)\n"
     )
     root = Path(__file__).parents[1]
