@@ -9,7 +9,7 @@ import logging
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -18,6 +18,7 @@ import discord
 
 from bot.chat import moderators
 from bot.chat.admission.gate import Gate
+from bot.chat.arena.keeper import keeping
 from bot.chat.client import OxherdClient
 from bot.chat.requests import Requests
 from bot.chat.standing import weekly
@@ -73,6 +74,7 @@ async def run(settings: Settings) -> None:
                 following(parts.requests),
                 moderators.watching(settings, parts.store, client),
                 weekly.posting(parts.store, client, parts.requests.gate),
+                arenas_kept(parts, client),
                 control_server.served(settings, parts.store, parts.executor, client),
             ):
                 await _connected_until(stop, client, token)
@@ -162,6 +164,13 @@ async def following(requests: Requests) -> AsyncIterator[None]:
     finally:
         followers.cancel()
         await asyncio.gather(followers, return_exceptions=True)
+
+
+def arenas_kept(parts: Parts, client: discord.Client) -> AbstractAsyncContextManager[None]:
+    """Keep the arenas going while the context lasts."""
+    requests = parts.requests
+
+    return keeping(parts.store, parts.executor, requests.door, requests.gate, client)
 
 
 async def wind_down(parts: Parts, settings: Settings) -> None:

@@ -33,6 +33,9 @@ class ActKind(StrEnum):
     GOLD = "marking as gold"
     UNGOLD = "unmarking of gold"
     HASTE = "setting aside of hasty votes"
+    ARENA = "opening of an arena"
+    RESULT = "result of an arena"
+    DEFAULT = "choice of the default model"
 
 
 class SetAside(StrEnum):
@@ -163,7 +166,9 @@ class ServerRules:
     asking_roles, asking_channels, voting_roles, voting_channels: who may ask and vote, and where;
     empty: everybody, everywhere. good_reasons, bad_reasons: what members may pick on their ballots;
     None: the usual ones, empty: nobody is asked why. rate_seconds, post_seconds: a vote that comes
-    sooner after the image was shown, under /rate or in the channel, is set aside.
+    sooner after the image was shown, under /rate or in the channel, is set aside. default_model: by
+    its name; None: the operator's. previous_model: the one before, to go back to; None: there is
+    none.
     """
 
     paused: bool = False
@@ -183,6 +188,8 @@ class ServerRules:
     bad_reasons: Sequence[str] | None = None
     rate_seconds: float = 0.8
     post_seconds: float = 0.0
+    default_model: str | None = None
+    previous_model: str | None = None
 
     @classmethod
     def from_json(cls, text: str) -> Self:

@@ -145,8 +145,8 @@ def _images(connection: sqlite3.Connection) -> list[_Image]:
         """
         SELECT image_id, image_shard, sha256, remote_only FROM images
         WHERE image_shard IS NOT NULL AND missing_since IS NULL AND taken_out IS NULL
-            AND EXISTS (SELECT 1 FROM votes
-                WHERE votes.image_id = images.image_id AND counted IS NOT NULL)
+            AND EXISTS (SELECT 1 FROM judged_images
+                WHERE judged_images.image_id = images.image_id)
         """
     )
 

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+from storage.arena.store import ArenaStore
 from storage.backup import Backup, start_backup
 from storage.clock import utc_now
 from storage.dataset.committer import REST_S, Committer, WriterProcess
@@ -94,6 +95,7 @@ class VoteStore:
         self._clock = clock
         self._closing = False
         self.moderation = ModerationStore(journal, committer, clock=clock)
+        self.arenas = ArenaStore(journal, committer, figures_thread=figures_thread, clock=clock)
         self.standing = StandingStore(
             folder.journal,
             thread=figures_thread,
@@ -281,12 +283,15 @@ class VoteStore:
         )
         self._committer.wake()
 
-    async def find_set(self, subject: str, *, guild_id: int | None = None) -> StoredSet | None:
+    async def find_set(
+        self, subject: str, *, guild_id: int | None = None, paired: bool = False
+    ) -> StoredSet | None:
         """The set with its images; None if there is none. subject: its id, or that of an image.
 
-        guild_id: the server that asks, if it is known; sets of others are unknown there.
+        guild_id: the server that asks, if it is known; sets of others are unknown there. paired:
+        whether it may be of an arena, for moderators to remove it; `subject` may be a pair's id.
         """
-        stored = await self._journal.run(lambda journal: journal.find_set(subject))
+        stored = await self._journal.run(lambda journal: journal.find_set(subject, paired=paired))
         if stored is None or is_elsewhere(stored.guild_id, guild_id):
             return None
 

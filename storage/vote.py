@@ -70,6 +70,14 @@ class Answer(StrEnum):
         return Rating(self) if self in (Answer.GOOD, Answer.BAD) else None
 
 
+class Choice(StrEnum):
+    """Which image of an arena's pair a member prefers, as it is written in the dataset."""
+
+    LEFT = "left"
+    RIGHT = "right"
+    TIE = "tie"
+
+
 class VoterIds(StrEnum):
     """What the dataset says of who voted: Discord's id, or a random number that only the journal
     can lead back to it."""
@@ -195,13 +203,15 @@ class AnsweredBefore:
 
 class SetState(StrEnum):
     """Where the request behind a set of images is; it waits until its images are made. Of one that
-    is forgotten, nothing else is known."""
+    is forgotten, nothing else is known. One for an arena is no member's: its image is only ever
+    shown in a pair."""
 
     WAITING = "waiting"
     POSTED = "posted"
     FAILED = "failed"
     CANCELLED = "cancelled"
     FORGOTTEN = "forgotten"
+    ARENA = "arena"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

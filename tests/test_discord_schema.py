@@ -5,6 +5,7 @@ The description (Discord's, MIT) is not part of this repository; without it thes
 
 import json
 import re
+from collections.abc import Sequence
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,7 +22,8 @@ from bot.chat import following, messages, moderators
 from bot.chat.custom_ids import PrivacyId, ReasonsId
 from bot.chat.standing import weekly
 from generation.worker import preview_budget
-from storage.vote import Rating
+from storage.vote import Choice, Rating
+from tests.support.discord.arena import MODELS, arena
 from tests.support.discord.world import (
     World,
     buttons,
@@ -66,6 +68,14 @@ class Description:
         )
 
         return [error.message[:300] for error in validator.iter_errors(_as_described(body))]
+
+    def problems_of(self, sent: Sequence[Any]) -> dict[str, list[str]]:
+        """What it has against these requests, by method and path."""
+        return {
+            f"{r.method} {r.path}": found
+            for r in sent
+            if (found := self.problems(r.method, r.path, r.json))
+        }
 
     def _template(self, path: str, method: str) -> str:
         plain = [
@@ -219,12 +229,35 @@ async def test_every_request_matches_discords_description(
     assert late.response is not None
     kinds = {(r.method, re.sub(r"\d{6,}|simcord[\w.-]+", "…", r.path)) for r in sent}
     assert len(kinds) >= 5, kinds
-    problems = {
-        f"{r.method} {r.path}": found
-        for r in sent
-        if (found := description.problems(r.method, r.path, r.json))
-    }
-    assert problems == {}
+    assert description.problems_of(sent) == {}
+
+
+@pytest.mark.stalls("the description is read and applied in the test itself")
+async def test_so_does_every_request_about_an_arena(tmp_path: Path) -> None:
+    description = Description()
+    async with arena(tmp_path) as (w, a):
+        await w.any_pace()
+        await a.start("a *fox*", "an owl", votes=2)
+        post = await a.posted(1)
+        await a.prefer(w.alice, post, Choice.LEFT)
+        await a.order("status")
+        panel = seen(await w.bob.slash(w.channel, "rate"))
+        for label in ("Right", "Change my last answer", "Report"):
+            await w.bob.click(panel, label=label)
+
+        form = await a.moderator.context_menu(w.channel, "Remove from dataset", post)
+        left, _right = post.attachments
+        removed = {"what": [left.filename.removesuffix(".png")], "why": "a test"}
+        await a.moderator.submit_modal(form, removed)
+        await a.order("stop")
+        await a.result()
+        for what in ("promote", "back"):
+            options = {"name": MODELS[1]} if what == "promote" else {}
+            await a.moderator.slash(w.channel, f"oxherd model {what}", **options)
+
+        sent = [r for r in w.env.http_requests if r.method != "GET"]
+
+    assert description.problems_of(sent) == {}
 
 
 def test_the_check_can_fail() -> None:

@@ -237,6 +237,10 @@ def test_every_column_that_may_name_a_person_is_forgotten(desk: Desk) -> None:
         "alarms.author_id",
         "exposures.rater_id",
         "ballots.voter_id",
+        "arenas.moderator_id",
+        "arena_pairs.asker_id",
+        "arena_votes.voter_id",
+        "arena_showings.rater_id",
     }
     of_other_things = {
         "sets.guild_id",
@@ -258,6 +262,10 @@ def test_every_column_that_may_name_a_person_is_forgotten(desk: Desk) -> None:
         "copies.message_id",
         "exposures.exposure_id",
         "weekly_posts.guild_id",
+        "arenas.guild_id",
+        "arenas.channel_id",
+        "arenas.result_id",
+        "arena_pairs.message_id",
     }
     assert desk.note(columns) == of_people | of_other_things
 

@@ -64,7 +64,7 @@ def test_with_several_their_names_are_the_choices() -> None:
 
     assert chosen is not None
     assert not chosen["required"]
-    assert chosen["description"] == "What makes the images (default red)"
+    assert chosen["description"] == "What makes the images; without it, this server's default"
     assert [choice["value"] for choice in chosen["choices"]] == ["red", "green", "blue"]
 
 

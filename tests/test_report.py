@@ -1,6 +1,7 @@
 """`oxherd report`: pages that open from the disk, and say what people voted."""
 
 import re
+import shutil
 import subprocess
 import sys
 import urllib.request
@@ -12,6 +13,9 @@ from playwright.async_api import async_playwright, expect
 from typer.testing import CliRunner, Result
 
 from bot.commands import app
+from storage.dataset.changes import ArenaRow
+from storage.dataset.columns import ARENA_COLUMNS, arena_cells
+from storage.dataset.layout import csv_file
 from storage.report.report import make
 from tests.support.discord.demo_page import CHROMIUM, FLAGS
 from tests.support.storage.collected import Collected
@@ -173,3 +177,48 @@ async def test_it_opens_from_the_disk_in_a_browser(
         await page.locator("#more").scroll_into_view_if_needed()
         await expect(figures).to_have_count(len(images))
         await browser.close()
+
+
+def test_arenas_are_there_with_their_win_rates(collected: Collected, tmp_path: Path) -> None:
+    dataset = tmp_path / "dataset"
+    shutil.copytree(collected.dataset, dataset, ignore=shutil.ignore_patterns(".oxen"))
+    rows = [
+        arena_cells(
+            ArenaRow(
+                seq=1,
+                arena_id=arena_id,
+                pair_id=f"{arena_id}-{number // 2}",
+                request={"prompt": "a fox"},
+                left_image="left",
+                left_shard=0,
+                right_image="right",
+                right_shard=0,
+                choice="left" if number % 4 else "right",
+                voter_id=number % 2,
+                voted_at="2026-05-04T12:00:00.000+00:00",
+                server=None,
+                shown_in="post",
+                seconds=None,
+                consent=None,
+                left_model="<kestrel>",
+                right_model="heron",
+                pairs=4,
+                votes=2,
+                closed_at=closed_at,
+                stopped=0,
+            )
+        )
+        for arena_id, closed_at in (("done", "2026-05-04T12:00:00.000+00:00"), ("open", None))
+        for number in range(8)
+    ]
+    table = dataset / "arena" / "000" / "00000.csv"
+    table.parent.mkdir(parents=True)
+    table.write_bytes(csv_file(ARENA_COLUMNS, rows))
+    out = tmp_path / "out"
+    make(out, dataset=dataset, revision=None, goal=3, publish=True, tell=lambda *_: None)
+    page = (out / "index.html").read_text()
+
+    assert page.count("<h3>Closed 2026-05-04: 4 pairs with 2 votes each</h3>") == 1
+    assert "<td>&lt;kestrel&gt;</td><td>75 %</td>" in page
+    assert "<td>heron</td><td>25 %</td>" in page
+    assert "8 votes of 2 members on 4 pairs, 0 of them ties." in page

@@ -12,12 +12,13 @@ import discord
 from discord import ui
 
 from bot.chat import views
+from bot.chat.arena.buttons import PairButton
 from bot.chat.buttons import GuidelinesButton, ReasonsSelect, SetButton, UndoButton, VoteButton
 from bot.chat.moderation.alarms import AlarmButton
 from bot.chat.moderation.reports import ReviewButton
 from bot.chat.privacy.buttons import PrivacyButton, first_view
 from bot.chat.privacy.notices import AgreeButton
-from bot.chat.rating.buttons import RateButton, ShownButton
+from bot.chat.rating.buttons import RateButton, RatedPairButton, ShownButton
 from bot.chat.sets.vary import VarySelect
 from generation.request import ImageRequest
 from storage.vote import (
@@ -45,6 +46,8 @@ OURS = {
     AlarmButton,
     RateButton,
     ShownButton,
+    PairButton,
+    RatedPairButton,
 }
 AN_ID = "A" * 22
 

@@ -10,6 +10,7 @@ import discord
 from discord import app_commands
 
 from bot.chat import custom_ids, texts
+from bot.chat.arena.buttons import PairButton
 from bot.chat.ballots import Ballots
 from bot.chat.buttons import (
     GuidelinesButton,
@@ -30,7 +31,7 @@ from bot.chat.moderation.alarms import AlarmButton
 from bot.chat.moderation.reports import ReviewButton, report_set
 from bot.chat.privacy.buttons import PrivacyButton
 from bot.chat.privacy.notices import AgreeButton, Notices
-from bot.chat.rating.buttons import RateButton, ShownButton
+from bot.chat.rating.buttons import RateButton, RatedPairButton, ShownButton
 from bot.chat.requests import Requests
 from bot.chat.responses import give_back, say_privately
 from bot.chat.sets import edit, vary
@@ -123,6 +124,8 @@ class OxherdClient(ContextClient):
             AlarmButton,
             RateButton,
             ShownButton,
+            PairButton,
+            RatedPairButton,
         )
         await self.tree.set_translator(CommandTranslator())
         await self._requests.resume(self)

@@ -25,7 +25,7 @@ def add_commands(tree: app_commands.CommandTree[Any], settings: Settings, **wher
         me,
         top,
         leaderboard,
-        ModeratorCommands(),
+        ModeratorCommands(settings),
         remove_from_dataset,
         report,
     ):

@@ -219,6 +219,41 @@ class RateId:
 
 
 @dataclass(frozen=True, slots=True)
+class _OnPair:
+    """A button under a pair of an arena. action: which image is preferred, or what else is done."""
+
+    pair_id: str
+    action: str
+
+    WHAT: ClassVar[str]
+    PATTERN: ClassVar[re.Pattern[str]]
+
+    def __str__(self) -> str:
+        return f"oxherd1:{self.WHAT}:{self.pair_id}:{self.action}"
+
+    @classmethod
+    def parse(cls, custom_id: str) -> Self:
+        """Raises NotOurs."""
+        match = _match(cls.PATTERN, custom_id)
+        return cls(match["id"], match["action"])
+
+
+class PairId(_OnPair):
+    """A button under a pair that was posted. action: left, tie or right."""
+
+    WHAT = "pair"
+    PATTERN = re.compile(rf"oxherd1:pair:{_ID}:(?P<action>left|tie|right)")
+
+
+class RatedPairId(_OnPair):
+    """A button about a pair that /rate shows. action: left, tie, right, skip or report; back, to be
+    shown it again."""
+
+    WHAT = "rated"
+    PATTERN = re.compile(rf"oxherd1:rated:{_ID}:(?P<action>left|tie|right|skip|report|back)")
+
+
+@dataclass(frozen=True, slots=True)
 class ShownId:
     """A button under an image that /rate shows. action: good, bad, skip or report; exposure_id: the
     journal's number of this one showing to this one person."""
@@ -254,6 +289,8 @@ KINDS = (
     AlarmId,
     RateId,
     ShownId,
+    PairId,
+    RatedPairId,
 )
 
 

@@ -61,7 +61,7 @@ class Follower:
         async with self._explained(), self._counted(job):
             await self._note_message(job)
             result = await self._shown_result(job)
-            images = _new_images(await self._here(result.images))
+            images = new_images(await self._here(result.images))
             provenance = result.provenance.to_json()
             await self._store.add_images(self._set_id, images, provenance=provenance)
             unread = texts.cut_short(job.request, provenance)
@@ -269,7 +269,7 @@ class Follower:
         return images
 
 
-def _new_images(images: Sequence[GeneratedImage]) -> list[NewImage]:
+def new_images(images: Sequence[GeneratedImage]) -> list[NewImage]:
     """The images as the store keeps them, each with an id; also those that are withheld."""
     return [
         NewImage(

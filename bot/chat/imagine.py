@@ -19,7 +19,7 @@ def imagine_command(settings: Settings) -> app_commands.Command[Any, ..., None]:
     They are checked again when the request arrives: the registered command may be an older one.
     It has an option for the model only where there are several.
     """
-    default, *more = (offered.name for offered in settings.offered_models)
+    names = [offered.name for offered in settings.offered_models]
     prompt_text = app_commands.Range[str, 1, settings.max_prompt_chars]
     seed_number = app_commands.Range[int, 0, MAX_SEED]
     step_count = app_commands.Range[int, 1, settings.max_steps]
@@ -36,14 +36,14 @@ def imagine_command(settings: Settings) -> app_commands.Command[Any, ..., None]:
         ),
         size=filled("Width x height in pixels (default {default})", default=settings.sizes[0]),
         **(
-            {"model": filled("What makes the images (default {default})", default=default)}
-            if more
+            {"model": "What makes the images; without it, this server's default"}
+            if names[1:]
             else {}
         ),
     )
     chosen = app_commands.choices(
         size=_choices(map(str, settings.sizes)),
-        **({"model": _choices([default, *more])} if more else {}),
+        **({"model": _choices(names)} if names[1:] else {}),
     )
 
     async def imagine(
@@ -58,6 +58,7 @@ def imagine_command(settings: Settings) -> app_commands.Command[Any, ..., None]:
     ) -> None:
         async with answered(interaction):
             context = interaction.client.context
+            rules = await context.store.moderation.rules(interaction.guild_id)
             # A command that was registered with older settings may still have this option.
             asked_model = getattr(interaction.namespace, "model", None) or model
             request = context.door.admit(
@@ -67,11 +68,11 @@ def imagine_command(settings: Settings) -> app_commands.Command[Any, ..., None]:
                 steps=settings.default_steps if steps is None else steps,
                 guidance_scale=settings.default_guidance if guidance is None else guidance,
                 size=str(settings.sizes[0]) if size is None else size,
-                model=asked_model or default,
+                model=asked_model or context.door.limits.default_model(rules.default_model),
             )
             await context.imagine(interaction, request)
 
-    if not more:
+    if not names[1:]:
         _take_out(imagine, "model")
 
     made: app_commands.Command[Any, ..., None] = app_commands.command(

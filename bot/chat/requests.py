@@ -13,6 +13,7 @@ from discord import ui
 
 from bot.chat import texts, views
 from bot.chat.admission.gate import Barred, Gate, NoticeDue
+from bot.chat.arena.plan import asked
 from bot.chat.context import Interaction
 from bot.chat.following import Follower
 from bot.chat.jobs import Jobs
@@ -26,7 +27,7 @@ from generation.errors import GenerationError
 from generation.queue.executor import Executor
 from generation.queue.job import Job
 from generation.request import ImageRequest
-from storage.errors import RepositoryError
+from storage.errors import RepositoryError, StorageError
 from storage.store import VoteStore
 from storage.vote import NewSet, SetState, StoredSet
 
@@ -132,6 +133,16 @@ class Requests:
             interaction=interaction,
         )
         self._follow(place, accepted.set_id, self._follower(accepted, place).make(job))
+        if request.variation is None:
+            await self._offer_to_arena(interaction, request)
+
+    async def _offer_to_arena(self, interaction: Interaction, request: ImageRequest) -> None:
+        """The channel's arena may take the prompt too. The request does not depend on that."""
+        plan = partial(asked, request=request, asker_id=interaction.user.id)
+        try:
+            await self._store.arenas.ask(interaction.guild_id, interaction.channel_id or 0, plan)
+        except StorageError as exc:
+            log.warning("the channel's arena did not get a prompt: %s", exc)
 
     async def again(self, interaction: Interaction, set_id: str) -> None:
         """Queue the same request with new seeds, for the member who pressed. Raises Refused."""

@@ -112,7 +112,7 @@ async def give_back(interaction: Interaction, sentence: str, *, typed: Typed | N
         await say_privately(interaction, text)
     else:
         file = prompt_file(typed)
-        await say_privately(interaction, texts.given_back_in_file(sentence), file=file)
+        await say_privately(interaction, texts.given_back_in_file(sentence), files=[file])
 
 
 def prompt_file(typed: Typed) -> discord.File:
@@ -152,7 +152,7 @@ async def say_privately(
     text: str,
     *,
     view: ui.View | None = None,
-    file: discord.File | None = None,
+    files: Sequence[discord.File] = (),
 ) -> int | None:
     """Send a message that only this member sees; its id, None if Discord did not take it.
 
@@ -165,7 +165,7 @@ async def say_privately(
         interaction,
         content=text,
         view=discord.utils.MISSING if view is None else view,
-        files=[] if file is None else [file],
+        files=files,
     )
 
 

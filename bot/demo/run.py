@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import discord
 
-from bot.app import following, opened, stopped_by_signals, wind_down
+from bot.app import arenas_kept, following, opened, stopped_by_signals, wind_down
 from bot.chat import moderators
 from bot.chat.client import OxherdClient
 from bot.cli import control_server
@@ -119,7 +119,11 @@ async def _run_bot(
         ):
             await env.restart_bot(client)
             await client.tree.sync()
-            async with moderators.watching(settings, parts.store, client), page.in_use():
+            async with (
+                moderators.watching(settings, parts.store, client),
+                arenas_kept(parts, client),
+                page.in_use(),
+            ):
                 restart.clear()
                 started()
                 await _first_of(stop, restart)

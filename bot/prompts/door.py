@@ -34,6 +34,10 @@ class Limits:
     models: tuple[str, ...]
     vary_strength: float
 
+    def default_model(self, chosen: str | None) -> str:
+        """The model of whoever names none. chosen: by moderators; it may not be offered now."""
+        return chosen if chosen in self.models else self.models[0]
+
 
 class Door:
     """Admits requests that are within the limits and contain no blocked word.

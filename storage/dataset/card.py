@@ -73,7 +73,8 @@ all.
 | path | what it holds |
 | --- | --- |
 | `train/*/*.csv` | one row for each (image, voter): the ratings |
-| `images/*/*/*.png` | every image that somebody rated, as posted, byte for byte |
+| `arena/*/*.csv` | one row for each (pair, voter) of blind comparisons of models |
+| `images/*/*/*.png` | every image that somebody rated or compared, as posted, byte for byte |
 | `generations/*/*.csv` | one row for each image made, rated or not: how to make it again |
 | `train.csv` | everything in `train/`, concatenated; as old as the last commit that names it |
 
@@ -97,6 +98,13 @@ all.
 | `gold` | `good` or `bad` if moderators marked that as the right rating; else `no` |
 | `exposures` | how often `/rate` showed the voter this image; 0: they voted in the channel only |
 | `repeat` | what they pressed when it was shown again: `good`, `bad`, `skipped`; `not repeated` |
+
+`arena/*/*.csv` has, of a pair of images that two models made, `prompt`, the paths `left` and
+`right`, the `choice` (`left`, `right` or `tie`), `arena_id` and `pair_id`, and `voter_id`,
+`voted_at`, `server`, `shown_in`, `seconds` and `consent` as above. Who votes does not know which
+model made which image: until the arena is closed, `model_left` and `model_right` are `hidden`,
+`closed_at` is `open`, and `generations` has no rows for the images. `rule` is when the arena was to
+end, fixed when it was opened.
 
 `generations/*/*.csv` adds `shown_at`, `negative_prompt`, `steps`, `guidance_scale`, `width_px`,
 `height_px`, `parent` (the id of the image that this one is a variation of, by SDEdit; `no` for one
@@ -143,5 +151,6 @@ not leak. oxherd's own small model, of which its demo's images are, is in the fo
 Text that people typed is guarded: a cell that a spreadsheet would run as a formula, or a reader
 would take for a number, a boolean or a missing value, and one that is empty or starts with `'`,
 has one `'` before it. `text.removeprefix("'")` gives the text back, for every cell of `prompt`,
-`negative_prompt`, `model`, `revision`, `scheduler`, `backend`, `device` and `dtype`.
+`negative_prompt`, `model`, `model_left`, `model_right`, `revision`, `scheduler`, `backend`,
+`device` and `dtype`.
 """

@@ -55,6 +55,36 @@ class TrainRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ArenaRow:
+    """A vote on a pair of an arena, with everything in its row of `arena`. closed_at: None while
+    the arena is open, and then the row does not say which model made which image. pairs, votes: the
+    arena's rule; stopped: whether it ended before. The rest as in a TrainRow.
+    """
+
+    seq: int
+    arena_id: str
+    pair_id: str
+    request: Mapping[str, Any]
+    left_image: str
+    left_shard: int
+    right_image: str
+    right_shard: int
+    choice: str
+    voter_id: int
+    voted_at: str
+    server: str | None
+    shown_in: str
+    seconds: float | None
+    consent: int | None
+    left_model: str
+    right_model: str
+    pairs: int
+    votes: int
+    closed_at: str | None
+    stopped: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ShownRow:
     """An image of a set that was posted, with everything in its row of `generations`."""
 
@@ -92,7 +122,7 @@ class TouchedImage:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pending:
     """The changes of one batch, and all rows of the shards that they touch, except those of images
-    that are known to be missing.
+    that are known to be missing: in `train`, `arena` and `generations`.
 
     undone, set_aside, forgotten: how many of the changes take a vote out. removed: how many images
     moderators removed. acts: what they did.
@@ -101,6 +131,7 @@ class Pending:
     after_seq: int
     upto_seq: int
     train: Mapping[int, Sequence[TrainRow]]
+    arena: Mapping[int, Sequence[ArenaRow]]
     shown: Mapping[int, Sequence[ShownRow]]
     images: Sequence[TouchedImage]
     undone: int
@@ -110,12 +141,20 @@ class Pending:
     acts: Sequence[str]
 
     def without(self, image_ids: Collection[str]) -> "Pending":
-        """The same changes without these images and the rows of `train` that refer to them."""
+        """The same changes without these images and the votes that refer to them."""
         return replace(
             self,
             train={
                 shard: [row for row in rows if row.image_id not in image_ids]
                 for shard, rows in self.train.items()
+            },
+            arena={
+                shard: [
+                    row
+                    for row in rows
+                    if row.left_image not in image_ids and row.right_image not in image_ids
+                ]
+                for shard, rows in self.arena.items()
             },
             images=[image for image in self.images if image.image_id not in image_ids],
         )
@@ -170,6 +209,10 @@ def _end_of_batch(
             ORDER BY seq LIMIT :limit)
         UNION ALL
         SELECT * FROM (
+            SELECT seq, 'arena', arena_shard, pair_id FROM arena_votes WHERE seq > :after
+            ORDER BY seq LIMIT :limit)
+        UNION ALL
+        SELECT * FROM (
             SELECT seq, 'generations', shown_shard, NULL FROM images WHERE seq > :after
             ORDER BY seq LIMIT :limit)
         ORDER BY seq LIMIT :limit
@@ -193,10 +236,15 @@ def _end_of_batch(
 def _read_pending(connection: sqlite3.Connection, *, after_seq: int, upto_seq: int) -> Pending:
     changed = {"after": after_seq, "upto": upto_seq}
     undone, set_aside, forgotten = connection.execute(
-        "SELECT count(*) FILTER (WHERE rating IS NULL AND voter_id >= 0),"
-        " count(*) FILTER (WHERE rating IS NOT NULL AND counted IS NULL),"
-        " count(*) FILTER (WHERE voter_id < 0)"
-        " FROM votes WHERE seq > :after AND seq <= :upto",
+        """
+        SELECT count(*) FILTER (WHERE given IS NULL AND voter_id >= 0),
+            count(*) FILTER (WHERE given IS NOT NULL AND counted IS NULL),
+            count(*) FILTER (WHERE voter_id < 0)
+        FROM (
+            SELECT seq, voter_id, rating AS given, counted FROM votes
+            UNION ALL SELECT seq, voter_id, choice, counted FROM arena_votes)
+        WHERE seq > :after AND seq <= :upto
+        """,
         changed,
     ).fetchone()
     (removed,) = connection.execute(
@@ -211,6 +259,11 @@ def _read_pending(connection: sqlite3.Connection, *, after_seq: int, upto_seq: i
         "SELECT DISTINCT train_shard FROM votes WHERE seq > :after AND seq <= :upto",
         changed,
     )
+    arena_shards = _numbers(
+        connection,
+        "SELECT DISTINCT arena_shard FROM arena_votes WHERE seq > :after AND seq <= :upto",
+        changed,
+    )
     shown_shards = _numbers(
         connection,
         "SELECT DISTINCT shown_shard FROM images"
@@ -222,8 +275,12 @@ def _read_pending(connection: sqlite3.Connection, *, after_seq: int, upto_seq: i
         after_seq=after_seq,
         upto_seq=upto_seq,
         train={shard: _train_rows(connection, shard) for shard in train_shards},
+        arena={shard: _arena_rows(connection, shard) for shard in arena_shards},
         shown={shard: _shown_rows(connection, shard) for shard in shown_shards},
-        images=_touched_images(connection, train_shards, after_seq=after_seq),
+        images=[
+            *_touched_images(connection, train_shards, after_seq=after_seq),
+            *_touched_pairs(connection, arena_shards, after_seq=after_seq),
+        ],
         undone=undone,
         set_aside=set_aside,
         removed=removed,
@@ -260,6 +317,26 @@ def _train_rows(connection: sqlite3.Connection, shard: int) -> list[TrainRow]:
     )
 
     return [TrainRow(**_values(row)) for row in rows]
+
+
+def _arena_rows(connection: sqlite3.Connection, shard: int) -> list[ArenaRow]:
+    rows = connection.execute(
+        """
+        SELECT arena_votes.seq, arena_id, pair_id, request, left_image, left_shard, right_image,
+            right_shard, counted AS choice,
+            CASE (SELECT voter_ids FROM privacy)
+                WHEN 'pseudonym' THEN coalesce(pseudonym, voter_id) ELSE voter_id END AS voter_id,
+            voted_at, server, shown_in, seconds, consent, left_model, right_model, arenas.pairs,
+            arenas.votes, closed_at, stopped
+        FROM arena_votes JOIN shown_pairs USING (pair_id) JOIN arenas USING (arena_id)
+            JOIN sets ON set_id = left_set LEFT JOIN people ON user_id = voter_id
+        WHERE arena_shard = ? AND counted IS NOT NULL
+        ORDER BY arena_row
+        """,
+        (shard,),
+    )
+
+    return [ArenaRow(**_values(row)) for row in rows]
 
 
 def _shown_rows(connection: sqlite3.Connection, shard: int) -> list[ShownRow]:
@@ -301,18 +378,49 @@ def _touched_images(
         {"shards": json.dumps(shards), "after": after_seq},
     )
 
-    return [
-        TouchedImage(
-            image_id=row["image_id"],
-            image_shard=row["image_shard"],
-            sha256=row["sha256"],
-            needed=bool(row["needed"]),
-            undecided=bool(row["undecided"]),
-            remote_only=bool(row["remote_only"]),
-            erased=bool(row["erased"]),
-        )
-        for row in rows
-    ]
+    return list(map(_touched, rows))
+
+
+def _touched_pairs(
+    connection: sqlite3.Connection, shards: Sequence[int], *, after_seq: int
+) -> list[TouchedImage]:
+    """The same of both images of each pair: each is needed as long as a vote on the pair counts."""
+    rows = connection.execute(
+        """
+        WITH batch AS (SELECT value AS shard FROM json_each(:shards)),
+        touched AS (
+            SELECT DISTINCT pair_id FROM arena_votes
+            WHERE seq > :after AND arena_shard IN (SELECT shard FROM batch))
+        SELECT image_id, image_shard, sha256, remote_only, erased,
+            max(kept AND (seq <= :after OR in_batch)) AS needed,
+            max(seq > :after AND NOT in_batch) AS undecided
+        FROM (
+            SELECT image_id, image_shard, sha256, remote_only, erased, arena_votes.seq,
+                shown_pairs.pair_id IS NOT NULL
+                    AND iif(remote_only, choice, counted) IS NOT NULL AS kept,
+                arena_shard IN (SELECT shard FROM batch) AS in_batch
+            FROM touched JOIN arena_votes USING (pair_id) JOIN arena_pairs USING (pair_id)
+                JOIN images ON images.set_id IN (arena_pairs.left_set, arena_pairs.right_set)
+                LEFT JOIN shown_pairs ON shown_pairs.pair_id = touched.pair_id
+            WHERE missing_since IS NULL)
+        GROUP BY image_id ORDER BY image_shard, image_id
+        """,
+        {"shards": json.dumps(shards), "after": after_seq},
+    )
+
+    return list(map(_touched, rows))
+
+
+def _touched(row: sqlite3.Row) -> TouchedImage:
+    return TouchedImage(
+        image_id=row["image_id"],
+        image_shard=row["image_shard"],
+        sha256=row["sha256"],
+        needed=bool(row["needed"]),
+        undecided=bool(row["undecided"]),
+        remote_only=bool(row["remote_only"]),
+        erased=bool(row["erased"]),
+    )
 
 
 def _values(row: sqlite3.Row) -> dict[str, Any]:

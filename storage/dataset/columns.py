@@ -5,11 +5,12 @@ The only module of `storage` that knows the fields of a request.
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from storage.dataset.changes import ShownRow, TrainRow
+from storage.dataset.changes import ArenaRow, ShownRow, TrainRow
 from storage.dataset.layout import guarded, image_path, unguarded
 from storage.vote import BETWEEN_REASONS, NO_REASON
 
@@ -34,6 +35,25 @@ TRAIN_COLUMNS = (
     "gold",
     "exposures",
     "repeat",
+)
+
+ARENA_COLUMNS = (
+    "prompt",
+    "left",
+    "right",
+    "choice",
+    "voter_id",
+    "arena_id",
+    "pair_id",
+    "voted_at",
+    "model_left",
+    "model_right",
+    "server",
+    "shown_in",
+    "seconds",
+    "consent",
+    "rule",
+    "closed_at",
 )
 
 REQUEST_RANGES: Mapping[str, tuple[int, int] | tuple[float, float]] = {
@@ -74,6 +94,11 @@ _NOT_KNOWN = "unknown"
 _NOT_GOLD = "no"
 _NOT_REPEATED = "not repeated"
 _NOT_ASKED = "not asked"
+_HIDDEN = "hidden"
+_OPEN = "open"
+_RULE = re.compile(
+    r"([1-9][0-9]{0,5}) pairs with ([1-9][0-9]{0,5}) votes each(, stopped before)?", re.ASCII
+)
 _OWN_REQUEST = {None: _NOT_KNOWN, 0: "no", 1: "yes"}
 
 
@@ -94,12 +119,36 @@ def train_cells(row: TrainRow) -> tuple[str, ...]:
         row.server or _NOT_KNOWN,
         _OWN_REQUEST[row.own_request],
         row.shown_in,
-        "" if row.seconds is None else f"{row.seconds:.3f}",
-        _NOT_ASKED if row.consent is None else f"version {row.consent}",
+        _seconds_cell(row.seconds),
+        _consent_cell(row.consent),
         reasons_cell(row.reasons),
         row.gold or _NOT_GOLD,
         str(row.exposures),
         row.repeat or _NOT_REPEATED,
+    )
+
+
+def arena_cells(row: ArenaRow) -> tuple[str, ...]:
+    """A row of `arena`. The models are named when the arena is closed, not before."""
+    is_open = row.closed_at is None
+
+    return (
+        guarded(row.request["prompt"]),
+        image_path(row.left_image, shard=row.left_shard),
+        image_path(row.right_image, shard=row.right_shard),
+        row.choice,
+        str(row.voter_id),
+        row.arena_id,
+        row.pair_id,
+        row.voted_at,
+        _HIDDEN if is_open else guarded(row.left_model),
+        _HIDDEN if is_open else guarded(row.right_model),
+        row.server or _NOT_KNOWN,
+        row.shown_in,
+        _seconds_cell(row.seconds),
+        _consent_cell(row.consent),
+        rule_cell(pairs=row.pairs, votes=row.votes, stopped=bool(row.stopped)),
+        row.closed_at or _OPEN,
     )
 
 
@@ -203,6 +252,34 @@ def server(row: Mapping[str, str]) -> str | None:
 def own_request(row: Mapping[str, str]) -> int | None:
     """Whether the voter asked for the image, as in the journal; None where it is not known."""
     return next(value for value, cell in _OWN_REQUEST.items() if cell == row["own_request"])
+
+
+def _seconds_cell(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds:.3f}"
+
+
+def _consent_cell(version: int | None) -> str:
+    return _NOT_ASKED if version is None else f"version {version}"
+
+
+def rule_cell(*, pairs: int, votes: int, stopped: bool) -> str:
+    """When the arena was to end, and whether moderators ended it before."""
+    return f"{pairs} pairs with {votes} votes each{', stopped before' if stopped else ''}"
+
+
+def rule(row: Mapping[str, str]) -> tuple[int, int, bool]:
+    """The arena's rule: pairs, votes on each, and whether it was stopped before. Raises ValueError
+    for a cell that `rule_cell` does not write."""
+    match = _RULE.fullmatch(row["rule"])
+    if match is None:
+        raise ValueError(f"its rule is {row['rule']!r}")
+
+    return int(match[1]), int(match[2]), match[3] is not None
+
+
+def closed_at(row: Mapping[str, str]) -> str | None:
+    """When the arena was closed; None for one that was open, whose models are hidden."""
+    return None if row["closed_at"] == _OPEN else row["closed_at"]
 
 
 def seconds(row: Mapping[str, str]) -> float | None:

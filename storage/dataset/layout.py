@@ -42,6 +42,11 @@ def train_path(shard: int) -> str:
     return f"train/{_folder(shard)}/{shard:05d}.csv"
 
 
+def arena_path(shard: int) -> str:
+    """Where the rows of one shard of `arena` are."""
+    return f"arena/{_folder(shard)}/{shard:05d}.csv"
+
+
 def shown_path(shard: int) -> str:
     """Where the rows of one shard of `generations` are."""
     return f"generations/{_folder(shard)}/{shard:05d}.csv"

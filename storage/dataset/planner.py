@@ -7,8 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from storage.dataset.changes import Pending
-from storage.dataset.columns import SHOWN_COLUMNS, TRAIN_COLUMNS, shown_cells, train_cells
-from storage.dataset.layout import SNAPSHOT, csv_file, image_path, shown_path, train_path
+from storage.dataset.columns import (
+    ARENA_COLUMNS,
+    SHOWN_COLUMNS,
+    TRAIN_COLUMNS,
+    arena_cells,
+    shown_cells,
+    train_cells,
+)
+from storage.dataset.layout import (
+    SNAPSHOT,
+    arena_path,
+    csv_file,
+    image_path,
+    shown_path,
+    train_path,
+)
 from storage.dataset.repository import Changes
 from storage.plurals import count
 from storage.vote import Rating
@@ -43,6 +57,12 @@ def plan(pending: Pending, *, spool_path: Callable[[str], Path]) -> Batch:
         else:
             # A file with only a header has no types, and `datasets` would refuse all files.
             removals.append(train_path(shard))
+
+    for shard, judged in pending.arena.items():
+        if judged:
+            files[arena_path(shard)] = csv_file(ARENA_COLUMNS, map(arena_cells, judged))
+        else:
+            removals.append(arena_path(shard))
 
     for shard, shown in pending.shown.items():
         if shown:
@@ -91,6 +111,12 @@ def _message(pending: Pending) -> str:
         for row in rows
         if pending.after_seq < row.seq <= pending.upto_seq
     ]
+    judged = [
+        row
+        for rows in pending.arena.values()
+        for row in rows
+        if pending.after_seq < row.seq <= pending.upto_seq
+    ]
     made = [
         row
         for rows in pending.shown.values()
@@ -107,6 +133,13 @@ def _message(pending: Pending) -> str:
         facts.append(
             f"{count(len(votes), 'vote')}: {ratings[Rating.GOOD]} good, {ratings[Rating.BAD]} bad,"
             f" on {count(len(image_ids), 'image')}"
+        )
+
+    if judged:
+        pairs = len({row.pair_id for row in judged})
+        facts.append(
+            f"{count(len(judged), 'vote')} on {count(pairs, 'pair')} of "
+            f"{count(len({row.arena_id for row in judged}), 'arena')}"
         )
 
     if pending.undone:

@@ -1,10 +1,10 @@
-"""Notices when somebody else changes the files of `train` and `generations`."""
+"""Notices when somebody else changes the files of `train`, `arena` and `generations`."""
 
 import os
 from collections.abc import Iterable
 from pathlib import Path
 
-_FOLDERS = ("train", "generations")
+_FOLDERS = ("train", "arena", "generations")
 
 _Stamp = tuple[int, int] | None
 """A file's time and size; None for no file."""

@@ -33,18 +33,29 @@ def forget(
         "now": timestamp(now),
     }
     sets = _ids(connection, "SELECT set_id FROM sets WHERE requester_id = :user", values)
-    images = _erase_requests(connection, sets if requests else [], values)
+    paired = _ids(
+        connection,
+        "SELECT left_set FROM arena_pairs WHERE asker_id = :user"
+        " UNION ALL SELECT right_set FROM arena_pairs WHERE asker_id = :user",
+        values,
+    )
+    images = _erase_requests(connection, [*sets, *paired] if requests else [], values)
     votes = _erase_votes(connection, values)
     connection.execute(
         f"UPDATE sets SET requester_id = 0, state = iif(state = '{SetState.WAITING}',"
         f" '{SetState.CANCELLED}', state) WHERE requester_id = :user",
         values,
     )
+    connection.execute("UPDATE arena_pairs SET asker_id = 0 WHERE asker_id = :user", values)
     connection.execute("DELETE FROM alarms WHERE author_id = :user", values)
     for table in ("people", "consents", "guidelines_read"):
         connection.execute(f"DELETE FROM {table} WHERE user_id = :user", values)
 
-    for table, column in (("exposures", "rater_id"), ("ballots", "voter_id")):
+    for table, column in (
+        ("exposures", "rater_id"),
+        ("ballots", "voter_id"),
+        ("arena_showings", "rater_id"),
+    ):
         connection.execute(f"DELETE FROM {table} WHERE {column} = :user", values)
 
     _hash_in_acts(connection, values)
@@ -62,9 +73,9 @@ def erase_old(
     now: datetime,
     limit: int = 4_096,
 ) -> list[str]:
-    """Take out at most so many requests that are too old: posted ones without a vote, and those
-    that were cancelled or failed; the ids of their images. Runs inside a transaction of the
-    caller's."""
+    """Take out at most so many requests that are too old: posted ones without a vote, those of
+    closed arenas too, and those that were cancelled or failed; the ids of their images. Runs inside
+    a transaction of the caller's."""
     values: dict[str, object] = {
         "unvoted": timestamp(unvoted_before),
         "closed": timestamp(closed_before),
@@ -76,11 +87,19 @@ def erase_old(
         connection,
         f"""
         SELECT set_id FROM sets
-        WHERE created_at < iif(state = '{SetState.POSTED}', :unvoted, :closed)
-            AND state IN ('{SetState.POSTED}', '{SetState.FAILED}', '{SetState.CANCELLED}')
+        WHERE created_at < iif(state IN ('{SetState.POSTED}', '{SetState.ARENA}'),
+                :unvoted, :closed)
+            AND (state IN ('{SetState.POSTED}', '{SetState.FAILED}', '{SetState.CANCELLED}')
+                OR EXISTS (
+                    SELECT 1 FROM arena_pairs JOIN arenas USING (arena_id)
+                    WHERE (left_set = set_id OR right_set = set_id) AND closed_at IS NOT NULL))
+            AND state != '{SetState.FORGOTTEN}'
             AND NOT EXISTS (
                 SELECT 1 FROM images JOIN votes USING (image_id)
                 WHERE images.set_id = sets.set_id AND rating IS NOT NULL)
+            AND NOT EXISTS (
+                SELECT 1 FROM arena_pairs JOIN arena_votes USING (pair_id)
+                WHERE (left_set = set_id OR right_set = set_id) AND choice IS NOT NULL)
         ORDER BY created_at LIMIT :limit
         """,
         values,
@@ -100,6 +119,14 @@ def purge(connection: sqlite3.Connection) -> None:
     """Delete what is left of rows that were emptied: a new dataset has nothing to take out. Runs
     inside a transaction of the caller's."""
     connection.execute("DELETE FROM votes WHERE voter_id < 0")
+    connection.execute("DELETE FROM arena_votes WHERE voter_id < 0")
+    erased_pairs = (
+        "SELECT pair_id FROM arena_pairs JOIN sets ON set_id = left_set"
+        f" WHERE state = '{SetState.FORGOTTEN}'"
+    )
+    for table in ("arena_showings", "arena_pairs"):
+        connection.execute(f"DELETE FROM {table} WHERE pair_id IN ({erased_pairs})")
+
     connection.execute(
         "DELETE FROM alarms WHERE image_id IN (SELECT image_id FROM images WHERE erased)"
     )
@@ -112,7 +139,12 @@ def purge(connection: sqlite3.Connection) -> None:
 
 def _hash_in_acts(connection: sqlite3.Connection, values: dict[str, object]) -> None:
     """A ban holds on, and what moderators did stays on record: both with the hash."""
-    for table, column in (("bans", "member_id"), ("acts", "member_id"), ("acts", "moderator_id")):
+    for table, column in (
+        ("bans", "member_id"),
+        ("acts", "member_id"),
+        ("acts", "moderator_id"),
+        ("arenas", "moderator_id"),
+    ):
         connection.execute(
             f"UPDATE OR REPLACE {table} SET {column} = :hash WHERE {column} = :user", values
         )
@@ -132,6 +164,7 @@ def _ids(connection: sqlite3.Connection, sql: str, values: dict[str, object]) ->
 def _erase_votes(connection: sqlite3.Connection, values: dict[str, object]) -> int:
     """Make the person's votes, and all on images that were emptied now, nobody's and of nothing;
     how many of them there were in the dataset."""
+    in_arenas = _erase_arena_votes(connection, values)
     theirs = (
         "voter_id = :user OR image_id IN (SELECT image_id FROM images WHERE erased AND seq = :seq)"
     )
@@ -162,7 +195,46 @@ def _erase_votes(connection: sqlite3.Connection, values: dict[str, object]) -> i
         values,
     )
 
-    return int(rated)
+    return int(rated) + in_arenas
+
+
+def _erase_arena_votes(connection: sqlite3.Connection, values: dict[str, object]) -> int:
+    """The same with votes in arenas; how many there were."""
+    theirs = (
+        "voter_id = :user OR pair_id IN (SELECT pair_id"
+        " FROM arena_pairs JOIN images ON set_id IN (left_set, right_set)"
+        " WHERE erased AND images.seq = :seq)"
+    )
+    (chosen,) = connection.execute(
+        f"SELECT count(*) FROM arena_votes WHERE ({theirs}) AND choice IS NOT NULL", values
+    ).fetchone()
+    connection.execute(
+        f"""
+        UPDATE arena_votes SET voter_id = -1 - arena_row, choice = NULL, voted_at = :now,
+            seq = :seq, shown_in = '{ShownIn.POST}', seconds = NULL, consent = NULL,
+            set_aside = NULL
+        WHERE {theirs}
+        """,
+        values,
+    )
+    # The images of an open arena wait for votes.
+    connection.execute(
+        """
+        UPDATE images SET unvoted_since = :now
+        WHERE NOT erased AND set_id IN (
+            SELECT set_id
+            FROM arena_pairs JOIN arenas USING (arena_id)
+                JOIN sets ON set_id IN (left_set, right_set)
+            WHERE closed_at IS NOT NULL
+                AND EXISTS (SELECT 1 FROM arena_votes
+                    WHERE arena_votes.pair_id = arena_pairs.pair_id AND seq = :seq)
+                AND NOT EXISTS (SELECT 1 FROM arena_votes
+                    WHERE arena_votes.pair_id = arena_pairs.pair_id AND choice IS NOT NULL))
+        """,
+        values,
+    )
+
+    return int(chosen)
 
 
 def _erase_requests(
@@ -186,6 +258,11 @@ def _erase_requests(
         values,
     )
     connection.execute(f"DELETE FROM ballots WHERE {these}", values)
+    connection.execute(
+        "UPDATE arena_pairs SET left_out = 1 WHERE left_set IN (SELECT value FROM json_each(:sets))"
+        " OR right_set IN (SELECT value FROM json_each(:sets))",
+        values,
+    )
     connection.execute(
         f"""
         UPDATE sets SET state = '{SetState.FORGOTTEN}', requester_id = 0, guild_id = NULL,

@@ -81,6 +81,12 @@ class MissingImages:
             " (SELECT value FROM json_each(?))",
             (found,),
         )
+        self._connection.execute(
+            "UPDATE arena_votes SET seq = ? WHERE pair_id IN (SELECT pair_id"
+            " FROM arena_pairs JOIN images ON set_id IN (left_set, right_set)"
+            " WHERE image_id IN (SELECT value FROM json_each(?)))",
+            (next_number(self._connection, "seq"), found),
+        )
         votes = self._connection.execute(
             "SELECT image_id, voter_id FROM votes WHERE image_id IN"
             " (SELECT value FROM json_each(?)) ORDER BY seq",

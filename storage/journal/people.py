@@ -86,6 +86,31 @@ class People:
                     (user_id,),
                 )
             ],
+            # Which model made which image is not said: the arena may be open.
+            "arena_prompts": [
+                json.loads(request)["prompt"]
+                for (request,) in self._connection.execute(
+                    "SELECT request FROM arena_pairs JOIN sets ON set_id = left_set"
+                    " WHERE asker_id = ? ORDER BY created_at, number",
+                    (user_id,),
+                )
+            ],
+            "arena_votes": [
+                dict(row)
+                for row in self._connection.execute(
+                    "SELECT pair_id, choice, voted_at, shown_in, seconds, consent, set_aside"
+                    " FROM arena_votes WHERE voter_id = ? ORDER BY voted_at",
+                    (user_id,),
+                )
+            ],
+            "arena_showings": [
+                dict(row)
+                for row in self._connection.execute(
+                    "SELECT pair_id, shown_at, answered FROM arena_showings"
+                    " WHERE rater_id = ? ORDER BY shown_at",
+                    (user_id,),
+                )
+            ],
             "ballots": [
                 dict(row)
                 for row in self._connection.execute(

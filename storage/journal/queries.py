@@ -129,13 +129,14 @@ class Journal:
             (json.dumps(dict(provenance), sort_keys=True), set_id),
         )
         self.connection.executemany(
+            # An arena keeps its images until it is closed.
             "INSERT INTO images (image_id, set_id, slot, seed, sha256, made_at, unvoted_since,"
-            " unsafe_score, withheld, doubtful, guild) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
-            " (SELECT guild_id FROM sets WHERE set_id = ?))",
+            " unsafe_score, withheld, doubtful, guild, paired)"
+            " SELECT ?, set_id, ?, ?, ?, ?, iif(state = 'arena', NULL, ?), ?, ?, ?, guild_id,"
+            " state = 'arena' FROM sets WHERE set_id = ?",
             [
                 (
                     image.image_id,
-                    set_id,
                     image.slot,
                     image.seed,
                     image.sha256,
@@ -170,11 +171,32 @@ class Journal:
             "SELECT image_id FROM images WHERE set_id = ? AND seq IS NULL ORDER BY slot", (set_id,)
         ).fetchall()
         for (image_id,) in unseen:
-            row = self._next("shown_row") - 1
-            self.connection.execute(
-                "UPDATE images SET shown_row = ?, shown_shard = ?, seq = ? WHERE image_id = ?",
-                (row, row // self.shard_sizes.shown_rows, self._next("seq"), image_id),
-            )
+            self.give_shown_row(image_id, seq=self.next_seq())
+
+    def give_shown_row(self, image_id: str, *, seq: int) -> None:
+        """Give the image a row in `generations`, with this change."""
+        row = self._next("shown_row") - 1
+        self.connection.execute(
+            "UPDATE images SET shown_row = ?, shown_shard = ?, seq = ? WHERE image_id = ?",
+            (row, row // self.shard_sizes.shown_rows, seq, image_id),
+        )
+
+    def give_image_shard(self, image_id: str) -> None:
+        """Give the image a folder in the dataset, for good."""
+        shard = (self._next("image") - 1) // self.shard_sizes.images
+        self.connection.execute(
+            "UPDATE images SET image_shard = ? WHERE image_id = ?", (shard, image_id)
+        )
+
+    def next_arena_row(self) -> tuple[int, int]:
+        """The next row of the table of arenas' votes, and its shard."""
+        row = self._next("arena_row") - 1
+
+        return row, row // self.shard_sizes.train_rows
+
+    def next_seq(self) -> int:
+        """The number of a new change."""
+        return self._next("seq")
 
     def _refuse_forgotten(self, set_id: str) -> None:
         """Whoever asked may be forgotten while the images are made."""
@@ -203,12 +225,12 @@ class Journal:
         counted from the voter's first press on the set on.
         """
         image = self.connection.execute(
-            "SELECT set_id, slot, image_shard, seq, removed_at, remote_only, withheld,"
+            "SELECT set_id, slot, image_shard, seq, removed_at, remote_only, withheld, paired,"
             " taken_out, requester_id, guild_id"
             " FROM images JOIN sets USING (set_id) WHERE image_id = ?",
             (image_id,),
         ).fetchone()
-        if image is None or is_elsewhere(image["guild_id"], guild_id):
+        if image is None or image["paired"] or is_elsewhere(image["guild_id"], guild_id):
             return VoteOutcome(kind=VoteKind.UNKNOWN_IMAGE)
 
         ban = self.moderation.ban_of(voter_id, image["guild_id"] or guild_id, now=now)
@@ -254,10 +276,7 @@ class Journal:
             self._show(image["set_id"], now=now)
 
         if image["image_shard"] is None:
-            shard = (self._next("image") - 1) // self.shard_sizes.images
-            self.connection.execute(
-                "UPDATE images SET image_shard = ? WHERE image_id = ?", (shard, image_id)
-            )
+            self.give_image_shard(image_id)
 
         guild_id = image["guild_id"] or guild_id
         consent = self.consents.version_of(voter_id, guild_id)
@@ -467,13 +486,18 @@ class Journal:
 
     # Finding
 
-    def find_set(self, subject: str) -> StoredSet | None:
+    def find_set(self, subject: str, *, paired: bool = False) -> StoredSet | None:
         """The set with this id, or that of the image with this id, with all its images; None if
-        there is none, or it is forgotten."""
+        there is none, or it is forgotten.
+
+        paired: whether it may be of an arena, whose model nobody is to learn; then `subject` may be
+        a pair's id too, for its left side.
+        """
         row = self.connection.execute(
-            "SELECT * FROM sets WHERE state != 'forgotten' AND set_id ="
-            " coalesce((SELECT set_id FROM images WHERE image_id = :id), :id)",
-            {"id": subject},
+            "SELECT * FROM sets WHERE state != 'forgotten' AND (:paired OR state != 'arena')"
+            " AND set_id = coalesce((SELECT set_id FROM images WHERE image_id = :id),"
+            " (SELECT left_set FROM arena_pairs WHERE pair_id = :id), :id)",
+            {"id": subject, "paired": paired},
         ).fetchone()
         if row is None:
             return None

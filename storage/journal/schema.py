@@ -11,7 +11,7 @@ from pathlib import Path
 
 from storage.acts import ActKind, AlarmKind, Report, SetAside
 from storage.errors import JournalError
-from storage.vote import Answer, Rating, SetState, ShownIn, ShownKind, VoterIds
+from storage.vote import Answer, Choice, Rating, SetState, ShownIn, ShownKind, VoterIds
 
 APPLICATION_ID = 0x6F786864  # "oxhd"
 VERSION = 2
@@ -76,6 +76,7 @@ CREATE TABLE images (
     doubtful INTEGER NOT NULL DEFAULT 0, -- a classifier found it so: it is shown as a spoiler
     erased INTEGER NOT NULL DEFAULT 0, -- who asked for it is forgotten: it is in no table
     guild INTEGER,                -- the server of its set, for `images_to_rate`
+    paired INTEGER NOT NULL DEFAULT 0, -- made for an arena: never judged alone
     gold TEXT CHECK (gold IN ({_one_of(Rating)})), -- the right answer. NULL: not gold
     good INTEGER NOT NULL DEFAULT 0, -- votes that count, kept by triggers
     bad INTEGER NOT NULL DEFAULT 0,
@@ -86,7 +87,8 @@ CREATE TABLE images (
         (coalesce(NOT certain, good > 0 AND 3 * min(good, bad) >= good + bad)),
     place INTEGER NOT NULL DEFAULT (random()), -- among images with as many votes
     can_be_rated INTEGER AS (seq IS NOT NULL AND removed_at IS NULL AND taken_out IS NULL
-        AND withheld IS NULL AND missing_since IS NULL AND NOT remote_only AND NOT erased)
+        AND withheld IS NULL AND missing_since IS NULL AND NOT remote_only AND NOT erased
+        AND NOT paired)
 ) STRICT;
 CREATE INDEX sets_by_requester ON sets (requester_id, created_at);
 CREATE INDEX sets_by_server ON sets (guild_id, posted_at);
@@ -151,6 +153,82 @@ CREATE TABLE ballots (            -- since when people have a ballot for a set
     shown_at TEXT NOT NULL,
     PRIMARY KEY (set_id, voter_id)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE arenas (             -- blind comparisons of models
+    arena_id TEXT PRIMARY KEY,
+    guild_id INTEGER,             -- NULL: not known
+    channel_id INTEGER NOT NULL,  -- where pairs and the result are posted
+    moderator_id INTEGER,         -- who opened it
+    models TEXT NOT NULL,         -- JSON: their names
+    plan TEXT NOT NULL,           -- JSON: what the images of its pairs are made from
+    asks INTEGER NOT NULL,        -- whether its prompts are those of the channel's requests
+    pairs INTEGER NOT NULL,       -- the rule: it ends when it has so many, and
+    votes INTEGER NOT NULL,       -- each has so many
+    opened_at TEXT NOT NULL,
+    closed_at TEXT,               -- NULL: it is open
+    stopped INTEGER NOT NULL DEFAULT 0, -- by a moderator, before its rule was met
+    result_id INTEGER             -- the message with the result. NULL: not posted
+) STRICT;
+CREATE UNIQUE INDEX arenas_open ON arenas (guild_id) WHERE closed_at IS NULL;
+
+CREATE TABLE arena_pairs (
+    pair_id TEXT PRIMARY KEY,
+    arena_id TEXT NOT NULL REFERENCES arenas,
+    number INTEGER NOT NULL,      -- in the arena, from 0
+    left_set TEXT NOT NULL UNIQUE REFERENCES sets,
+    right_set TEXT NOT NULL UNIQUE REFERENCES sets,
+    left_model TEXT NOT NULL,
+    right_model TEXT NOT NULL,
+    asker_id INTEGER NOT NULL,    -- whose prompt it is. 0: nobody's
+    left_out INTEGER NOT NULL DEFAULT 0, -- an image could not be made, or not be shown
+    message_id INTEGER,           -- NULL: not posted
+    posted_at TEXT,
+    UNIQUE (arena_id, number)
+) STRICT;
+
+CREATE VIEW shown_pairs AS        -- that people may see
+    SELECT arena_pairs.*, lefts.image_id AS left_image, rights.image_id AS right_image,
+        lefts.image_shard AS left_shard, rights.image_shard AS right_shard,
+        (SELECT count(*) FROM arena_votes
+            WHERE arena_votes.pair_id = arena_pairs.pair_id AND counted IS NOT NULL) AS votes
+    FROM arena_pairs JOIN images AS lefts ON lefts.set_id = left_set
+        JOIN images AS rights ON rights.set_id = right_set
+    WHERE NOT left_out AND lefts.taken_out IS NULL AND rights.taken_out IS NULL
+        AND lefts.missing_since IS NULL AND rights.missing_since IS NULL
+        AND NOT lefts.erased AND NOT rights.erased;
+
+CREATE TABLE arena_votes (
+    pair_id TEXT NOT NULL REFERENCES arena_pairs,
+    voter_id INTEGER NOT NULL,
+    choice TEXT CHECK (choice IN ({_one_of(Choice)})), -- NULL: forgotten
+    voted_at TEXT NOT NULL,       -- of the last change
+    arena_row INTEGER NOT NULL,   -- given at the first vote, never changed
+    arena_shard INTEGER NOT NULL, -- the same
+    seq INTEGER NOT NULL,
+    shown_in TEXT NOT NULL CHECK (shown_in IN ({_one_of(ShownIn)})),
+    seconds REAL,                 -- from being shown to the press. NULL: nobody can know
+    consent INTEGER,              -- version of the text agreed to. NULL: none was set
+    set_aside TEXT CHECK (set_aside IN ({_one_of(SetAside)})), -- by moderators, and why
+    counted TEXT AS (CASE WHEN set_aside IS NULL THEN choice END), -- NULL: it does not count
+    PRIMARY KEY (pair_id, voter_id)
+) STRICT;
+CREATE INDEX arena_votes_by_seq ON arena_votes (seq);
+CREATE INDEX arena_votes_by_shard ON arena_votes (arena_shard, arena_row);
+CREATE INDEX arena_votes_by_voter ON arena_votes (voter_id);
+
+CREATE TABLE arena_showings (     -- pairs that people were shown under /rate
+    pair_id TEXT NOT NULL REFERENCES arena_pairs,
+    rater_id INTEGER NOT NULL,
+    shown_at TEXT NOT NULL,
+    answered INTEGER NOT NULL,    -- or skipped
+    PRIMARY KEY (pair_id, rater_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX arena_showings_of_raters ON arena_showings (rater_id) WHERE NOT answered;
+
+CREATE VIEW judged_images AS      -- that a vote which counts is on, alone or in a pair
+    SELECT image_id FROM votes WHERE counted IS NOT NULL
+    UNION ALL SELECT left_image FROM shown_pairs WHERE shown_pairs.votes
+    UNION ALL SELECT right_image FROM shown_pairs WHERE shown_pairs.votes;
 
 CREATE TABLE acts (               -- what moderators did, and where
     act_id INTEGER PRIMARY KEY,
@@ -263,7 +341,8 @@ CREATE TABLE privacy (
 INSERT INTO privacy VALUES (1, '{VoterIds.DISCORD}', randomblob(32), 0);
 
 CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
-INSERT INTO counters VALUES ('seq', 0), ('train_row', 0), ('shown_row', 0), ('image', 0);
+INSERT INTO counters VALUES
+    ('seq', 0), ('train_row', 0), ('shown_row', 0), ('arena_row', 0), ('image', 0);
 
 CREATE TABLE watermark (
     only_row INTEGER PRIMARY KEY CHECK (only_row = 1),

@@ -113,7 +113,8 @@ class Progress:
     def backlog(self) -> Backlog:
         """The votes that are not in the dataset yet."""
         votes, oldest_at = self._connection.execute(
-            "SELECT count(*), min(voted_at) FROM votes"
+            "SELECT count(*), min(voted_at) FROM (SELECT voted_at, seq FROM votes"
+            " UNION ALL SELECT voted_at, seq FROM arena_votes)"
             " WHERE seq > (SELECT committed_seq FROM watermark)"
         ).fetchone()
 

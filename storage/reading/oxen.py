@@ -28,6 +28,7 @@ from storage.folder import DataFolder
 NEWEST = "HEAD"
 
 _TABLES = ("train", "generations")
+_ARENA = "arena"  # only since the first vote in one
 _ONLY_ADDED_TO = ("tree", "versions", "history")
 
 
@@ -35,7 +36,7 @@ _ONLY_ADDED_TO = ("tree", "versions", "history")
 class Checkout:
     """One commit of a dataset. commit: None for a folder that has no history.
 
-    tables: the folder with `train`, `generations` and the card of that commit.
+    tables: the folder with `train`, `arena`, `generations` and the card of that commit.
     """
 
     commit: str | None
@@ -117,6 +118,9 @@ def checked_out(dataset: Path, revision: str | None = None) -> Iterator[Checkout
                 repo.restore(name, source=commit)
             except ValueError as exc:
                 raise ReadingError.incomplete(dataset, commit=commit, reason=str(exc)) from exc
+
+        with suppress(ValueError):
+            repo.restore(_ARENA, source=commit)
 
         yield Checkout(commit=commit, tables=tables, _dataset=dataset, _repo=repo)
 

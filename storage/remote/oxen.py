@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 _REMOTE = "origin"
 _TABLES = ("train", "generations")
+_ARENA = "arena"
 
 
 class OxenRemote:
@@ -111,7 +112,9 @@ class OxenRemote:
 
             history = self._fetch_history(path, branch=found)
             newest = history[0].id
-            for name in (CARD, *_TABLES):
+            # Most datasets have no votes in arenas; each question is a request.
+            has_arenas = any(_ARENA in commit.message for commit in history)
+            for name in (CARD, *_TABLES, *([_ARENA] if has_arenas else [])):
                 if remote.file_exists(name, newest):
                     remote.download(name, str(path), revision=newest)
 

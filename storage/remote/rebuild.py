@@ -14,6 +14,7 @@ from pathlib import Path
 
 from storage.clock import timestamp
 from storage.dataset.columns import (
+    closed_at,
     consent,
     gold,
     made_by,
@@ -21,11 +22,13 @@ from storage.dataset.columns import (
     reasons,
     repeat,
     request_of,
+    rule,
     seconds,
     server,
     unsafe_score,
     withheld,
 )
+from storage.dataset.layout import unguarded
 from storage.journal.queries import Journal
 from storage.remote.repository import Fetched
 from storage.remote.tables import TableRow, read_tables
@@ -51,7 +54,7 @@ def adopt(
     spooled: Collection[str],
     now: datetime,
 ) -> Adopted:
-    """Fill an empty journal from the `train` and `generations` files below `dataset`.
+    """Fill an empty journal from the `train`, `arena` and `generations` files below `dataset`.
 
     Images with a vote that are not there become `remote_only` (only the remote has the bytes).
     Images without a vote that are not `spooled` are removed. Runs inside a transaction of the
@@ -60,6 +63,14 @@ def adopt(
     connection, shard_sizes = journal.connection, journal.shard_sizes
     tables = read_tables(dataset, shard_sizes)
     paths = {vote.cells["image_id"]: vote.cells["path"] for vote in tables.votes}
+    # An arena that was open when the host was lost is lost too: nobody knows who made what.
+    judged = [vote for vote in tables.judged if closed_at(vote.cells) is not None]
+    paired = {
+        Path(vote.cells[side]).stem: vote.cells[side]
+        for vote in judged
+        for side in ("left", "right")
+    }
+    paths |= paired
 
     _add_sets(connection, [shown.cells for shown in tables.shown])
     removed_at = timestamp(now)
@@ -72,7 +83,7 @@ def adopt(
         connection.execute(
             "INSERT INTO images (image_id, set_id, slot, seed, sha256, made_at,"
             " image_shard, shown_row, shown_shard, seq, removed_at, remote_only, unsafe_score,"
-            " withheld) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " withheld, paired) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 row["image_id"],
                 row["set_id"],
@@ -88,6 +99,7 @@ def adopt(
                 path is not None and not (dataset / path).exists(),
                 unsafe_score(row),
                 withheld_by,
+                row["image_id"] in paired,
             ),
         )
 
@@ -120,6 +132,7 @@ def adopt(
             "UPDATE sets SET server = ? WHERE set_id = ?", (server(row), row["set_id"])
         )
 
+    seq = _add_arenas(journal, judged, after_seq=seq)
     # No number of a change is given twice: commits name them.
     seq = max(seq, fetched.newest_seq)
     # Images of this host get folders of their own: the other host's folders are not complete here.
@@ -129,6 +142,7 @@ def adopt(
         seq=seq,
         train_row=_next_row(tables.votes, shard_sizes.train_rows),
         shown_row=_next_row(tables.shown, shard_sizes.shown_rows),
+        arena_row=_next_row(tables.judged, shard_sizes.train_rows),
         image=image_shards * shard_sizes.images,
     )
     journal.follow(journal_id)
@@ -157,6 +171,9 @@ def recover(journal: Journal, dataset: Path, *, fetched: Fetched, now: datetime)
     connection = journal.connection
     tables = read_tables(dataset, journal.shard_sizes)
     there = {vote.cells["image_id"] for vote in tables.votes}
+    for vote in tables.judged:
+        there |= {Path(vote.cells[side]).stem for side in ("left", "right")}
+
     connection.execute(
         "UPDATE images SET remote_only = 1 WHERE image_id IN (SELECT value FROM json_each(?))",
         (json.dumps(sorted(there)),),
@@ -195,6 +212,77 @@ def _add_sets(connection: sqlite3.Connection, shown: Sequence[Mapping[str, str]]
                 first["shown_at"],
             ),
         )
+
+
+def _add_arenas(journal: Journal, judged: Sequence[TableRow], *, after_seq: int) -> int:
+    """Add the arenas that are closed, with their pairs and votes; the last number of a change."""
+    connection, seq = journal.connection, after_seq
+    numbers: defaultdict[str, dict[str, int]] = defaultdict(dict)
+    compared: defaultdict[str, set[str]] = defaultdict(set)
+    for vote in judged:
+        row, seq = vote.cells, seq + 1
+        of_pairs, of_votes, stopped = rule(row)
+        models = [unguarded(row["model_left"]), unguarded(row["model_right"])]
+        sets = [
+            connection.execute(
+                "SELECT set_id FROM images WHERE image_id = ?", (Path(row[side]).stem,)
+            ).fetchone()[0]
+            for side in ("left", "right")
+        ]
+        connection.execute(
+            "INSERT OR IGNORE INTO arenas (arena_id, channel_id, models, plan, asks, pairs, votes,"
+            " opened_at, closed_at, stopped, result_id)"
+            " VALUES (?, 0, '[]', '{}', 0, ?, ?, ?, ?, ?, 0)",
+            (
+                row["arena_id"],
+                of_pairs,
+                of_votes,
+                row["closed_at"],
+                row["closed_at"],
+                stopped,
+            ),
+        )
+        compared[row["arena_id"]].update(models)
+        of_arena = numbers[row["arena_id"]]
+        connection.execute(
+            "INSERT OR IGNORE INTO arena_pairs (pair_id, arena_id, number, left_set, right_set,"
+            " left_model, right_model, asker_id) VALUES (?, ?, ?, ?, ?, ?, ?, 0)",
+            (
+                row["pair_id"],
+                row["arena_id"],
+                of_arena.setdefault(row["pair_id"], len(of_arena)),
+                *sets,
+                *models,
+            ),
+        )
+        connection.execute(
+            "INSERT INTO arena_votes (pair_id, voter_id, choice, voted_at, arena_row, arena_shard,"
+            " seq, shown_in, seconds, consent) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                row["pair_id"],
+                int(row["voter_id"]),
+                row["choice"],
+                row["voted_at"],
+                vote.shard * journal.shard_sizes.train_rows + vote.place,
+                vote.shard,
+                seq,
+                row["shown_in"],
+                seconds(row),
+                consent(row),
+            ),
+        )
+        journal.people.add(int(row["voter_id"]))
+        connection.execute(
+            "UPDATE sets SET state = 'arena', server = ? WHERE set_id IN (?, ?)",
+            (server(row), *sets),
+        )
+
+    connection.executemany(
+        "UPDATE arenas SET models = ? WHERE arena_id = ?",
+        [(json.dumps(sorted(models)), arena_id) for arena_id, models in compared.items()],
+    )
+
+    return seq
 
 
 def _add_exposures(connection: sqlite3.Connection, row: Mapping[str, str]) -> None:

@@ -13,13 +13,16 @@ from pathlib import Path
 
 from storage.clock import moment, timestamp
 from storage.dataset.columns import (
+    ARENA_COLUMNS,
     REQUEST_RANGES,
     SHOWN_COLUMNS,
     TRAIN_COLUMNS,
+    closed_at,
     made_by,
     reasons,
     reasons_cell,
     request_of,
+    rule,
     versions_of,
     withheld,
 )
@@ -27,7 +30,7 @@ from storage.dataset.layout import image_path, unguarded
 from storage.dataset.reader import dataset_rows
 from storage.errors import RecordError
 from storage.journal.shards import ShardSizes
-from storage.vote import Rating, ShownIn
+from storage.vote import Choice, Rating, ShownIn
 
 Check = Callable[[str], object]
 """Returns something false, or raises ValueError, for a text that oxherd does not write."""
@@ -50,10 +53,11 @@ class TableRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tables:
-    """All rows of a dataset: of `generations`, and of `train`."""
+    """All rows of a dataset: of `generations`, of `train`, and of `arena`."""
 
     shown: list[TableRow]
     votes: list[TableRow]
+    judged: list[TableRow]
 
 
 def read_tables(dataset: Path, sizes: ShardSizes) -> Tables:
@@ -64,9 +68,11 @@ def read_tables(dataset: Path, sizes: ShardSizes) -> Tables:
     """
     shown = list(_rows(dataset / "generations", SHOWN_COLUMNS, _SHOWN, most=sizes.shown_rows))
     votes = list(_rows(dataset / "train", TRAIN_COLUMNS, _TRAIN, most=sizes.train_rows))
+    judged = list(_rows(dataset / "arena", ARENA_COLUMNS, _ARENA, most=sizes.train_rows))
     _check_together(dataset, shown, votes)
+    _check_arenas(dataset, shown, judged)
 
-    return Tables(shown=shown, votes=votes)
+    return Tables(shown=shown, votes=votes, judged=judged)
 
 
 def _rows(
@@ -140,6 +146,36 @@ def _check_together(dataset: Path, shown: list[TableRow], votes: list[TableRow])
                 raise ValueError("its voter has a row for the image already")
 
             voters.add(voter)
+
+
+def _check_arenas(dataset: Path, shown: list[TableRow], judged: list[TableRow]) -> None:
+    """Of arenas that are closed: the others do not say what they compare."""
+    images = {row.cells["image_id"]: row.cells for row in shown}
+    pairs: dict[str, object] = {}
+    arenas: dict[str, object] = {}
+    voters: set[tuple[str, str]] = set()
+    for row in judged:
+        cells = row.cells
+        with _at(dataset / "arena", row):
+            arena = [cells[column] for column in ("rule", "closed_at", "server")]
+            if arenas.setdefault(cells["arena_id"], arena) != arena:
+                raise ValueError("it contradicts a row of the same arena")
+
+            pair = [cells[column] for column in _OF_A_PAIR]
+            if pairs.setdefault(cells["pair_id"], pair) != pair:
+                raise ValueError("it contradicts a row of the same pair")
+
+            if (voter := (cells["pair_id"], cells["voter_id"])) in voters:
+                raise ValueError("its voter has a row for the pair already")
+
+            voters.add(voter)
+            for side in ("left", "right") if closed_at(cells) else ():
+                image = images.get(Path(cells[side]).stem)
+                if image is None or withheld(image) is not None:
+                    raise ValueError(f"its {side} image was not shown")
+
+                if unguarded(image["prompt"]) != unguarded(cells["prompt"]):
+                    raise ValueError("its prompt contradicts the row in generations")
 
 
 @contextmanager
@@ -244,9 +280,32 @@ _SHOWN: Mapping[str, Check] = {
     "withheld": _shaped("no|classifier|checker|doubtful"),
 }
 
+_OF_A_PAIR = ("arena_id", "prompt", "left", "right", "model_left", "model_right")
+
+_IMAGE_PATH = _shaped(r"images/[0-9]{3,7}/[0-9]{5,9}/[\w-]{1,64}\.png")
+
+_ARENA: Mapping[str, Check] = {
+    "prompt": _PROMPT,
+    "left": _IMAGE_PATH,
+    "right": _IMAGE_PATH,
+    "choice": lambda text: text in list(Choice),
+    "voter_id": _integer(1, _LARGEST),
+    "arena_id": _ID,
+    "pair_id": _ID,
+    "voted_at": _is_timestamp,
+    "model_left": _NAME,
+    "model_right": _NAME,
+    "server": _shaped("unknown|[a-z]{12}"),
+    "shown_in": lambda text: text in list(ShownIn),
+    "seconds": lambda text: text == "" or _number(0, 1e9)(text),
+    "consent": _shaped("not asked|version [1-9][0-9]{0,8}"),
+    "rule": lambda text: rule({"rule": text}),
+    "closed_at": lambda text: text == "open" or _is_timestamp(text),
+}
+
 _TRAIN: Mapping[str, Check] = {
     "prompt": _PROMPT,
-    "path": _shaped(r"images/[0-9]{3,7}/[0-9]{5,9}/[\w-]{1,64}\.png"),
+    "path": _IMAGE_PATH,
     "rating": lambda text: text in list(Rating),
     "voter_id": _integer(1, _LARGEST),
     "image_id": _ID,

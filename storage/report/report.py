@@ -20,6 +20,7 @@ from storage.quality.summary import summarise
 from storage.reading.collection import Collection, Tell, collected
 from storage.reading.oxen import checked_out
 from storage.report import gallery, plots, thumbnails
+from storage.report.arenas import arenas
 from storage.report.gallery import Shown
 
 INDEX = "index.html"
@@ -131,6 +132,7 @@ class _Pages:
             best=gallery.best(collection, limit=_IN_A_ROW),
             disputed=gallery.disputed(collection, limit=_IN_A_ROW),
             voters=self._voters(),
+            arenas=arenas(collection.checkout.tables),
         )
 
         return Report(

@@ -7,16 +7,19 @@ from datetime import timedelta
 import discord
 from discord import app_commands
 
+from bot.chat.arena.commands import ArenaCommands
 from bot.chat.context import Interaction
 from bot.chat.languages.translation import server_locale, speaking
 from bot.chat.moderation import removing, sentences
 from bot.chat.moderation.access import access
+from bot.chat.moderation.default_model import model_commands
 from bot.chat.moderation.figures import stats, weekly
 from bot.chat.moderation.gold import GoldCommands
 from bot.chat.moderation.pace import pace
 from bot.chat.moderation.reasons import reasons
 from bot.chat.moderation.wording import ConsentCommands, guidelines
 from bot.chat.responses import NO_MENTIONS, NOT_TAKEN, answered, in_time, say_privately
+from bot.settings import Settings
 from storage.acts import ActKind, Order, ServerRules
 
 Reason = app_commands.Range[str, 1, removing.REASON_CHARS]
@@ -32,7 +35,7 @@ class ModeratorCommands(
 ):
     """Each command is one act in the journal, and can be taken back by another."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Settings) -> None:
         super().__init__()
         self.add_command(QueueCommands())
         self.add_command(weekly)
@@ -43,6 +46,8 @@ class ModeratorCommands(
         self.add_command(ConsentCommands())
         self.add_command(GoldCommands())
         self.add_command(pace)
+        self.add_command(ArenaCommands(settings))
+        self.add_command(model_commands(settings))
 
     @app_commands.command()
     @app_commands.describe(

@@ -74,4 +74,4 @@ async def stats(interaction: Interaction) -> None:
         if png is None:
             await say_privately(interaction, f"{said}\n{sentences.no_plot()}")
         else:
-            await say_privately(interaction, said, file=discord.File(BytesIO(png), NAME))
+            await say_privately(interaction, said, files=[discord.File(BytesIO(png), NAME)])

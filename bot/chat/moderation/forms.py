@@ -47,5 +47,5 @@ def long_text(
 
 async def give_back(interaction: Interaction, sentence: str, typed: str) -> None:
     """Say why nothing was set, with what was typed, so that nobody types it again."""
-    file = discord.File(BytesIO(typed.encode()), "typed.txt") if typed.strip() else None
-    await say_privately(interaction, sentence, file=file)
+    files = [discord.File(BytesIO(typed.encode()), "typed.txt")] if typed.strip() else []
+    await say_privately(interaction, sentence, files=files)

@@ -6,8 +6,9 @@ import discord
 from discord import app_commands, ui
 
 from bot.chat import texts
+from bot.chat.arena.removed import show_pair_anew
 from bot.chat.context import ContextClient, Interaction
-from bot.chat.custom_ids import SetId
+from bot.chat.custom_ids import PairId, SetId
 from bot.chat.languages.translation import _
 from bot.chat.messages import buttons_on
 from bot.chat.moderation import sentences
@@ -26,7 +27,7 @@ async def remove(client: ContextClient, subject: str, order: Order) -> str:
     if act is None or act.set_id is None:
         return sentences.nothing_to_remove()
 
-    return sentences.answer(act, message_changed=await show_anew(client, act.set_id))
+    return sentences.answer(act, message_changed=await _shown_anew(client, act.set_id))
 
 
 async def restore(client: ContextClient, subject: str, order: Order) -> str:
@@ -35,7 +36,12 @@ async def restore(client: ContextClient, subject: str, order: Order) -> str:
     if act is None or act.set_id is None:
         return sentences.nothing_to_restore()
 
-    return sentences.answer(act, message_changed=await show_anew(client, act.set_id))
+    return sentences.answer(act, message_changed=await _shown_anew(client, act.set_id))
+
+
+async def _shown_anew(client: ContextClient, set_id: str) -> bool:
+    """Show what is left in every message with the images; whether Discord has taken that."""
+    return await show_anew(client, set_id) and await show_pair_anew(client, set_id)
 
 
 @app_commands.guild_only()
@@ -52,15 +58,20 @@ async def remove_from_dataset(interaction: Interaction, message: discord.Message
 
 
 async def set_on(interaction: Interaction, message: discord.Message) -> StoredSet | None:
-    """The request of this server whose images the message shows; None for any other message."""
+    """The request of this server whose images the message shows; of a pair, that of the left one:
+    without it, the pair is not shown. None for any other message."""
     store = interaction.client.context.store
     for custom_id in buttons_on(message):
         if SetId.PATTERN.fullmatch(custom_id):
-            stored = await store.find_set(
-                SetId.parse(custom_id).set_id, guild_id=interaction.guild_id
-            )
-            if stored is not None and stored.images:
-                return stored
+            subject = SetId.parse(custom_id).set_id
+        elif PairId.PATTERN.fullmatch(custom_id):
+            subject = PairId.parse(custom_id).pair_id
+        else:
+            continue
+
+        stored = await store.find_set(subject, guild_id=interaction.guild_id, paired=True)
+        if stored is not None and stored.images:
+            return stored
 
     return None
 

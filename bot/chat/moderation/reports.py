@@ -139,7 +139,7 @@ async def _done(interaction: Interaction, action: str, set_id: str, reason: str)
     """Do what the button says; what was done, in sentences."""
     context: Context = interaction.client.context
     moderation = context.store.moderation
-    stored = await context.store.find_set(set_id)
+    stored = await context.store.find_set(set_id, paired=True)
     if stored is None or decides_for(interaction) not in (None, stored.guild_id):
         return [sentences.nothing_to_remove()]
 

@@ -11,7 +11,7 @@ from generation.queue.job import Job
 from generation.request import ImageRequest
 from storage.acts import Act, ActKind, Alarm, AlarmKind, GoldImage, Report, ServerRules
 from storage.journal.moderation.brigades import ALIKE
-from storage.vote import Rating, StoredSet
+from storage.vote import Rating, SetState, StoredSet
 
 _REPORTED_CHARS = 500
 _SHOWN, _PROMPT_CHARS = 10, 40
@@ -250,6 +250,24 @@ def requests_cancelled(number: int) -> str:
     )
 
 
+def default_model(name: str) -> str:
+    """After `/oxherd model promote` and `back`."""
+    return _(
+        "{model} makes the images of members here who name no model. `/oxherd model back` goes one "
+        "step back."
+    ).format(model=f"**{quoted(name)}**")
+
+
+def no_such_model(name: str) -> str:
+    return _("There is no model {model} now, so nothing was changed.").format(
+        model=f"**{quoted(name)}**"
+    )
+
+
+def no_step_back() -> str:
+    return _("There was no promotion to go back from, so nothing was changed.")
+
+
 def report(stored: StoredSet, *, reporter_id: int) -> str:
     """For the moderators' channel: what was reported, by whom, and whose it is."""
     prompt = ImageRequest.from_json(stored.request).prompt
@@ -258,7 +276,7 @@ def report(stored: StoredSet, *, reporter_id: int) -> str:
     reports = _("{reporter} reports {link} of {author}: {prompt}").format(
         reporter=f"<@{reporter_id}>",
         link=link,
-        author=_named(stored.requester_id),
+        author=_("an arena") if stored.state is SetState.ARENA else _named(stored.requester_id),
         prompt=quoted(prompt[:_REPORTED_CHARS]),
     )
 

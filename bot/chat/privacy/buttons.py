@@ -78,7 +78,7 @@ async def _give_data(interaction: Interaction) -> None:
     if len(content) > _FILE_BYTES:
         content, name = gzip.compress(content), f"{name}.gz"
 
-    await say_privately(interaction, sentences.data(), file=discord.File(BytesIO(content), name))
+    await say_privately(interaction, sentences.data(), files=[discord.File(BytesIO(content), name)])
 
 
 async def _forget(interaction: Interaction, *, requests: bool) -> None:

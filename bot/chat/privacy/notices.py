@@ -15,9 +15,10 @@ from discord import ui
 
 from bot.chat import texts, views
 from bot.chat.admission.gate import NoticeDue
+from bot.chat.arena.buttons import PairButton
 from bot.chat.buttons import SetButton, UndoButton, VoteButton
 from bot.chat.context import Context, Interaction
-from bot.chat.custom_ids import AgreeId, RateId, ReasonsId, SetId, UndoId, VoteId
+from bot.chat.custom_ids import AgreeId, PairId, RateId, ReasonsId, SetId, UndoId, VoteId
 from bot.chat.guidelines.panel import panel
 from bot.chat.privacy import sentences
 from bot.chat.rating.buttons import RateButton
@@ -47,6 +48,7 @@ _BUTTONS = (
     (UndoId, UndoButton),
     (SetId, SetButton),
     (RateId, RateButton),
+    (PairId, PairButton),
 )
 
 

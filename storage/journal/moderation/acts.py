@@ -226,6 +226,12 @@ class Moderation:
 
         return self._record(kind, order, now=now)
 
+    def note_arena(
+        self, kind: ActKind, order: Order, *, seq: int | None = None, now: datetime
+    ) -> Act:
+        """Record that an arena was opened or closed. seq: of the change in the dataset."""
+        return self._record(kind, order, seq=seq, now=now)
+
     def set_guidelines(
         self,
         text: str,
@@ -361,11 +367,19 @@ class Moderation:
         until: datetime | None = None,
         now: datetime,
     ) -> Act:
-        """Set aside, or bring back, the member's votes of the old states; None: votes that count.
+        """Set aside, or bring back, the member's votes of the old states, in arenas too; None:
+        votes that count.
 
         They share one number, so that one commit holds them all.
         """
         seq = next_number(self._connection, "seq")
+        values = {
+            "new": new,
+            "old": json.dumps([state or "" for state in old]),
+            "seq": seq,
+            "member": member_id,
+            "guild": order.guild_id,
+        }
         moved = self._connection.execute(
             """
             UPDATE votes SET set_aside = :new, seq = :seq
@@ -374,17 +388,28 @@ class Moderation:
                 AND (SELECT coalesce(guild_id, :guild) = :guild FROM images JOIN sets USING (set_id)
                     WHERE images.image_id = votes.image_id)
             """,
-            {
-                "new": new,
-                "old": json.dumps([state or "" for state in old]),
-                "seq": seq,
-                "member": member_id,
-                "guild": order.guild_id,
-            },
+            values,
+        )
+        moved_in_arenas = self._connection.execute(
+            """
+            UPDATE arena_votes SET set_aside = :new, seq = :seq
+            WHERE voter_id = :member AND choice IS NOT NULL
+                AND coalesce(set_aside, '') IN (SELECT value FROM json_each(:old))
+                AND (SELECT coalesce(guild_id, :guild) = :guild
+                    FROM arena_pairs JOIN arenas USING (arena_id)
+                    WHERE arena_pairs.pair_id = arena_votes.pair_id)
+            """,
+            values,
         )
 
         return self._record(
-            kind, order, member_id=member_id, until=until, votes=moved.rowcount, seq=seq, now=now
+            kind,
+            order,
+            member_id=member_id,
+            until=until,
+            votes=moved.rowcount + moved_in_arenas.rowcount,
+            seq=seq,
+            now=now,
         )
 
     def _on_images(
@@ -421,6 +446,14 @@ class Moderation:
             """
             UPDATE votes SET seq = ?
             WHERE rating IS NOT NULL AND image_id IN (SELECT value FROM json_each(?))
+            """,
+            (seq, images),
+        )
+        self._connection.execute(
+            """
+            UPDATE arena_votes SET seq = ? WHERE choice IS NOT NULL AND pair_id IN (
+                SELECT pair_id FROM arena_pairs JOIN images ON set_id IN (left_set, right_set)
+                WHERE image_id IN (SELECT value FROM json_each(?)))
             """,
             (seq, images),
         )

@@ -27,7 +27,8 @@ def figures(
         """
         SELECT count(*) FROM sets JOIN images USING (set_id)
         WHERE guild_id = :guild AND posted_at IS NOT NULL AND withheld IS NULL
-            AND taken_out IS NULL AND removed_at IS NULL AND NOT erased AND good + bad < :raters
+            AND taken_out IS NULL AND removed_at IS NULL AND NOT erased AND NOT paired
+            AND good + bad < :raters
         """,
         values,
     ).fetchone()

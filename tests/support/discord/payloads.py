@@ -21,6 +21,7 @@ TOKEN = f"{_ID_PART}.stub00.not-a-secret-not-a-secret-not"
 EVERY_PERMISSION = str(2**47 - 1)
 EPHEMERAL = 64
 BUTTON = 2
+SUBCOMMAND, SUBCOMMAND_GROUP = 1, 2
 STRING, INTEGER, NUMBER = 3, 4, 10
 
 
@@ -234,18 +235,19 @@ def ready(gateway_url: str, shard: list[int]) -> Payload:
 
 
 def command(name: str, options: dict[str, str | int | float]) -> Payload:
-    """The data of a slash command somebody sent."""
+    """The data of a slash command somebody sent. name: after those of its groups, if it is in
+    some."""
     kinds = {str: STRING, int: INTEGER, float: NUMBER}
+    root, *path = name.split(" ")
+    nested: list[Payload] = [
+        {"name": option, "type": kinds[type(value)], "value": value}
+        for option, value in options.items()
+    ]
+    for part in reversed(path):
+        kind = SUBCOMMAND if part == path[-1] else SUBCOMMAND_GROUP
+        nested = [{"name": part, "type": kind, "options": nested}]
 
-    return {
-        "id": str(COMMAND_ID),
-        "name": name,
-        "type": 1,
-        "options": [
-            {"name": option, "type": kinds[type(value)], "value": value}
-            for option, value in options.items()
-        ],
-    }
+    return {"id": str(COMMAND_ID), "name": root, "type": 1, "options": nested}
 
 
 def interaction(

@@ -25,7 +25,7 @@ from simcord.backend import serializers
 from simcord.enums import ComponentType, InteractionType
 from simcord.results import ResponseMessage
 
-from bot.app import Parts, following, opened
+from bot.app import Parts, arenas_kept, following, opened
 from bot.chat.client import OxherdClient
 from bot.chat.custom_ids import SetId, UndoId, VoteId
 from bot.settings import Settings
@@ -131,6 +131,7 @@ class World:
         )
         await self._life.enter_async_context(following(self.parts.requests))
         await self.env.restart_bot(self.client)
+        await self._life.enter_async_context(arenas_kept(self.parts, self.client))
         # In all of Discord's languages, it would take longer than anything else of a world.
         await self.client.tree.set_translator(None)
         await self.client.tree.sync()
@@ -282,6 +283,10 @@ class World:
             }
 
         return {path: file for path, file in self.repository.files.items() if path[-4:] == ".png"}
+
+    def judgements(self) -> list[dict[str, str]]:
+        """The dataset's votes on pairs of arenas."""
+        return self._rows("arena")
 
     def _rows(self, kind: str) -> list[dict[str, str]]:
         if self.repository is None:

@@ -1,0 +1,1 @@
+"""Blind comparisons of models: the bot's door to them."""
