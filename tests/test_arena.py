@@ -186,6 +186,29 @@ async def test_a_model_is_promoted_and_there_is_one_step_back(tmp_path: Path) ->
         assert [act.kind for act in acts] == [ActKind.DEFAULT] * 2
 
 
+async def test_after_a_restart_it_goes_on_with_what_can_still_be_made(tmp_path: Path) -> None:
+    async with arena(tmp_path, placeholder_step_seconds=10) as (w, a):
+        await a.start(*PROMPTS, votes=1)
+        w.settings = w.settings.model_copy(
+            update={"placeholder_step_seconds": 0, "more_models": ()}
+        )
+        await w.restart()
+        absent = await a.order("status")
+        words = tmp_path / "words.txt"
+        words.write_text("owl")
+        w.settings = w.settings.model_copy(
+            update={"more_models": ("/m/heron",), "blocked_words": words}
+        )
+        await w.restart()
+        post = await a.posted(1)
+        await a.prefer(w.alice, post, Choice.LEFT)
+        result = await a.result()
+
+        assert f"There is no model **{MODELS[1]}** now, so its images wait." in absent
+        assert PROMPTS[0] in text_of(post)
+        assert "1 pair was left out: an image could not be made or shown." in result
+
+
 def rated_ids(panel: discord.Message) -> dict[str, str]:
     """The buttons under a pair that /rate shows, by what they do."""
     ids = [id for id in buttons(panel) if RatedPairId.PATTERN.fullmatch(id)]

@@ -3,55 +3,25 @@
 import numpy as np
 import pytest
 
-from storage.estimate.arena import Numbers, Places, judge, share, strengths
+from benchmarks.arena import PAIRS, RATERS, SCENARIOS, VOTES, covered, missed_bars
+from storage.estimate.arena import judge, strengths
 from storage.journal.arena.values import Judgement
 from storage.vote import Choice
 
-RATERS, PAIRS, VOTES, TRUE = 30, 100, 3, 0.65
-REPETITIONS = 500
+ARENAS = 500
 
 
-def log_odds(rate: float, *, spread: float) -> float:
-    """The log odds whose mean rate is this one, where they differ so much between votes."""
-    noise = np.random.default_rng(0).normal(0, spread, 200_000)
-    candidates = np.linspace(-3, 3, 601)
-    rates = [float((1 / (1 + np.exp(-(middle + noise)))).mean()) for middle in candidates[::10]]
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_the_interval_has_the_true_rate_in_95_of_100_arenas(name: str) -> None:
+    figures = {name: covered(SCENARIOS[name], arenas=ARENAS, seed=14)}
 
-    return float(np.interp(rate, rates, candidates[::10]))
+    assert missed_bars(figures) == []
 
 
-def votes(
-    dice: np.random.Generator, middle: float, *, of_pairs: float, of_raters: float, busy: bool
-) -> tuple[Numbers, Places, Places]:
-    """Who wins, on which pair, by which rater. of_pairs, of_raters: how much these differ in log
-    odds. busy: whether some raters vote much more than others."""
-    activity = dice.pareto(2.0, RATERS) + 0.2 if busy else np.ones(RATERS)
-    who = np.argsort(dice.exponential(size=(PAIRS, RATERS)) / activity, axis=1)[:, :VOTES].ravel()
-    pair = np.repeat(np.arange(PAIRS), VOTES)
-    odds = middle + dice.normal(0, of_pairs, PAIRS)[pair] + dice.normal(0, of_raters, RATERS)[who]
-    wins = (dice.random(len(pair)) < 1 / (1 + np.exp(-odds))).astype(np.float64)
+def test_an_interval_that_takes_dependent_votes_for_independent_ones_is_too_narrow() -> None:
+    found = covered(SCENARIOS["dependent"], arenas=ARENAS, seed=14)
 
-    return wins, pair, np.unique(who, return_inverse=True)[1]
-
-
-@pytest.mark.parametrize(
-    ("of_pairs", "of_raters", "busy"),
-    [(0.0, 0.0, False), (1.0, 0.5, False), (1.0, 0.5, True)],
-    ids=["independent", "dependent", "dependent, and some vote more"],
-)
-def test_the_interval_has_the_true_rate_in_95_of_100_arenas(
-    of_pairs: float, of_raters: float, busy: bool
-) -> None:
-    dice = np.random.default_rng(14)
-    middle = log_odds(TRUE, spread=float(np.hypot(of_pairs, of_raters)))
-
-    covered = 0
-    for _ in range(REPETITIONS):
-        drawn = votes(dice, middle, of_pairs=of_pairs, of_raters=of_raters, busy=busy)
-        found = share(*drawn)
-        covered += found.low <= TRUE <= found.high
-
-    assert 0.93 <= covered / REPETITIONS <= 0.97
+    assert found["plain_wilson_covers"] < 0.9
 
 
 def test_so_do_the_intervals_of_more_than_two_models() -> None:
@@ -62,7 +32,7 @@ def test_so_do_the_intervals_of_more_than_two_models() -> None:
     true = (rates.sum(axis=1) - 0.5) / 2
 
     covered = np.zeros(3)
-    for _ in range(REPETITIONS // 5):
+    for _ in range(ARENAS // 5):
         lefts, rights = np.array([[0, 1], [0, 2], [1, 2]])[np.arange(PAIRS * VOTES) // VOTES % 3].T
         who = dice.integers(RATERS, size=len(lefts))
         odds = strength[lefts] - strength[rights]
@@ -71,7 +41,7 @@ def test_so_do_the_intervals_of_more_than_two_models() -> None:
         found = strengths(wins, lefts, rights, pair, who, models=3)
         covered += [each.low <= rate <= each.high for each, rate in zip(found, true, strict=True)]
 
-    assert np.abs(covered / (REPETITIONS // 5) - 0.95).max() <= 0.05
+    assert np.abs(covered / (ARENAS // 5) - 0.95).max() <= 0.05
 
 
 def judged(pair: int, voter: int, choice: Choice, left: str = "a", right: str = "b") -> Judgement:

@@ -18,9 +18,10 @@ from storage.journal.file import JournalFile
 from storage.journal.queries import Journal
 from storage.journal.watermark import Refounded
 from storage.store import VoteStore
-from storage.vote import Rating
-from tests.support.storage.data import NOON, dataset, files_below
+from storage.vote import Choice, Rating, ShownIn
+from tests.support.storage.data import NOON, PROVENANCE, dataset, files_below, four_images
 from tests.support.storage.traces import traces
+from tests.test_arena_journal import NEW, ORDER, a_pair
 from tests.test_forgetting import OTHER, PERSON, SECRET, secret_set
 from tests.test_store import PATIENCE_S, WEEK, show
 
@@ -193,3 +194,34 @@ def test_nothing_is_deleted_beside_a_journal_that_knows_nothing_of_it(folder: Da
 
     assert (folder.replaced / "old").exists()
     assert (folder.refounding / "new").exists()
+
+
+async def test_votes_in_arenas_and_their_images_are_in_the_new_dataset_too(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    async with open_store(root) as store:
+        await store.arenas.open(NEW, [a_pair(0)], ORDER)
+        for side in ("left-0", "right-0"):
+            await store.add_images(side, four_images(side)[:1], provenance=PROVENANCE)
+
+        await store.arenas.vote(
+            "pair-0", OTHER, Choice.LEFT, guild_id=NEW.guild_id, shown_in=ShownIn.POST
+        )
+        state = await store.arenas.state(NEW.guild_id)
+        assert state is not None
+        await store.arenas.close(state.arena, ORDER, stopped=True)
+        assert await store.settle(PATIENCE_S)
+
+    before = tables(root)
+    await asyncio.to_thread(refound.refound, root, REPOSITORY)
+
+    assert [path.partition("/")[0] for path in sorted(before)] == [
+        *("README.md", "arena", "generations", "images", "images")
+    ]
+    assert tables(root) == before
+
+
+def tables(root: Path) -> dict[str, bytes]:
+    """The dataset's files, without the cards of its folders."""
+    found = files_below(root / "dataset")
+
+    return {path: content for path, content in found.items() if path.count("/") != 1}

@@ -5,7 +5,9 @@ is robust to clusters of both kinds (Cameron, Gelbach and Miller, "Robust infere
 clustering", Journal of Business & Economic Statistics 29, 2011). A share gets Wilson's interval for
 as many independent votes as would be as sure, with Student's t (Franco et al., "Comparative study
 of confidence intervals for proportions in complex sample surveys", Journal of Survey Statistics and
-Methodology 7, 2019): it stays within 0 and 1, also where all voters agree.
+Methodology 7, 2019): it stays within 0 and 1, also where all voters agree. Where few voters give
+most votes, there are fewer degrees of freedom (Carter, Schnepel and Steigerwald, "Asymptotic
+behavior of a t-test robust to cluster heterogeneity", Review of Economics and Statistics 99, 2017).
 
 Of more than two models, the model of Bradley and Terry (1952) has a strength for each, and a win
 rate against the others follows from these. It is fitted here, in a few lines, because the intervals
