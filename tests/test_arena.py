@@ -1,5 +1,6 @@
 """Members compare images of two models, and nobody knows which made which before the end."""
 
+from itertools import combinations
 from pathlib import Path
 
 import discord
@@ -184,6 +185,21 @@ async def test_a_model_is_promoted_and_there_is_one_step_back(tmp_path: Path) ->
         assert (after, again) == (MODELS[1], MODELS[0])
         assert image_ids(asked)
         assert [act.kind for act in acts] == [ActKind.DEFAULT] * 2
+
+
+async def test_three_models_get_a_win_rate_each(tmp_path: Path) -> None:
+    async with arena(tmp_path) as (w, a):
+        await a.start(*PROMPTS, "a boat", models=MODELS, votes=1)
+        for number in (1, 2, 3):
+            await a.prefer(w.alice, await a.posted(number), Choice.LEFT)
+
+        result = await a.result()
+        await w.committed()
+
+        met = {frozenset((row["model_left"], row["model_right"])) for row in w.judgements()}
+        assert met == {frozenset(pair) for pair in combinations(MODELS, 2)}
+        assert all(f"**{model}** wins " in result for model in MODELS)
+        assert result.count("95 % interval: ") == 3
 
 
 async def test_after_a_restart_it_goes_on_with_what_can_still_be_made(tmp_path: Path) -> None:

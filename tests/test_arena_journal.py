@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -282,33 +283,55 @@ def test_images_of_an_open_arena_are_kept_and_those_that_nobody_judged_go_afterw
     assert a.choices() == {("pair-0", PERSON): "left"}
 
 
+@contextmanager
+def taken_over(a: ArenaDesk, folder: Path) -> Iterator[ArenaDesk]:
+    """A new host that has the dataset alone."""
+    a.desk.settle()
+    for path, content in a.repository.files.items():
+        (folder / "copy" / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "copy" / path).write_bytes(content)
+
+    repository = MemoryRepository()
+    repository.files = dict(a.repository.files)
+    fetched = Fetched(branch="main", commit_id="f" * 32, commits=3, newest_seq=99)
+    with Desk.open(DataFolder(folder / "new"), lambda: repository, shard_sizes=SMALL) as desk:
+        repository.close()  # what is committed is in place
+        desk.note(
+            lambda journal: adopt(
+                journal,
+                folder / "copy",
+                journal_id="ab12",
+                fetched=fetched,
+                spooled=(),
+                now=NOON,
+            )
+        )
+        yield ArenaDesk(desk, repository)
+
+
 def test_a_host_that_lost_its_journal_continues_what_was_closed(
     a: ArenaDesk, tmp_path: Path
 ) -> None:
     a.all_vote()
     a.close()
-    a.desk.settle()
-    before = dict(a.repository.files)
-    copy = tmp_path / "copy"
-    for path, content in before.items():
-        (copy / path).parent.mkdir(parents=True, exist_ok=True)
-        (copy / path).write_bytes(content)
-
-    repository = MemoryRepository()
-    repository.files = dict(before)
-    fetched = Fetched(branch="main", commit_id="f" * 32, commits=3, newest_seq=99)
-    with Desk.open(DataFolder(tmp_path / "new"), lambda: repository, shard_sizes=SMALL) as desk:
-        repository.close()  # what is committed is in place
-        desk.note(
-            lambda journal: adopt(
-                journal, copy, journal_id="ab12", fetched=fetched, spooled=(), now=NOON
-            )
-        )
-        desk.note(lambda journal: journal.progress.restart())
-        desk.settle()
-        found = ArenaDesk(desk, repository)
+    with taken_over(a, tmp_path / "other") as found:
+        found.desk.note(lambda journal: journal.progress.restart())
+        found.desk.settle()
 
         assert found.choices() == ALL
-        assert {row["server"] for row in found.rows()} == {row["server"] for row in a.rows()}
         assert found.rows() == a.rows()
-        assert desk.note(lambda journal: journal.find_set("left-0")) is None
+        assert found.desk.note(lambda journal: journal.find_set("left-0")) is None
+
+
+def test_an_arena_that_was_open_then_leaves_the_dataset_with_its_images(
+    a: ArenaDesk, tmp_path: Path
+) -> None:
+    a.all_vote()
+    with taken_over(a, tmp_path / "other") as found:
+        before = found.images()
+        found.desk.settle()
+
+        assert len(before) == 6
+        assert found.choices() == {}
+        assert found.images() == set()
+        assert found.desk.spool.ids() == []

@@ -121,7 +121,7 @@ def purge(connection: sqlite3.Connection) -> None:
     connection.execute("DELETE FROM votes WHERE voter_id < 0")
     connection.execute("DELETE FROM arena_votes WHERE voter_id < 0")
     erased_pairs = (
-        "SELECT pair_id FROM arena_pairs JOIN sets ON set_id = left_set"
+        "SELECT pair_id FROM arena_pairs JOIN sets ON set_id IN (left_set, right_set)"
         f" WHERE state = '{SetState.FORGOTTEN}'"
     )
     for table in ("arena_showings", "arena_pairs"):

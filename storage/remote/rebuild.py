@@ -32,7 +32,7 @@ from storage.dataset.layout import unguarded
 from storage.journal.queries import Journal
 from storage.remote.repository import Fetched
 from storage.remote.tables import TableRow, read_tables
-from storage.vote import SetState, ShownKind
+from storage.vote import SetState, ShownIn, ShownKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +63,8 @@ def adopt(
     connection, shard_sizes = journal.connection, journal.shard_sizes
     tables = read_tables(dataset, shard_sizes)
     paths = {vote.cells["image_id"]: vote.cells["path"] for vote in tables.votes}
-    # An arena that was open when the host was lost is lost too: nobody knows who made what.
     judged = [vote for vote in tables.judged if closed_at(vote.cells) is not None]
+    lost = [vote for vote in tables.judged if closed_at(vote.cells) is None]
     paired = {
         Path(vote.cells[side]).stem: vote.cells[side]
         for vote in judged
@@ -135,11 +135,13 @@ def adopt(
     seq = _add_arenas(journal, judged, after_seq=seq)
     # No number of a change is given twice: commits name them.
     seq = max(seq, fetched.newest_seq)
+    _take_out(journal, lost, seq=seq + 1, now=now)
     # Images of this host get folders of their own: the other host's folders are not complete here.
-    image_shards = 1 + max(map(_image_shard, paths.values()), default=-1)
+    folders = [*paths.values(), *(vote.cells[side] for vote in lost for side in ("left", "right"))]
+    image_shards = 1 + max(map(_image_shard, folders), default=-1)
     _set_counters(
         connection,
-        seq=seq,
+        seq=seq + bool(lost),
         train_row=_next_row(tables.votes, shard_sizes.train_rows),
         shown_row=_next_row(tables.shown, shard_sizes.shown_rows),
         arena_row=_next_row(tables.judged, shard_sizes.train_rows),
@@ -283,6 +285,53 @@ def _add_arenas(journal: Journal, judged: Sequence[TableRow], *, after_seq: int)
     )
 
     return seq
+
+
+def _take_out(journal: Journal, lost: Sequence[TableRow], *, seq: int, now: datetime) -> None:
+    """Have the next commit take out the votes of arenas that were open when the host was lost, with
+    their images: nobody knows which model made which. As after forgetting, rows are left that say
+    which files change."""
+    connection = journal.connection
+    for vote in lost:
+        row = vote.cells
+        sets = [f"{row['pair_id']}-{side}" for side in ("left", "right")]
+        for set_id, side in zip(sets, ("left", "right"), strict=True):
+            connection.execute(
+                "INSERT OR IGNORE INTO sets (set_id, state, requester_id, channel_id,"
+                " interaction_id, request, created_at) VALUES (?, ?, 0, 0, 0, '{}', '')",
+                (set_id, SetState.FORGOTTEN),
+            )
+            connection.execute(
+                "INSERT OR IGNORE INTO images (image_id, set_id, slot, seed, sha256, made_at,"
+                " image_shard, removed_at, erased, paired) VALUES (?, ?, 1, 0, '', '', ?, ?, 1, 1)",
+                (Path(row[side]).stem, set_id, _image_shard(row[side]), timestamp(now)),
+            )
+
+        connection.execute(
+            "INSERT OR IGNORE INTO arenas (arena_id, channel_id, models, plan, asks, pairs, votes,"
+            " opened_at, closed_at, result_id) VALUES (?, 0, '[]', '{}', 0, 0, 0, ?, ?, 0)",
+            (row["arena_id"], row["voted_at"], timestamp(now)),
+        )
+        connection.execute(
+            "INSERT OR IGNORE INTO arena_pairs (pair_id, arena_id, number, left_set, right_set,"
+            " left_model, right_model, asker_id, left_out)"
+            " SELECT ?, ?, count(*), ?, ?, '', '', 0, 1 FROM arena_pairs WHERE arena_id = ?",
+            (row["pair_id"], row["arena_id"], *sets, row["arena_id"]),
+        )
+        number = vote.shard * journal.shard_sizes.train_rows + vote.place
+        connection.execute(
+            "INSERT INTO arena_votes (pair_id, voter_id, voted_at, arena_row, arena_shard, seq,"
+            " shown_in) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                row["pair_id"],
+                -1 - number,
+                timestamp(now),
+                number,
+                vote.shard,
+                seq,
+                ShownIn.POST,
+            ),
+        )
 
 
 def _add_exposures(connection: sqlite3.Connection, row: Mapping[str, str]) -> None:
