@@ -7,7 +7,10 @@ import csv
 import hashlib
 import io
 import json
+import os
 import random
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
 from itertools import chain
@@ -18,12 +21,17 @@ import pandas
 import pytest
 from PIL import Image
 
+from generation.emoji import MODEL
 from storage.export.export import export
 from storage.export.selection import Options, same_prompt, split_of
 from storage.export.targets import TARGETS
 from tests.support.storage.collected import MISSING, Collected
 
 SPLITS = ("train", "validation", "test")
+
+DPO_SCRIPT = os.environ.get("DIFFUSERS_DPO_SCRIPT")
+"""`examples/research_projects/diffusion_dpo/train_diffusion_dpo.py` of diffusers' repository, which
+no package carries. It needs torchvision and wandb besides."""
 
 Said = tuple[str, ...]
 
@@ -115,6 +123,33 @@ def test_the_dpo_scripts_swap_where_they_should(
             said[example["caption"], sha256(winner), sha256(loser)] += 1
 
         assert said == pairs(collected, split)
+
+
+@pytest.mark.long
+@pytest.mark.skipif(DPO_SCRIPT is None, reason="DIFFUSERS_DPO_SCRIPT names no script")
+@target("diffusers-dpo")
+def test_diffusers_own_script_trains_the_shipped_model(out: Path, tmp_path: Path) -> None:
+    lora = tmp_path / "lora"
+    arguments = {
+        "pretrained_model_name_or_path": MODEL,
+        "dataset_name": out,
+        "dataset_split_name": "train",
+        "cache_dir": tmp_path / "cache",
+        "resolution": 128,
+        "max_train_steps": 2,
+        "output_dir": lora,
+        "seed": 1,
+    }
+    done = subprocess.run(
+        [sys.executable, str(DPO_SCRIPT), *(f"--{name}={is_}" for name, is_ in arguments.items())],
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert (lora / "pytorch_lora_weights.safetensors").stat().st_size > 100_000
 
 
 @files_left_open
