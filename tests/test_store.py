@@ -462,7 +462,8 @@ async def test_a_question_given_up_while_the_writer_starts_harms_nothing(tmp_pat
         for delay_s in (0.0, 0.02, 0.1, 0.3):
             pid = (await store.status()).writer_pid
             if pid is not None:
-                os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # the one before is gone already
+                    os.kill(pid, signal.SIGKILL)
 
             question = asyncio.ensure_future(store.log(1))
             await asyncio.wait([question], timeout=delay_s)
