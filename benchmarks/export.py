@@ -25,7 +25,7 @@ from benchmarks.support.facts import run
 from benchmarks.support.plain_dataset import write_dataset
 from storage.export.targets import TARGETS
 from tests.support.discord.demo_page import CHROMIUM, browser
-from tests.support.storage.page_time import loaded_s
+from tests.support.storage.page_time import loaded
 
 MOST_BYTES = 2**30
 MOST_REPORT_S = 60.0
@@ -58,7 +58,7 @@ async def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         out = folder / "out"
         if out.exists():
             if what == "report" and CHROMIUM:
-                figures[what]["pages_s"] = await _pages_s(out)
+                figures[what]["pages"] = await _pages(out)
 
             figures[what]["bytes"] = sum(
                 path.stat().st_size for path in out.rglob("*") if path.is_file()
@@ -89,15 +89,17 @@ def _measured(command: Sequence[str]) -> dict[str, Any]:
     }
 
 
-async def _pages_s(report: Path) -> dict[str, float]:
+async def _pages(report: Path) -> dict[str, dict[str, float]]:
     """How long the pages take to load, by their names."""
     async with browser() as chromium:
         page = await chromium.new_page()
 
-        return {
-            name: round(await loaded_s(page, (report / f"{name}.html").as_uri()), 2)
-            for name in PAGES
-        }
+        found = {name: await loaded(page, (report / f"{name}.html").as_uri()) for name in PAGES}
+
+    return {
+        name: {"wall_s": round(times.wall_s, 2), "processor_s": round(times.processor_s, 2)}
+        for name, times in found.items()
+    }
 
 
 def _missed(figures: dict[str, dict[str, Any]]) -> list[str]:
@@ -112,9 +114,9 @@ def _missed(figures: dict[str, dict[str, Any]]) -> list[str]:
         if what == "report" and found["wall_s"] > MOST_REPORT_S:
             missed.append(f"the report took {found['wall_s']} s")
 
-        for page, seconds in found.get("pages_s", {}).items():
-            if seconds > MOST_PAGE_S:
-                missed.append(f"{page} took {seconds} s to load")
+        for page, times in found.get("pages", {}).items():
+            if times["wall_s"] > MOST_PAGE_S:
+                missed.append(f"{page} took {times['wall_s']} s to load")
 
     return missed
 
