@@ -7,7 +7,7 @@ import discord
 
 from bot.chat.custom_ids import RatedPairId
 from generation.queue.status import WorkerState
-from storage.acts import ActKind
+from storage.acts import ActKind, Order
 from storage.vote import Choice
 from tests.support.discord.arena import MODELS, arena
 from tests.support.discord.world import buttons, image_ids, seen, text_of
@@ -185,6 +185,25 @@ async def test_a_model_is_promoted_and_there_is_one_step_back(tmp_path: Path) ->
         assert (after, again) == (MODELS[1], MODELS[0])
         assert image_ids(asked)
         assert [act.kind for act in acts] == [ActKind.DEFAULT] * 2
+
+
+async def test_who_has_to_agree_is_asked_first_and_the_vote_says_so(tmp_path: Path) -> None:
+    async with arena(tmp_path) as (w, a):
+        await a.start(PROMPTS[0], votes=2)
+        post = await a.posted(1)
+        await w.parts.store.moderation.set_consent_text(
+            "Votes are published.", Order(guild_id=w.guild.id, moderator_id=None)
+        )
+
+        asked = await a.prefer(w.bob, post, Choice.LEFT)
+        notice = w.private(w.bob)[-1]
+        await w.bob.click(notice, custom_id=buttons(notice)[-1])
+        await w.committed()
+
+        assert "Votes are published." in asked
+        assert [(row["choice"], row["consent"]) for row in w.judgements()] == [
+            ("left", "version 1")
+        ]
 
 
 async def test_three_models_get_a_win_rate_each(tmp_path: Path) -> None:

@@ -149,6 +149,31 @@ def a(tmp_path: Path) -> Iterator[ArenaDesk]:
         yield found
 
 
+def test_arenas_take_turns_and_each_turn_changes_the_model_once(tmp_path: Path) -> None:
+    with Desk.open(DataFolder(tmp_path), MemoryRepository) as desk:
+        found = ArenaDesk(desk, MemoryRepository())
+        later = replace(NEW, arena_id="arena-2", guild_id=GUILD + 1)
+        other = replace(a_pair(0), pair_id="pair-x", left_set="left-99", right_set="right-99")
+
+        def open_both(journal: Journal) -> None:
+            Arenas(journal).open(NEW, [a_pair(number) for number in range(16)], ORDER, now=NOON)
+            Arenas(journal).open(later, [other], ORDER, now=NOON + timedelta(hours=1))
+
+        desk.note(open_both)
+        made = []
+        while side := desk.note(lambda journal: Arenas(journal).next_side(NEW.models)):
+            made.append(side.set_id)
+            found.add_image(side.set_id)
+
+    numbers = [int(set_id.rpartition("-")[2]) for set_id in made]
+    by_red = [
+        (set_id.startswith("left")) == (n % 2 == 0) for set_id, n in zip(made, numbers, strict=True)
+    ]
+    assert numbers.index(99) == 16
+    assert sorted(numbers[:16]) == sorted([*range(8)] * 2)
+    assert by_red[:16] == [False] * 8 + [True] * 8
+
+
 @pytest.mark.parametrize("station", Station)
 def test_a_writer_that_is_killed_anywhere_commits_every_vote_once(
     a: ArenaDesk, station: Station

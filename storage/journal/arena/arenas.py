@@ -33,7 +33,7 @@ POST_WAITS = timedelta(days=1)
 
 _MADE_TOGETHER = 8
 """Pairs of which first all images of one model are made, then all of the next: where only one model
-fits, each change loads one."""
+fits, each change loads one. Then it is the turn of the next arena."""
 
 
 class Arenas:
@@ -190,7 +190,7 @@ class Arenas:
                 AND NOT EXISTS (SELECT 1 FROM images WHERE images.set_id = sets.set_id)
                 AND iif(set_id = left_set, left_model, right_model)
                     IN (SELECT value FROM json_each(?))
-            ORDER BY opened_at, number / {_MADE_TOGETHER},
+            ORDER BY number / {_MADE_TOGETHER}, opened_at, arena_id,
                 iif(set_id = left_set, left_model, right_model), number
             LIMIT 1
             """,
