@@ -19,6 +19,7 @@ exit status 1 if a bar is missed. Prints JSON.
 
 import argparse
 import io
+import json
 import subprocess
 import sys
 import time
@@ -73,7 +74,9 @@ async def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
 
         return round(mean(one >= RECOGNISED for one in found), 3)
 
-    def tuned(name: str, taste: Taste, chance: Random, wrong: float) -> tuple[Images, Any]:
+    def tuned(
+        name: str, taste: Taste, chance: Random, wrong: float, *more: str
+    ) -> tuple[Images, Any]:
         """What a model draws that was tuned with such votes, and what tuning cost."""
         place = folder / name
         write_voted(
@@ -85,7 +88,7 @@ async def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
                 for prompt, images in sets.items()
             },
         )
-        cost = _tune(place, options)
+        cost = _tune(place, [*options.tune, *more])
 
         return _drawn(Painter(place / "tuned"), held_out, seed=3_000_000), cost
 
@@ -98,11 +101,18 @@ async def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
             "fidelity": fidelity(images),
             **cost,
         }
+        _tell(name, tastes[name])
 
     controls = []
     for number in range(options.random_runs):
         sides = [
-            tuned(f"random-{number}-{side}", TASTES[names[0]], Random(f"{number} {side}"), 0.5)[0]
+            tuned(
+                f"random-{number}-{side}",
+                TASTES[names[0]],
+                Random(f"{number} {side}"),
+                0.5,
+                *("--fidelity", "none"),  # which costs most of the time, and can only end it early
+            )[0]
             for side, names in enumerate(zip(*pairs, strict=True))
         ]
         shares = {
@@ -111,6 +121,7 @@ async def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
             for name, images in zip(pair, sides, strict=True)
         }
         controls.append({**shares, "mean": round(mean(shares.values()), 3)})
+        _tell("random votes", controls[-1])
 
     figures = {
         "votes": _SLOTS * len(learned),
@@ -153,6 +164,11 @@ def missed_bars(figures: Mapping[str, Any]) -> list[str]:
             missed.append(f"the base wins {wins['share']:.0%} against itself ({name})")
 
     return missed
+
+
+def _tell(what: str, found: Mapping[str, Any]) -> None:
+    """On standard error: it takes an hour, and may be interrupted."""
+    sys.stderr.write(f"{what}: {json.dumps(found)}\n")
 
 
 def _emoji(options: argparse.Namespace, folder: Path) -> Sequence[source.Emoji]:
@@ -205,12 +221,12 @@ def _wins(taste: Taste, images: Images, base: Images) -> dict[str, float]:
     }
 
 
-def _tune(place: Path, options: argparse.Namespace) -> dict[str, Any]:
+def _tune(place: Path, options: Sequence[str]) -> dict[str, Any]:
     """What the command costs; memory is that of all its processes together."""
     command = [
         *(sys.executable, "-m", "bot", "tune", "--out", str(place / "tuned")),
         *("--dataset", str(place / "dataset"), "--base", MODEL.name, "--devices", "cpu"),
-        *options.tune,
+        *options,
     ]
     began = time.perf_counter()
     most = 0

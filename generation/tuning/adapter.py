@@ -23,10 +23,11 @@ class Adapter:
         self._unet = unet
         unet.requires_grad_(False)
         torch.manual_seed(seed)
-        self._config = LoraConfig(
-            r=rank, lora_alpha=rank, init_lora_weights="gaussian", target_modules=_ATTENTION
+        unet.add_adapter(
+            LoraConfig(
+                r=rank, lora_alpha=rank, init_lora_weights="gaussian", target_modules=_ATTENTION
+            )
         )
-        unet.add_adapter(self._config)
         for parameter in self.parameters():  # in float32 whatever the model is in
             parameter.data = parameter.data.float()
 
@@ -54,11 +55,14 @@ class Adapter:
         set_peft_model_state_dict(self._unet, weights)
 
     def save(self, weights: Weights, pipeline: DiffusionPipeline, folder: Path, name: str) -> None:
-        """Write the file that diffusers and other programs load as a LoRA."""
+        """Write the file that diffusers and other programs load as a LoRA.
+
+        Without peft's settings, which say nothing that the weights do not: the scale is one. Its
+        file would have two entries of metadata, whose order is another one in each process.
+        """
         pipeline.save_lora_weights(
             folder,
             unet_lora_layers=convert_state_dict_to_diffusers(weights),
             weight_name=name,
-            unet_lora_adapter_metadata=self._config.to_dict(),
         )
         (folder / name).chmod(0o644)  # another user may run the bot

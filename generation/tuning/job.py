@@ -15,8 +15,7 @@ from typing import Any, Self
 from generation.atomic_write import atomic_write
 
 LEAST_VOTES = 200
-"""Fewer are refused. 240 votes were measured, with a quarter of them wrong: docs/measurements.md,
-*Tuning*."""
+"""Fewer are refused. 240 were tried, a quarter of them wrong: docs/measurements.md, *Tuning*."""
 
 PAIRS = "hpsv3"
 """The target of `oxherd export` whose files are learned from: in `train.json` a row names the files
@@ -39,16 +38,16 @@ class Recipe:
 
     batch: pairs in a step. at_once: of these, how many a device takes together; it changes memory
         and time, and the result only by rounding.
-    rank: of the LoRA. beta: how much a pair may move the model away from the base; lower is more.
+    rank: of the LoRA. beta: how near the model stays to the base; more is nearer.
     """
 
     method: str = "dpo"
     steps: int | None = None
-    batch: int = 16
+    batch: int | None = None
     at_once: int | None = None
     rank: int = 8
     learning_rate: float | None = None
-    beta: float = 5000.0
+    beta: float | None = None
     seed: int = 0
 
 

@@ -77,15 +77,16 @@ def tune(
         str, typer.Option(help="cpu, cuda, or several GPUs: cuda:0,cuda:1; auto: the best one.")
     ] = "auto",
     steps: Annotated[int | None, typer.Option(min=1, help="Training steps.")] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Pairs in a step.")] = 16,
+    batch: Annotated[int | None, typer.Option(min=1, help="Pairs in a step.")] = None,
     at_once: Annotated[
         int | None, typer.Option(min=1, help="Pairs in memory at once; less for small GPUs.")
     ] = None,
     rank: Annotated[int, typer.Option(min=1, help="Rank of the LoRA.")] = 8,
     learning_rate: Annotated[float | None, typer.Option(min=0)] = None,
     beta: Annotated[
-        float, typer.Option(min=0, help="How near the model stays to the base; more is nearer.")
-    ] = 5000.0,
+        float | None,
+        typer.Option(min=0, help="How near the model stays to the base; more is nearer."),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same model.")] = 0,
 ) -> None:
     """Tune a model with the votes: `oxherd tune --out FOLDER`.
