@@ -164,6 +164,10 @@ async def test_it_opens_from_the_disk_in_a_browser(
             broken = "[...document.images].filter((i) => i.complete && !i.naturalWidth).length"
             assert await page.evaluate(broken) == 0
 
+        await page.goto((out / "prompts.html").as_uri())
+        await page.fill("#words", "Fox  number")
+        await expect(page.locator(".prompts li:visible")).to_have_text(re.compile("A Fox  Number"))
+
         # The filters search all images, not only those that are drawn.
         await page.goto((out / "images.html").as_uri())
         figures = page.locator("#gallery figure")
