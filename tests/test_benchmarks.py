@@ -91,6 +91,7 @@ def test_votes_are_counted_from_click_to_commit(tmp_path: Path) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_a_taste_and_random_votes_tune_the_model(tmp_path: Path) -> None:
     pictures, labels = discs(tmp_path / "packages", 80)
     options = loop.parsed(
