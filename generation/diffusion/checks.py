@@ -1,7 +1,6 @@
 """What `doctor` reports about the device and the model, found without loading the model."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -10,7 +9,7 @@ from generation.diffusion.compile.compiler import can_compile
 from generation.diffusion.compile.layout import pays
 from generation.diffusion.device import device_name, is_slow_on_cpu, require_device
 from generation.diffusion.engine import OWN, choose_engine
-from generation.diffusion.loading import require_no_pickles, torch_dtype
+from generation.diffusion.loading import base_of, require_no_pickles, torch_dtype
 from generation.diffusion.model_files import (
     INDEX,
     pickled_components,
@@ -18,7 +17,6 @@ from generation.diffusion.model_files import (
     scheduler_problem,
 )
 from generation.errors import BackendUnavailable, root_cause
-from generation.lora_folder import lora_in
 from generation.model_folder import cached_file, check_hub, local_folder
 from generation.worker.backend import Finding
 from generation.worker.specs import DiffusersSpec
@@ -37,10 +35,7 @@ def check_device(device: str) -> Finding:
 def check_model(spec: DiffusersSpec) -> Finding:
     """Whether the model is on this machine or can be downloaded; asks the hub only if it must."""
     try:
-        lora = lora_in(spec.model)
-        if lora is not None:
-            spec = replace(spec, model=lora.base, revision=lora.hub_revision)
-
+        spec, lora = base_of(spec)
         if folder := local_folder(spec.model, index=INDEX):
             detail = f"folder {spec.model}{_pickles(folder, spec)}"
         elif index := cached_file(spec.model, INDEX, revision=spec.revision):
@@ -73,10 +68,7 @@ def check_engine(spec: DiffusersSpec) -> Finding:
 
     Raises BackendUnavailable where `check_model` reports an error for a folder.
     """
-    lora = lora_in(spec.model)
-    if lora is not None:
-        spec = replace(spec, model=lora.base, revision=lora.hub_revision)
-
+    spec, _ = base_of(spec)
     folder = local_folder(spec.model, index=INDEX)
     if folder is None and (cached := cached_file(spec.model, INDEX, revision=spec.revision)):
         folder = cached.parent

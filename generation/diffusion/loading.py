@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -36,25 +36,36 @@ class ModelFolder:
     lora: Lora | None = None
 
 
+def base_of(spec: DiffusersSpec) -> tuple[DiffusersSpec, Lora | None]:
+    """What is loaded first, and the LoRA that is added to it, if the model is one.
+
+    Raises BackendUnavailable for a LoRA that cannot be used.
+    """
+    lora = lora_in(spec.model)
+    if lora is None:
+        return spec, None
+
+    return replace(spec, model=lora.base, revision=lora.hub_revision), lora
+
+
 def find_model(spec: DiffusersSpec) -> ModelFolder:
     """The model's folder; downloads a model on the hub that is not in its local cache.
 
     Raises BackendUnavailable for a model that cannot be found or fetched.
     """
-    lora = lora_in(spec.model)
-    name, revision = (spec.model, spec.revision) if lora is None else (lora.base, lora.hub_revision)
-    if folder := local_folder(name, index=INDEX):
+    base, lora = base_of(spec)
+    if folder := local_folder(base.model, index=INDEX):
         return ModelFolder(path=folder, on_hub=False, lora=lora)
 
     try:
         copy = DiffusionPipeline.download(
-            name,
-            revision=revision,
+            base.model,
+            revision=base.revision,
             variant=spec.variant,
             use_safetensors=None if spec.allow_pickles else True,
         )
     except Exception as exc:
-        raise BackendUnavailable(not_found(name, exc, what="model")) from exc
+        raise BackendUnavailable(not_found(base.model, exc, what="model")) from exc
 
     return ModelFolder(path=Path(copy), on_hub=True, lora=lora)
 
