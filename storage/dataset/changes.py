@@ -329,7 +329,7 @@ def _arena_rows(connection: sqlite3.Connection, shard: int) -> list[ArenaRow]:
             voted_at, server, shown_in, seconds, consent, left_model, right_model, arenas.pairs,
             arenas.votes, closed_at, stopped
         FROM arena_votes JOIN shown_pairs USING (pair_id) JOIN arenas USING (arena_id)
-            JOIN sets ON set_id = left_set LEFT JOIN people ON user_id = voter_id
+            LEFT JOIN people ON user_id = voter_id
         WHERE arena_shard = ? AND counted IS NOT NULL
         ORDER BY arena_row
         """,

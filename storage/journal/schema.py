@@ -188,11 +188,12 @@ CREATE TABLE arena_pairs (
 
 CREATE VIEW shown_pairs AS        -- that people may see
     SELECT arena_pairs.*, lefts.image_id AS left_image, rights.image_id AS right_image,
-        lefts.image_shard AS left_shard, rights.image_shard AS right_shard,
+        lefts.image_shard AS left_shard, rights.image_shard AS right_shard, request, server,
         (SELECT count(*) FROM arena_votes
             WHERE arena_votes.pair_id = arena_pairs.pair_id AND counted IS NOT NULL) AS votes
     FROM arena_pairs JOIN images AS lefts ON lefts.set_id = left_set
         JOIN images AS rights ON rights.set_id = right_set
+        JOIN sets ON sets.set_id = left_set
     WHERE NOT left_out AND lefts.taken_out IS NULL AND rights.taken_out IS NULL
         AND lefts.missing_since IS NULL AND rights.missing_since IS NULL
         AND NOT lefts.erased AND NOT rights.erased;

@@ -224,8 +224,8 @@ class Arenas:
 
         # Their ids are random, so this order says nothing.
         row = self._connection.execute(
-            "SELECT shown_pairs.*, request FROM shown_pairs JOIN sets ON set_id = left_set"
-            " WHERE arena_id = :arena AND votes < :votes AND shown_pairs.message_id IS NULL"
+            "SELECT * FROM shown_pairs"
+            " WHERE arena_id = :arena AND votes < :votes AND message_id IS NULL"
             " ORDER BY votes, pair_id LIMIT 1",
             values,
         ).fetchone()
@@ -257,9 +257,7 @@ class Arenas:
             return None
 
         shown = self._connection.execute(
-            "SELECT shown_pairs.*, request FROM shown_pairs JOIN sets ON set_id = left_set"
-            " WHERE pair_id = ?",
-            (row["pair_id"],),
+            "SELECT * FROM shown_pairs WHERE pair_id = ?", (row["pair_id"],)
         ).fetchone()
 
         return PairPost(
@@ -333,8 +331,7 @@ class Arenas:
     def examples(self, arena_id: str, *, limit: int) -> list[Example]:
         """Some pairs with votes: any ones, whoever won."""
         rows = self._connection.execute(
-            "SELECT shown_pairs.*, request FROM shown_pairs JOIN sets ON set_id = left_set"
-            " WHERE arena_id = ? AND votes > 0 ORDER BY pair_id LIMIT ?",
+            "SELECT * FROM shown_pairs WHERE arena_id = ? AND votes > 0 ORDER BY pair_id LIMIT ?",
             (arena_id, limit),
         ).fetchall()
 
@@ -351,7 +348,7 @@ class Arenas:
 
 
 def pair(row: sqlite3.Row) -> Pair:
-    """A row of `shown_pairs` with the request of one side."""
+    """A row of `shown_pairs`."""
     return Pair(
         pair_id=row["pair_id"],
         prompt=json.loads(row["request"])["prompt"],

@@ -18,8 +18,8 @@ def next_pair(
     """
     row = journal.connection.execute(
         """
-        SELECT shown_pairs.*, request
-        FROM arenas JOIN shown_pairs USING (arena_id) JOIN sets ON set_id = left_set
+        SELECT shown_pairs.*
+        FROM arenas JOIN shown_pairs USING (arena_id)
             LEFT JOIN arena_showings ON arena_showings.pair_id = shown_pairs.pair_id
                 AND rater_id = :rater
         WHERE arenas.guild_id IS :guild AND closed_at IS NULL
@@ -48,9 +48,8 @@ def show_again(
     more. Runs inside a transaction of the caller's."""
     row = journal.connection.execute(
         """
-        SELECT shown_pairs.*, request
-        FROM arenas JOIN shown_pairs USING (arena_id) JOIN sets ON set_id = left_set
-            JOIN arena_showings USING (pair_id)
+        SELECT shown_pairs.*
+        FROM arenas JOIN shown_pairs USING (arena_id) JOIN arena_showings USING (pair_id)
         WHERE arenas.guild_id IS ? AND closed_at IS NULL AND pair_id = ? AND rater_id = ?
         """,
         (guild_id, pair_id, rater_id),
