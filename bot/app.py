@@ -23,7 +23,7 @@ from bot.chat.client import OxherdClient
 from bot.chat.requests import Requests
 from bot.chat.standing import weekly
 from bot.cli import control_server
-from bot.configuration import door, model_specs, remote, repository_settings
+from bot.configuration import cluster, door, model_specs, remote, repository_settings
 from bot.errors import CannotConnect
 from bot.settings import Settings, SettingsError
 from generation.queue.executor import Executor
@@ -129,7 +129,8 @@ async def opened(
         ) as store,
         Executor.open(
             model_specs(settings),
-            devices=settings.devices,
+            devices=settings.local_devices,
+            cluster=cluster(settings),
             limits=ExecutorLimits(
                 max_waiting=settings.max_waiting,
                 max_waiting_per_person=settings.max_waiting_per_person,

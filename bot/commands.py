@@ -365,7 +365,7 @@ def replay(
                     image_id,
                     dataset=dataset,
                     model=model,
-                    device=device or settings.devices[0],
+                    device=device or (settings.local_devices or settings.devices)[0],
                     tell=tell,
                 )
             )

@@ -9,6 +9,7 @@ from bot.offered_models import OfferedModel
 from bot.prompts.blocked_words import BlockedWords
 from bot.prompts.door import Door, Limits
 from bot.settings import Settings
+from generation.cluster.settings import ClusterSettings
 from generation.safety.screen import SafetySpec
 from generation.worker.specs import BackendSpec, DiffusersSpec, PlaceholderSpec
 from storage.dataset.card import CardFacts
@@ -50,6 +51,20 @@ def _spec(settings: Settings, offered: OfferedModel) -> BackendSpec:
         compile=settings.compile,
         compiled_folder=folder.compiled,
         compiled_size=settings.sizes[0],
+    )
+
+
+def cluster(settings: Settings) -> ClusterSettings | None:
+    """The cluster whose hosts have workers, or None."""
+    if settings.ray is None:
+        return None
+
+    return ClusterSettings(
+        address=settings.ray,
+        workers=settings.ray_workers,
+        gpus=settings.ray_gpus,
+        resources=dict(settings.ray_resources),
+        folder=settings.ray_folder,
     )
 
 

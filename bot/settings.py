@@ -7,7 +7,7 @@ failing that, from ``.env`` in the working directory.
 import difflib
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
 from dotenv.parser import parse_stream
@@ -17,6 +17,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PositiveFloat,
     SecretStr,
     ValidationError,
     model_validator,
@@ -34,6 +35,8 @@ TOKENS = ("OXHERD_TOKEN", "OXHERD_REMOTE_TOKEN")
 _NOT_SHOWN = (*TOKENS, "OXHERD_REMOTE")
 
 _DEVICE = re.compile(r"auto|(cpu|cuda|mps|xpu)(:[0-9]+)?")
+
+_ADDRESS = re.compile(r"([\w.-]+|\[[0-9a-fA-F:]+\]):[0-9]{1,5}")
 
 # Pydantic's sentences for these are about its own parser.
 _PROBLEMS = {
@@ -76,6 +79,26 @@ def _size(size: Size) -> Size:
 def _remote(text: str) -> str:
     """Checked where it is set; the token has a setting of its own and is not part of it."""
     return RemoteSettings.at(text, branch="main", token="", create=False).url
+
+
+def _address(text: str) -> str:
+    """`host:port`; an IPv6 address is in brackets."""
+    if not _ADDRESS.fullmatch(text):
+        raise ValueError("must be an address like 10.0.0.1:6379, that of the cluster's head")
+
+    return text
+
+
+def _amounts(value: object) -> object:
+    """``"a:1, b:0.5"`` as amounts by name; anything else as it is."""
+    if not isinstance(value, str):
+        return value
+
+    parts = [part.rpartition(":") for part in _split(value)]
+    if not all(name for name, _, _ in parts):
+        raise ValueError("must be written like oxherd:1,fast:0.5")
+
+    return {name.strip(): amount for name, _, amount in parts}
 
 
 def _known_devices(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -131,7 +154,32 @@ class Settings(BaseModel):
     )
     devices: Annotated[Names, AfterValidator(_known_devices)] = Field(
         ("auto",),
-        description="devices, with one worker each: `auto`, `cpu`, `cuda:0,cuda:1`, `mps`",
+        description="devices, with one worker each: `auto`, `cpu`, `cuda:0,cuda:1`, `mps`; with "
+        "`OXHERD_RAY` set, none unless this is set too",
+    )
+    ray: Annotated[str, AfterValidator(_address)] | None = Field(
+        None,
+        description="head of a Ray cluster whose hosts have workers too, `host:port`; needs the "
+        "extra `ray`",
+    )
+    ray_workers: int = Field(
+        1,
+        ge=1,
+        le=512,
+        description="workers on the cluster: as many as it will ever have room for; those without "
+        "room wait for it",
+    )
+    ray_gpus: float = Field(
+        1, ge=0, le=64, description="GPUs that Ray reserves for each of these workers"
+    )
+    ray_resources: Annotated[Mapping[str, PositiveFloat], BeforeValidator(_amounts)] = Field(
+        {},
+        description="custom resources that Ray reserves for each of these workers: "
+        "`oxherd:1,fast:0.5`",
+    )
+    ray_folder: PurePosixPath = Field(
+        PurePosixPath("~/.cache/oxherd"),
+        description="folder on each host of the cluster for what is compiled and learnt of models",
     )
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = Field(
         "auto", description="the weights' number format; `auto` is float16 on CUDA, else float32"
@@ -400,6 +448,24 @@ class Settings(BaseModel):
                 "OXHERD_DOUBTFUL_IMAGES is set, and OXHERD_SAFETY_DOUBTFUL is not: no image would "
                 "be doubtful"
             )
+
+        return self
+
+    @property
+    def local_devices(self) -> tuple[str, ...]:
+        """The devices of this host that have workers."""
+        elsewhere = self.ray is not None and "devices" not in self.model_fields_set
+
+        return () if elsewhere else self.devices
+
+    @model_validator(mode="after")
+    def _ray_settings_only_with_a_cluster(self) -> Self:
+        for name in ("ray_workers", "ray_gpus", "ray_resources", "ray_folder"):
+            if name in self.model_fields_set and self.ray is None:
+                raise ValueError(
+                    f"{PREFIX}{name.upper()} is set, and OXHERD_RAY is not: no worker would be on "
+                    "a cluster"
+                )
 
         return self
 

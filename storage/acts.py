@@ -39,17 +39,12 @@ class ActKind(StrEnum):
 
 
 class SetAside(StrEnum):
-    """Why a vote does not count, though its voter did not take it back.
-
-    gold: in an arena only, whose result no estimate of voters makes better: its voter answers most
-    gold images wrong.
-    """
+    """Why a vote does not count, though its voter did not take it back."""
 
     BANNED = "banned"
     DISCARDED = "discarded"
     BRIGADE = "brigade"
     HASTY = "hasty"
-    GOLD = "gold"
 
 
 class Report(StrEnum):

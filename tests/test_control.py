@@ -89,6 +89,7 @@ async def test_the_status_as_json_keeps_its_keys(tmp_path: Path) -> None:
     ]
     assert sorted(shown["workers"][0]) == [
         "device",
+        "host",
         "last_error",
         "models",
         "pid",

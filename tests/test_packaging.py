@@ -16,7 +16,7 @@ from packaging.version import Version
 ROOT = Path(__file__).parents[1]
 CONFIGURATION = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT = CONFIGURATION["project"]
-LOCKS = ("build", "demo", "dev", "gpu")
+LOCKS = ("build", "demo", "dev", "gpu", "ray")
 
 
 def locked(name: str) -> dict[str, str]:
@@ -37,8 +37,13 @@ def wanted(*extras: str) -> list[Requirement]:
 
 @pytest.mark.parametrize(
     ("lock", "extras"),
-    [("demo", ["demo"]), ("gpu", ["gpu", "safety"]), ("dev", ["demo", "gpu", "safety", "dev"])],
-    ids=["demo", "gpu", "dev"],
+    [
+        ("demo", ["demo"]),
+        ("gpu", ["gpu", "safety"]),
+        ("ray", ["ray"]),
+        ("dev", ["demo", "gpu", "ray", "safety", "dev"]),
+    ],
+    ids=["demo", "gpu", "ray", "dev"],
 )
 def test_every_dependency_is_locked_at_a_version_it_allows(lock: str, extras: list[str]) -> None:
     pins = locked(lock)
@@ -57,7 +62,7 @@ def test_what_builds_the_wheel_is_locked_at_the_version_it_asks_for() -> None:
 def test_the_locks_agree_with_each_other() -> None:
     everything = locked("dev")
 
-    for name in ("demo", "gpu"):
+    for name in ("demo", "gpu", "ray"):
         assert locked(name).items() <= everything.items()
 
     for distribution, version in locked("build").items():

@@ -82,6 +82,10 @@ def test_an_unknown_setting_in_the_file_is_named_too(tmp_path: Path) -> None:
         ("OXHERD_BACKEND", "dalle", "'diffusers' or 'placeholder'"),
         ("OXHERD_DEFAULT_STEPS", "101", "above OXHERD_MAX_STEPS, 100"),
         ("OXHERD_DEVICES", ",", "OXHERD_DEVICES"),
+        ("OXHERD_RAY", "auto", "OXHERD_RAY: must be an address like 10.0.0.1:6379"),
+        ("OXHERD_RAY_WORKERS", "2", "OXHERD_RAY is not: no worker would be on a cluster"),
+        ("OXHERD_RAY_RESOURCES", "fast", "must be written like oxherd:1,fast:0.5"),
+        ("OXHERD_RAY_RESOURCES", "fast:some", "must be a number"),
         ("OXHERD_DEVICES", "gpu", "OXHERD_DEVICES: 'gpu' is not a device. Write auto, cpu, mps"),
         ("OXHERD_KEEP_UNVOTED_DAYS", "inf", "OXHERD_KEEP_UNVOTED_DAYS"),
         ("OXHERD_KEEP_UNVOTED_DAYS", "1e12", "OXHERD_KEEP_UNVOTED_DAYS"),
@@ -134,6 +138,15 @@ def test_the_servers_token_is_not_sent_over_a_network_unencrypted() -> None:
 @pytest.mark.parametrize("branch", ["main", "main-2026-11-01", "v1.5_a", "0"])
 def test_the_usual_names_of_branches_are_taken(branch: str) -> None:
     assert load({"OXHERD_REMOTE_BRANCH": branch}, NO_FILE).remote_branch == branch
+
+
+def test_a_cluster_has_all_workers_unless_devices_are_set_too() -> None:
+    cluster = {"OXHERD_RAY": "10.0.0.1:6379", "OXHERD_RAY_RESOURCES": "oxherd:1, fast:0.5"}
+
+    assert load({}, NO_FILE).local_devices == ("auto",)
+    assert load(cluster, NO_FILE).local_devices == ()
+    assert load(cluster | {"OXHERD_DEVICES": "cuda:0"}, NO_FILE).local_devices == ("cuda:0",)
+    assert load(cluster, NO_FILE).ray_resources == {"oxherd": 1, "fast": 0.5}
 
 
 def test_the_token_is_never_shown() -> None:

@@ -131,6 +131,7 @@ async def current_status(
             for worker in queue.workers
             if worker.state in (WorkerState.FAILED, WorkerState.RESTARTING)
         ),
+        *([f"Workers wait: {away}."] if (away := queue.cluster_problem) else []),
         *([] if stored.writer_alive else ["The writer is down."]),
         *([stored.last_error] if stored.last_error else []),
         *([] if stored.remote is None else _remote_problems(stored.remote, settings)),

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 import aiohttp
 import discord
 
-from bot.configuration import blocked_words, model_specs, remote, repository_settings
+from bot.configuration import blocked_words, cluster, model_specs, remote, repository_settings
 from bot.settings import Settings, SettingsError
+from generation.cluster.doctor import check_cluster
 from generation.worker.backend import Finding
 from generation.worker.doctor import check_backend
 from storage import offline
@@ -222,9 +223,11 @@ def _blocked_words(settings: Settings) -> Finding:
 
 
 def _generation(settings: Settings) -> Iterator[Finding]:
-    """The default model on every device, and the other models on the first."""
-    models, (first, *others) = model_specs(settings), settings.devices
+    """The default model on every device, the other models on the first, and the cluster."""
+    models = model_specs(settings)
     default = next(iter(models))
-    yield from check_backend(models, device=first)
-    for device in others:
-        yield from check_backend({default: models[default]}, device=device)
+    for number, device in enumerate(settings.local_devices):
+        yield from check_backend({default: models[default]} if number else models, device=device)
+
+    if (hosts := cluster(settings)) is not None:
+        yield check_cluster(hosts)

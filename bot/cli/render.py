@@ -124,7 +124,8 @@ def _queue(queue: Queue) -> str:
 
 
 def _worker(worker: WorkerStatus) -> str:
-    parts = [str(worker.state), *worker.models]
+    where = "" if worker.host is None else f" on {worker.host}"
+    parts = [f"{worker.state}{where}", *worker.models]
     if worker.serving:
         parts.append(worker.serving)
 

@@ -1,4 +1,4 @@
-"""A bounded, fair queue of requests, served by one worker process per device."""
+"""A bounded, fair queue of requests, served by workers here and on other hosts."""
 
 import asyncio
 import itertools
@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Self
 
+from generation.cluster.cluster import Cluster
+from generation.cluster.settings import ClusterSettings
 from generation.errors import (
     BackendUnavailable,
     Cancelled,
@@ -17,10 +19,12 @@ from generation.errors import (
     RequestFailed,
     TooManyYours,
 )
+from generation.processes.link import StartWorker
+from generation.processes.worker_process import WorkerProcess
 from generation.queue.fair_queue import FairQueue
 from generation.queue.job import Job, JobProgress, JobState
 from generation.queue.limits import ExecutorLimits
-from generation.queue.status import ExecutorStatus, WorkerState
+from generation.queue.status import ExecutorStatus
 from generation.queue.supervisor import WorkerSupervisor
 from generation.queue.waiting_times import queue_finished_in_s
 from generation.request import ImageRequest
@@ -39,11 +43,12 @@ class Executor:
 
     def __init__(
         self,
-        models: Mapping[str, BackendSpec],
+        workers: Sequence[tuple[str, StartWorker]],
         *,
-        devices: Sequence[str],
+        cluster: Cluster | None,
         limits: ExecutorLimits,
     ) -> None:
+        self._cluster = cluster
         self._limits = limits
         self._queue: FairQueue[Job] = FairQueue()
         self._ids = itertools.count(1)
@@ -52,13 +57,9 @@ class Executor:
         self._none_running.set()
         self._workers = [
             WorkerSupervisor(
-                device,
-                models=models,
-                limits=limits,
-                changed=self._dispatch,
-                job_lost=self._retry,
+                name, start_worker, limits=limits, changed=self._dispatch, job_lost=self._retry
             )
-            for device in devices
+            for name, start_worker in workers
         ]
 
     @classmethod
@@ -68,42 +69,53 @@ class Executor:
         models: Mapping[str, BackendSpec],
         *,
         devices: Sequence[str] = ("cpu",),
+        cluster: ClusterSettings | None = None,
         limits: ExecutorLimits | None = None,
     ) -> AsyncIterator[Self]:
         """Start the workers. Requests are accepted at once, and wait for the model to load.
 
         models: what to open for each name that a request may have. The first is the default and
         is loaded at once; each of the others is loaded when it is first asked for.
+        devices: of this host, with one worker each. cluster: whose hosts have workers too.
 
         On leaving, running jobs may continue for `limits.grace_s`. Then all unfinished jobs end
         with Closing, and the worker processes are gone.
         """
-        if not devices:
-            raise ValueError("an executor needs at least one device")
+        if not devices and cluster is None:
+            raise ValueError("an executor needs at least one device, or a cluster")
 
         if not models:
             raise ValueError("an executor needs at least one model")
 
         limits = limits or ExecutorLimits()
-        executor = cls(models, devices=devices, limits=limits)
-        supervisors = [
-            asyncio.create_task(worker.run(), name="worker-supervisor")
-            for worker in executor._workers
+        workers: list[tuple[str, StartWorker]] = [
+            (device, partial(WorkerProcess, models, device=device)) for device in devices
         ]
+        hosts = None
+        if cluster is not None:
+            hosts = Cluster(cluster, models)
+            workers += [(f"ray:{number}", hosts.worker) for number in range(cluster.workers)]
+
+        executor = cls(workers, cluster=hosts, limits=limits)
+        keepers = [worker.run() for worker in executor._workers]
+        if hosts is not None:
+            keepers.append(hosts.run())
+
+        tasks = [asyncio.create_task(keeper, name="worker-keeper") for keeper in keepers]
         try:
             yield executor
         finally:
             try:
                 await executor.drain(limits.grace_s)
             finally:
-                for supervisor in supervisors:
-                    supervisor.cancel()
+                for task in tasks:
+                    task.cancel()
 
-                endings = await asyncio.gather(*supervisors, return_exceptions=True)
+                endings = await asyncio.gather(*tasks, return_exceptions=True)
 
             for ending in endings:
                 if isinstance(ending, Exception):
-                    raise ending  # a bug in the supervisor
+                    raise ending  # a bug in a keeper
 
     def submit(
         self,
@@ -150,6 +162,7 @@ class Executor:
             waiting=len(self._queue),
             running=len(self._running()),
             workers=tuple(worker.status() for worker in self._workers),
+            cluster_problem="" if self._cluster is None else self._cluster.problem,
             seconds_per_request=sum(known) / len(known) if known else None,
         )
 
@@ -222,12 +235,12 @@ class Executor:
         except BackendUnavailable as exc:
             self._fail_waiting(partial(BackendUnavailable, exc.reason))
 
-        while idle := [worker for worker in self._workers if worker.state is WorkerState.IDLE]:
+        while idle := [worker for worker in self._workers if worker.is_idle]:
             if (job := self._queue.take(self._may_run)) is None:
                 break
 
             ready = [worker for worker in idle if worker.holds(job.request.model)]
-            (ready or idle)[0].start(job)
+            (ready or [min(idle, key=self._wanted_here)])[0].start(job)
 
         if self._running():
             self._none_running.clear()
@@ -246,6 +259,10 @@ class Executor:
         else:
             self._queue.put_first(job, owner=job.owner)
             job.enter(JobState.WAITING)
+
+    def _wanted_here(self, worker: WorkerSupervisor) -> int:
+        """How many waiting jobs need no loading there: models that many wait for stay loaded."""
+        return sum(1 for job in self._queue.in_order() if worker.holds(job.request.model))
 
     def _fail_waiting(self, new_error: Callable[[], GenerationError]) -> None:
         while (job := self._queue.take()) is not None:
@@ -270,7 +287,7 @@ class Executor:
             raise QueueFull(waiting=theirs, limit=share)
 
     def _check_available(self) -> None:
-        if all(worker.state is WorkerState.FAILED for worker in self._workers):
+        if all(worker.has_failed for worker in self._workers):
             raise BackendUnavailable(self._workers[0].last_error or "No worker is running.")
 
     def _may_run(self, owner: int) -> bool:

@@ -5,6 +5,8 @@ from enum import StrEnum
 
 
 class WorkerState(StrEnum):
+    WAITING = "waiting"
+    """A host of the cluster must have room for it first."""
     LOADING = "loading"
     IDLE = "idle"
     BUSY = "busy"
@@ -16,12 +18,14 @@ class WorkerState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerStatus:
-    """pid: None while no process runs. models: the loaded ones, with their revisions.
+    """host: the label of the host in the cluster that it runs on; None for this host, or for none.
+    pid: on its host; None while no process runs. models: the loaded ones, with their revisions.
 
     serving: how requests are served, as a phrase; empty when there is nothing to report.
     """
 
     device: str
+    host: str | None
     pid: int | None
     state: WorkerState
     restarts: int
@@ -32,9 +36,12 @@ class WorkerStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecutorStatus:
-    """seconds_per_request: mean of each worker's last request; None until one is finished."""
+    """cluster_problem: why the cluster cannot be used, as a phrase; empty if it can.
+    seconds_per_request: mean of each worker's last request; None until one is finished.
+    """
 
     waiting: int
     running: int
     workers: tuple[WorkerStatus, ...]
+    cluster_problem: str
     seconds_per_request: float | None

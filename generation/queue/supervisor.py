@@ -1,4 +1,4 @@
-"""Keeps one worker alive: starts its process, gives it jobs, replaces it when it ends."""
+"""Keeps one worker alive: starts it, gives it jobs, replaces it when it ends."""
 
 import asyncio
 import logging
@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 from typing import assert_never
 
 from generation.errors import GenerationError
+from generation.processes.link import StartWorker, WorkerLink
 from generation.queue.attempt import Attempt
 from generation.queue.estimates import Estimates
 from generation.queue.job import Job
 from generation.queue.limits import ExecutorLimits
 from generation.queue.status import WorkerState, WorkerStatus
-from generation.queue.worker_process import WorkerProcess
 from generation.request import ImageRequest, Made, Provenance, Result
 from generation.worker.messages import (
     Cancel,
@@ -29,7 +29,6 @@ from generation.worker.messages import (
     Serving,
     StepDone,
 )
-from generation.worker.specs import BackendSpec
 
 log = logging.getLogger(__name__)
 
@@ -37,17 +36,19 @@ _MAX_RETRY_S = 60.0
 
 
 class WorkerSupervisor:
-    """Keeps a worker process alive on one device, and gives it one job at a time.
+    """Keeps a worker alive in one place, and gives it one job at a time.
 
+    name: of the place, for the operator: a device, or a number among the workers of a cluster.
+    start_worker: makes a new worker, which is then started.
     changed: called when the worker becomes idle or can no longer serve.
     job_lost: called with a job and the reason when the worker was lost while it ran the job.
     """
 
     def __init__(
         self,
-        device: str,
+        name: str,
+        start_worker: StartWorker,
         *,
-        models: Mapping[str, BackendSpec],
         limits: ExecutorLimits,
         changed: Callable[[], None],
         job_lost: Callable[[Job, str], None],
@@ -56,18 +57,33 @@ class WorkerSupervisor:
         self.attempt: Attempt | None = None
         self.last_error: str | None = None
         self.estimates = Estimates()
-        self._device = device
-        self._models = models
+        self._name = name
+        self._start_worker = start_worker
         self._limits = limits
         self._changed = changed
         self._job_lost = job_lost
-        self._process: WorkerProcess | None = None
+        self._worker: WorkerLink | None = None
         self._loaded: Mapping[str, Provenance] = {}
         self._load_s: dict[str, float] = {}  # model -> how long loading it took the last time
         self._serving = ""
         self._restarts = 0
-        self._refusal: str | None = None  # why this process will not serve, if it reported it
-        self._failures = 0  # processes in a row that ended without finishing a job
+        self._refusal: str | None = None  # why this worker will not serve, if it reported it
+        self._failures = 0  # workers in a row that ended without finishing a job
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether a job may be started. A worker that has just ended still looks idle until its
+        supervisor hears of it."""
+        worker = self._worker
+
+        return self.state is WorkerState.IDLE and worker is not None and not worker.ending
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it cannot serve, and waits for nothing that may change that."""
+        waits = self._worker is not None and self._worker.waits_for
+
+        return self.state is WorkerState.FAILED and not waits
 
     @property
     def is_loaded(self) -> bool:
@@ -78,12 +94,16 @@ class WorkerSupervisor:
         return model in self._loaded
 
     def status(self) -> WorkerStatus:
+        worker = self._worker
+        waits_for = "" if worker is None else worker.waits_for
+
         return WorkerStatus(
-            device=self._device,
-            pid=None if self._process is None else self._process.pid,
-            state=self.state,
+            device=self._name,
+            host=None if worker is None else worker.host,
+            pid=None if worker is None else worker.pid,
+            state=WorkerState.WAITING if waits_for else self.state,
             restarts=self._restarts,
-            last_error=self.last_error,
+            last_error=waits_for or self.last_error,
             models=tuple(
                 sorted(f"{model.model} ({model.revision})" for model in self._loaded.values())
             ),
@@ -91,14 +111,14 @@ class WorkerSupervisor:
         )
 
     async def run(self) -> None:
-        """Keep a worker process alive until cancelled; on return the process is gone."""
+        """Keep a worker alive until cancelled; on return it is gone."""
         try:
             while True:
-                await self._run_process()
+                await self._run_worker()
                 await asyncio.sleep(self._retry_delay_s())
                 self._restarts += 1
         except Exception:
-            log.exception("the supervisor of the worker on %s failed", self._device)
+            log.exception("the supervisor of the worker on %s failed", self._name)
             raise
         finally:
             self.state = WorkerState.FAILED
@@ -106,20 +126,20 @@ class WorkerSupervisor:
 
     def start(self, job: Job) -> None:
         """Begin a job. Raises RuntimeError unless the worker is idle."""
-        if self._process is None or self.state is not WorkerState.IDLE:
-            raise RuntimeError(f"the worker on {self._device} is {self.state}, not idle")
+        if self._worker is None or not self.is_idle:
+            raise RuntimeError(f"the worker on {self._name} is {self.state}, not idle")
 
         self.attempt = Attempt(job, deadline_s=self._limits.deadline_s, stop=self.stop)
         self.state = WorkerState.BUSY
-        self._process.send(Generate(job_id=job.id, request=job.request, parent=job.parent))
-        self._process.expect_message(within_s=self._limits.silence_s)
+        self._worker.send(Generate(job_id=job.id, request=job.request, parent=job.parent))
+        self._worker.expect_message(within_s=self._limits.silence_s)
 
     def stop(self, reason: GenerationError) -> None:
         """Ask the worker to stop its job, if any. The job ends with the first reason given."""
         attempt = self.attempt
-        if self._process is not None and attempt is not None and attempt.stop_reason is None:
+        if self._worker is not None and attempt is not None and attempt.stop_reason is None:
             attempt.stop_reason = reason
-            self._process.send(Cancel(job_id=attempt.job.id))
+            self._worker.send(Cancel(job_id=attempt.job.id))
 
     def free_in_s(self) -> float | None:
         """Estimated seconds until the worker is idle; None while unknown."""
@@ -143,46 +163,47 @@ class WorkerSupervisor:
 
         return None if load_s is None or run_s is None else load_s + run_s
 
-    async def _run_process(self) -> None:
-        process = WorkerProcess(self._models, device=self._device)
+    async def _run_worker(self) -> None:
+        worker = self._start_worker()
         self._refusal = None
         try:
-            async with process.running():
-                self._process = process
-                process.expect_message(within_s=self._limits.load_s)
-                async for message in process.messages():
-                    self._handle(message, process)
+            async with worker.running():
+                self._worker = worker
+                worker.expect_message(within_s=self._limits.load_s)
+                async for message in worker.messages():
+                    self._handle(message, worker)
         except asyncio.CancelledError:
             self._refusal = "The executor is closed."
             raise
         finally:
-            self._process = None
-            self._process_ended(process.ending)
+            self._worker = None
+            self._worker_ended(worker.ending)
 
-    def _handle(self, message: FromWorker, process: WorkerProcess) -> None:
+    def _handle(self, message: FromWorker, worker: WorkerLink) -> None:
         match message:
             case Ready(models=models):
-                log.info("the worker on %s (pid %s) is ready", self._device, process.pid)
+                where = worker.host or f"pid {worker.pid}"
+                log.info("the worker on %s (%s) is ready", self._name, where)
                 self._loaded = models
-                self._become_idle(process)
+                self._become_idle(worker)
             case LoadFailed(reason=reason):
-                log.warning("the worker on %s cannot load: %s", self._device, reason)
+                log.warning("the worker on %s cannot load: %s", self._name, reason)
                 self._refusal = reason
             case Serving(how=how):
                 if how != self._serving:
-                    log.info("the worker on %s: serving %s", self._device, how or "unchanged")
+                    log.info("the worker on %s: serving %s", self._name, how or "unchanged")
 
                 self._serving = how
                 if self.attempt is not None:  # its request waits until the worker is done
-                    process.expect_message(within_s=self._limits.silence_s)
+                    worker.expect_message(within_s=self._limits.silence_s)
             case _:
-                self._handle_job(self._attempt_at(message.job_id), message, process)
+                self._handle_job(self._attempt_at(message.job_id), message, worker)
 
-    def _handle_job(self, attempt: Attempt, message: JobMessage, process: WorkerProcess) -> None:
+    def _handle_job(self, attempt: Attempt, message: JobMessage, worker: WorkerLink) -> None:
         match message:
             case Loading():
                 attempt.begin_loading()
-                process.expect_message(within_s=self._limits.load_s)
+                worker.expect_message(within_s=self._limits.load_s)
             case Loaded(models=models):
                 self._loaded = models
                 if attempt.loading_since is not None:
@@ -190,22 +211,22 @@ class WorkerSupervisor:
                     self._load_s[model] = time.perf_counter() - attempt.loading_since
 
                 attempt.begin_steps()
-                process.expect_message(within_s=self._limits.silence_s)
+                worker.expect_message(within_s=self._limits.silence_s)
             case StepDone(step=step, steps=steps):
                 attempt.step_done(step, steps)
-                process.expect_message(within_s=self._limits.silence_s)
+                worker.expect_message(within_s=self._limits.silence_s)
             case PreviewDrawn(preview=preview):
                 attempt.show(preview)
             case Finished(made=made):
-                self._end_attempt(attempt, self._result(attempt, made), process)
+                self._end_attempt(attempt, self._result(attempt, made), worker)
             case Failed(error=error):
-                self._end_attempt(attempt, error, process)
+                self._end_attempt(attempt, error, worker)
             case _:
                 assert_never(message)
 
     def _attempt_at(self, job_id: int) -> Attempt:
         if self.attempt is None or self.attempt.job.id != job_id:
-            raise RuntimeError(f"the worker on {self._device} sent a message about job {job_id}")
+            raise RuntimeError(f"the worker on {self._name} sent a message about job {job_id}")
 
         return self.attempt
 
@@ -220,25 +241,25 @@ class WorkerSupervisor:
         )
 
     def _end_attempt(
-        self, attempt: Attempt, outcome: Result | GenerationError, process: WorkerProcess
+        self, attempt: Attempt, outcome: Result | GenerationError, worker: WorkerLink
     ) -> None:
         self.attempt = None
         self._failures = 0
         attempt.end(outcome)
-        self._become_idle(process)
+        self._become_idle(worker)
 
-    def _become_idle(self, process: WorkerProcess) -> None:
+    def _become_idle(self, worker: WorkerLink) -> None:
         self.state = WorkerState.IDLE
-        process.expect_message(within_s=None)
+        worker.expect_message(within_s=None)
         self._changed()
 
-    def _process_ended(self, ending: str) -> None:
-        """Record why the process ended, and end or return the job that it was running."""
+    def _worker_ended(self, ending: str) -> None:
+        """Record why the worker ended, and end or return the job that it was running."""
         if self._refusal is not None:
             self.last_error = self._refusal
         else:
             doing = "serving" if self.is_loaded else "loading"
-            self.last_error = f"The worker on {self._device} ended while {doing}: {ending}."
+            self.last_error = f"The worker on {self._name} ended while {doing}: {ending}."
             log.warning("%s", self.last_error)
 
         self._failures += 1

@@ -1,9 +1,9 @@
 """Which backend a worker process opens, and its options; plain values that are sent to it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar, Literal, TypeAlias, get_args
+from typing import ClassVar, Literal, Self, TypeAlias, get_args
 
 from generation.request import Size
 from generation.safety.screen import SafetySpec
@@ -26,6 +26,10 @@ class BackendSpec:
 
     backend: ClassVar[str]
     safety: SafetySpec | None = None
+
+    def kept_in(self, folder: Path) -> Self:
+        """The same for a host that keeps in this folder what it learns of models."""
+        return self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +81,12 @@ class DiffusersSpec(BackendSpec):
     compile: Compile = "off"
     compiled_folder: Path | None = None
     compiled_size: Size | None = None
+
+    def kept_in(self, folder: Path) -> Self:
+        kept = ("preview_factors", "model_hashes", "compiled_folder")
+        paths = {name: path for name in kept if (path := getattr(self, name)) is not None}
+
+        return replace(self, **{name: folder / path.name for name, path in paths.items()})
 
     def __post_init__(self) -> None:
         for option, choices in _CHOICES.items():

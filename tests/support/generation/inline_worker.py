@@ -1,25 +1,25 @@
 """A worker on a thread of this process, for tests in which no process is the point."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from typing import assert_never
 
 import pytest
 
-from generation.queue import supervisor
-from generation.queue.worker_process import WorkerProcess
-from generation.worker.messages import Cancel, Generate, ToWorker
+from generation.processes.link import Link
+from generation.queue import executor
+from generation.worker.messages import Cancel, FromWorker, Generate, ToWorker
 from generation.worker.specs import BackendSpec
 from generation.worker.worker import Worker
 
 
-class InlineWorker(WorkerProcess):
+class InlineWorker(Link[ToWorker, FromWorker]):
     """Behaves like a worker process. When killed, it stops at its job's next step."""
 
     def __init__(self, models: Mapping[str, BackendSpec], *, device: str) -> None:
-        super().__init__(models, device=device)
+        super().__init__()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="inline-worker")
         self._worker = Worker(
             models,
@@ -51,14 +51,18 @@ class InlineWorker(WorkerProcess):
             case _:
                 assert_never(message)
 
-    def kill(self, *, reason: str) -> None:
+    def _kill(self) -> None:
         self._worker.cancel(self._job_id)
-        self._ended(reason)
+        if not self.ending:
+            self._ended("it was killed")
+
+    def _on_loop(self, callback: Callable[..., None], *args: object) -> None:
+        self._loop.call_soon_threadsafe(callback, *args)
 
 
 @contextmanager
 def inline_workers() -> Iterator[None]:
     """Executors that are opened in the context run their workers on threads."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(supervisor, "WorkerProcess", InlineWorker)
+        patch.setattr(executor, "WorkerProcess", InlineWorker)
         yield
