@@ -39,12 +39,17 @@ class ActKind(StrEnum):
 
 
 class SetAside(StrEnum):
-    """Why a vote does not count, though its voter did not take it back."""
+    """Why a vote does not count, though its voter did not take it back.
+
+    gold: in an arena only, whose result no estimate of voters makes better: its voter answers most
+    gold images wrong.
+    """
 
     BANNED = "banned"
     DISCARDED = "discarded"
     BRIGADE = "brigade"
     HASTY = "hasty"
+    GOLD = "gold"
 
 
 class Report(StrEnum):

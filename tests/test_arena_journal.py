@@ -15,12 +15,19 @@ from storage.dataset.memory import MemoryRepository
 from storage.folder import DataFolder
 from storage.journal.arena import votes
 from storage.journal.arena.arenas import Arenas
-from storage.journal.arena.values import NewArena, NewPair, PairVote, PairVoteKind
+from storage.journal.arena.values import (
+    ArenaState,
+    Judgement,
+    NewArena,
+    NewPair,
+    PairVote,
+    PairVoteKind,
+)
 from storage.journal.queries import Journal
 from storage.journal.shards import ShardSizes
 from storage.remote.rebuild import adopt
 from storage.remote.repository import Fetched
-from storage.vote import Choice, NewImage, ShownIn
+from storage.vote import Choice, NewImage, Rating, ShownIn
 from tests.support.storage.data import NOON, PROVENANCE, a_request, four_images
 from tests.support.storage.desk import Desk, Station
 
@@ -207,6 +214,42 @@ def test_a_vote_can_be_changed_until_the_arena_is_closed(a: ArenaDesk) -> None:
     assert (changed.kind, same.kind) == (PairVoteKind.REPLACED, PairVoteKind.UNCHANGED)
     assert (late.kind, late.choice) == (PairVoteKind.CLOSED, Choice.RIGHT)
     assert a.choices() == {("pair-0", PERSON): "right"}
+
+
+@pytest.mark.parametrize(
+    ("answers", "right", "counts"), [(8, 3, False), (8, 4, True), (7, 0, True)]
+)
+def test_who_answers_most_gold_images_wrong_has_no_say(
+    a: ArenaDesk, answers: int, right: int, counts: bool
+) -> None:
+    images = [image for n in range(2) for image in a.desk.show(f"gold-{n}")][:answers]
+
+    def answer(journal: Journal) -> None:
+        for number, image in enumerate(images):
+            assert journal.moderation.mark_gold(image, Rating.GOOD, ORDER, now=NOON) is not None
+            rating = Rating.GOOD if number < right else Rating.BAD
+            journal.vote(image, PERSON, rating, guild_id=GUILD, now=NOON)
+
+    a.desk.note(answer)
+    a.all_vote()
+    a.close()
+    a.desk.settle()
+
+    def state(journal: Journal) -> ArenaState:
+        (arena,) = Arenas(journal).unfinished()
+
+        return Arenas(journal).state(arena)
+
+    def judgements(journal: Journal) -> list[Judgement]:
+        return Arenas(journal).judgements(NEW.arena_id)
+
+    voters = {PERSON, OTHER} if counts else {OTHER}
+    assert {voter for _, voter in a.choices()} == voters
+    assert {vote.voter for vote in a.desk.note(judgements)} == voters
+    assert a.desk.note(state).unreliable == (0 if counts else 1)
+    a.desk.note(lambda journal: journal.moderation.restore_votes(PERSON, ORDER, now=NOON))
+    a.desk.settle()
+    assert a.choices() == ALL
 
 
 def test_votes_of_a_banned_member_go_and_come_back(a: ArenaDesk) -> None:

@@ -6,12 +6,13 @@ from pathlib import Path
 from typer.testing import CliRunner, Result
 
 from bot.commands import app
-from storage.dataset.layout import csv_file, shown_path, train_path
+from storage.dataset.layout import arena_path, csv_file, shown_path, train_path
 from storage.dataset.oxen import OxenRepository, OxenSettings
 from storage.dataset.repository import Changes
 from tests.support.storage.collected import Collected
 
 OF_VOTES = ("image_id", "voter_id", "rating", "reasons")
+OF_ARENA = ("pair_id", "voter_id", "prompt", "choice", "model_left")
 OF_GENERATIONS = ("image_id", "set_id", "prompt", "withheld")
 
 Cells = tuple[str, ...]
@@ -23,10 +24,13 @@ def diff(dataset: Path, commits: str) -> Result:
     )
 
 
-def commit(repository: OxenRepository, *, votes: list[Cells], generations: list[Cells]) -> str:
-    """Both tables anew, as one commit; its id."""
+def commit(
+    repository: OxenRepository, *, votes: list[Cells], arena: list[Cells], generations: list[Cells]
+) -> str:
+    """All tables anew, as one commit; its id."""
     files: Mapping[str, bytes] = {
         train_path(0): csv_file(OF_VOTES, votes),
+        arena_path(0): csv_file(OF_ARENA, arena),
         shown_path(0): csv_file(OF_GENERATIONS, generations),
     }
     repository.apply(Changes(files=files, images={}, removals=[]))
@@ -46,11 +50,13 @@ def test_rows_that_came_went_and_changed_are_listed(tmp_path: Path) -> None:
     before = commit(
         repository,
         votes=[same, ("reasoned", "1", "bad", "not given"), ("gone", "1", "good", "colours")],
+        arena=[("pair", "1", "a fox", "left", "hidden")],
         generations=[("same", "s", "a fox", "no"), ("gone", "s", "a fox", "no")],
     )
     after = commit(
         repository,
         votes=[same, ("reasoned", "1", "bad", "hands"), ("same", "2", "bad", "text;hands")],
+        arena=[("pair", "1", "a fox", "left", "red"), ("pair", "2", "a fox", "tie", "red")],
         generations=[("same", "s", "a fox", "classifier"), ("new", "t", "[red]wolf", "no")],
     )
     repository.close()
@@ -59,7 +65,9 @@ def test_rows_that_came_went_and_changed_are_listed(tmp_path: Path) -> None:
 
     assert done.exit_code == 0, done.stderr
     assert done.stdout.startswith(
-        "1 vote came, 1 vote went, 1 vote changed; 0 images came, 1 image went; "
+        "1 vote came, 1 vote went, 1 vote changed; "
+        "1 arena vote came, 0 arena votes went, 1 arena vote changed; "
+        "0 images came, 1 image went; "
         "1 row of generations came, 1 row went, 1 row changed.\n"
     )
     assert [line.split() for line in done.stdout.splitlines()[1:]] == [
@@ -69,6 +77,10 @@ def test_rows_that_came_went_and_changed_are_listed(tmp_path: Path) -> None:
         ["reasoned", "1", "reasons:", "not", "given", "reasons:", "hands"],
         ["same", "2", "-", "rating:", "bad"],
         ["reasons:", "text;hands"],
+        *(["arena", "votes"], ["pair", "voter", "before", "after"]),
+        ["pair", "1", "model_left:", "hidden", "model_left:", "red"],
+        ["pair", "2", "-", "prompt:", "a", "fox"],
+        ["choice:", "tie"],
         *(["rows", "of", "generations"], ["image", "before", "after"]),
         ["gone", "set_id:", "s", "-"],
         ["prompt:", "a", "fox"],

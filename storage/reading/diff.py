@@ -1,4 +1,4 @@
-"""What changed between two commits: rows of `train` and `generations`, and images."""
+"""What changed between two commits: rows of each table, and images."""
 
 import csv
 import json
@@ -19,28 +19,38 @@ _SIDES = (0, 1)  # before and after
 # As the key has it, both sides of a row are side by side.
 _ROWS = """
 CREATE TABLE rows (
-    name TEXT, image_id TEXT, voter_id TEXT, side INTEGER,
+    name TEXT, subject_id TEXT, voter_id TEXT, side INTEGER,
     cells TEXT NOT NULL,          -- JSON: all of the row
-    PRIMARY KEY (name, image_id, voter_id, side)
+    PRIMARY KEY (name, subject_id, voter_id, side)
 ) STRICT, WITHOUT ROWID;
 CREATE VIEW changes AS
-    SELECT name, image_id, voter_id,
+    SELECT name, subject_id, voter_id,
         max(iif(side = 0, cells, NULL)) AS before, max(iif(side = 1, cells, NULL)) AS after
-    FROM rows GROUP BY name, image_id, voter_id HAVING before IS NOT after;
+    FROM rows GROUP BY name, subject_id, voter_id HAVING before IS NOT after;
 """
+
+# Of each table: what to say while it is read, and the columns that tell its rows apart.
+_TABLES = (
+    ("train", "reading votes", ("image_id", "voter_id")),
+    ("arena", "reading votes on pairs", ("pair_id", "voter_id")),
+    ("generations", "reading images", ("image_id",)),
+)
 
 _IMAGES = """
 SELECT coalesce(sum(NOT before), 0), coalesce(sum(NOT after), 0) FROM (
     SELECT max(side = 0) AS before, max(side = 1) AS after
-    FROM rows WHERE name = 'train' GROUP BY image_id)
+    FROM rows WHERE name = 'train' GROUP BY subject_id)
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangedRow:
-    """A row before and after; None where it is not there. voter_id: empty in `generations`."""
+    """A row before and after; None where it is not there.
 
-    image_id: str
+    subject_id: of an image, or in `arena` of a pair. voter_id: empty in `generations`.
+    """
+
+    subject_id: str
     voter_id: str
     before: Mapping[str, str] | None
     after: Mapping[str, str] | None
@@ -74,6 +84,7 @@ class Differences:
     only."""
 
     train: TableChanges
+    arena: TableChanges
     generations: TableChanges
     images_came: int
     images_went: int
@@ -90,6 +101,7 @@ def differences(dataset: Path, before: str, after: str, *, limit: int, tell: Tel
 
         return Differences(
             train=_changes(rows, "train", limit=limit),
+            arena=_changes(rows, "arena", limit=limit),
             generations=_changes(rows, "generations", limit=limit),
             images_came=came,
             images_went=went,
@@ -111,15 +123,15 @@ def _rows() -> Iterator[sqlite3.Connection]:
 def _fill(rows: sqlite3.Connection, side: int, tables: Path, tell: Tell) -> None:
     rows.execute("BEGIN")
     try:
-        for name, what in (("train", "reading votes"), ("generations", "reading images")):
+        for name, what, key in _TABLES:
             for number, (_, _, row) in enumerate(dataset_rows(tables / name)):
                 if number % 1_000 == 0:
                     tell(what, number, 0)
 
-                voter_id = row["voter_id"] if name == "train" else ""
+                subject_id, *voter_id = (row[column] for column in key)
                 rows.execute(
                     "INSERT INTO rows VALUES (?, ?, ?, ?, ?)",
-                    (name, row["image_id"], voter_id, side, json.dumps(row)),
+                    (name, subject_id, *(voter_id or [""]), side, json.dumps(row)),
                 )
     except (OSError, ValueError, KeyError, csv.Error, sqlite3.IntegrityError) as exc:
         raise ReadingError.not_ours(tables, reason=str(exc)) from exc
@@ -134,8 +146,8 @@ def _changes(rows: sqlite3.Connection, name: str, *, limit: int) -> TableChanges
         (name,),
     ).fetchone()
     first = rows.execute(
-        "SELECT image_id, voter_id, before, after FROM changes WHERE name = ?"
-        " ORDER BY image_id, voter_id LIMIT ?",
+        "SELECT subject_id, voter_id, before, after FROM changes WHERE name = ?"
+        " ORDER BY subject_id, voter_id LIMIT ?",
         (name, limit),
     )
 
@@ -145,11 +157,11 @@ def _changes(rows: sqlite3.Connection, name: str, *, limit: int) -> TableChanges
         changed=total - came - went,
         first=[
             ChangedRow(
-                image_id=image_id,
+                subject_id=subject_id,
                 voter_id=voter_id,
                 before=None if was is None else json.loads(was),
                 after=None if is_now is None else json.loads(is_now),
             )
-            for image_id, voter_id, was, is_now in first
+            for subject_id, voter_id, was, is_now in first
         ],
     )

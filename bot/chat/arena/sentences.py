@@ -208,6 +208,9 @@ def _result(outcome: Outcome, state: ArenaState) -> Iterator[str]:
     if state.left_out:
         yield _left_out(state.left_out)
 
+    if state.unreliable:
+        yield _unreliable(state.unreliable)
+
 
 def _side_counts(left: Estimate) -> str:
     if left.low <= 0.5 <= left.high:
@@ -227,6 +230,16 @@ def _left_out(number: int) -> str:
     return ngettext(
         "{number} pair was left out: an image could not be made or shown.",
         "{number} pairs were left out: an image could not be made or shown.",
+        number,
+    ).format(number=number)
+
+
+def _unreliable(number: int) -> str:
+    return ngettext(
+        "The votes of {number} member do not count: most of their answers to gold images are "
+        "wrong.",
+        "The votes of {number} members do not count: most of their answers to gold images are "
+        "wrong.",
         number,
     ).format(number=number)
 

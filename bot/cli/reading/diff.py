@@ -20,6 +20,7 @@ _SHOWN = 100
 
 # What is printed of a row that came or went; of one that changed, all that differs is.
 _OF_VOTES = ("rating", "reasons")
+_OF_ARENA = ("prompt", "choice")
 _OF_GENERATIONS = ("set_id", "prompt")
 
 
@@ -39,28 +40,42 @@ def show_diff(settings: Settings, commits: str, *, dataset: Path | None) -> None
     votes, rows = found.train, found.generations
     console = Console()
     console.print(
-        f"{count(votes.came, 'vote')} came, {count(votes.went, 'vote')} went, "
-        f"{count(votes.changed, 'vote')} changed; "
+        f"{_counts(votes, 'vote')}; {_counts(found.arena, 'arena vote')}; "
         f"{count(found.images_came, 'image')} came, {count(found.images_went, 'image')} went; "
         f"{count(rows.came, 'row')} of generations came, {count(rows.went, 'row')} went, "
         f"{count(rows.changed, 'row')} changed.",
         soft_wrap=True,
     )
     _show(console, votes, _OF_VOTES, title="votes")
+    _show(console, found.arena, _OF_ARENA, title="arena votes", subject="pair")
     _show(console, rows, _OF_GENERATIONS, title="rows of generations")
 
 
-def _show(console: Console, changes: "TableChanges", columns: Sequence[str], *, title: str) -> None:
+def _counts(changes: "TableChanges", row: str) -> str:
+    return (
+        f"{count(changes.came, row)} came, {count(changes.went, row)} went, "
+        f"{count(changes.changed, row)} changed"
+    )
+
+
+def _show(
+    console: Console,
+    changes: "TableChanges",
+    columns: Sequence[str],
+    *,
+    title: str,
+    subject: str = "image",
+) -> None:
     if not changes.first:
         return
 
     table = Table(box=None, pad_edge=False, title=title, title_justify="left")
     of_voters = any(row.voter_id for row in changes.first)
-    for heading in ("image", *(["voter"] if of_voters else []), "before", "after"):
+    for heading in (subject, *(["voter"] if of_voters else []), "before", "after"):
         table.add_column(heading, overflow="fold")
 
     for row in changes.first:
-        key = [Text(row.image_id), *([Text(row.voter_id)] if of_voters else [])]
+        key = [Text(row.subject_id), *([Text(row.voter_id)] if of_voters else [])]
         shown = row.changed or columns
         table.add_row(*key, _cells(row.before, shown), _cells(row.after, shown))
 

@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
-from storage.acts import Act, ActKind, Order
+from storage.acts import Act, ActKind, Order, SetAside
 from storage.clock import moment, timestamp
 from storage.journal.arena.values import (
     Arena,
@@ -30,6 +30,11 @@ MOST_TRIES = 3
 
 POST_WAITS = timedelta(days=1)
 """How long a post that gets too few votes keeps the next one back."""
+
+ENOUGH_GOLD = 8
+"""Who answered so many gold images, and fewer than half of them right, has no say in the result. Of
+eight, somebody who is right about 72 % of images has fewer than half with a chance of 4 %; who
+presses at random, of 36 %; who presses the opposite, of 84 %."""
 
 _MADE_TOGETHER = 8
 """Pairs of which first all images of one model are made, then all of the next: where only one model
@@ -173,8 +178,20 @@ class Arenas:
             values,
         ).fetchone()
 
+        (unreliable,) = self._connection.execute(
+            "SELECT count(DISTINCT voter_id) FROM arena_votes JOIN arena_pairs USING (pair_id)"
+            " WHERE arena_id = :arena AND set_aside = :gold",
+            {**values, "gold": SetAside.GOLD},
+        ).fetchone()
+
         return ArenaState(
-            arena=arena, made=made, left_out=left_out, enough=enough, votes=votes, voters=voters
+            arena=arena,
+            made=made,
+            left_out=left_out,
+            enough=enough,
+            votes=votes,
+            voters=voters,
+            unreliable=unreliable,
         )
 
     # Make and post pairs
@@ -284,6 +301,7 @@ class Arenas:
 
         seq = self._journal.next_seq()
         values = {"arena": arena.arena_id, "seq": seq, "now": timestamp(now)}
+        set_aside = self._set_unreliable_aside(arena)
         self._connection.execute(
             "UPDATE arena_votes SET seq = :seq WHERE choice IS NOT NULL"
             " AND pair_id IN (SELECT pair_id FROM arena_pairs WHERE arena_id = :arena)",
@@ -312,7 +330,32 @@ class Arenas:
         for (image_id,) in judged:
             self._journal.give_shown_row(image_id, seq=seq)
 
-        return self._journal.moderation.note_arena(ActKind.RESULT, order, seq=seq, now=now)
+        return self._journal.moderation.note_arena(
+            ActKind.RESULT, order, votes=set_aside, seq=seq, now=now
+        )
+
+    def _set_unreliable_aside(self, arena: Arena) -> int:
+        """Set the votes of those aside who answer most gold images wrong; how many."""
+        moved = self._connection.execute(
+            """
+            UPDATE arena_votes SET set_aside = :gold
+            WHERE counted IS NOT NULL
+                AND pair_id IN (SELECT pair_id FROM arena_pairs WHERE arena_id = :arena)
+                AND voter_id IN (
+                    SELECT voter_id FROM votes JOIN images USING (image_id)
+                    WHERE gold IS NOT NULL AND guild IS :guild AND counted IS NOT NULL
+                    GROUP BY voter_id
+                    HAVING count(*) >= :enough AND 2 * sum(counted = gold) < count(*))
+            """,
+            {
+                "gold": SetAside.GOLD,
+                "arena": arena.arena_id,
+                "guild": arena.guild_id,
+                "enough": ENOUGH_GOLD,
+            },
+        )
+
+        return moved.rowcount
 
     def judgements(self, arena_id: str) -> list[Judgement]:
         """All votes that count."""

@@ -162,7 +162,8 @@ class Outcome:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArenaState:
     """How far an arena is. made, left_out: pairs. enough: those with enough votes. votes: all that
-    count. voters: who gave them."""
+    count. voters: who gave them. unreliable: voters whose votes do not count, because they answer
+    most gold images wrong; nobody before it is closed."""
 
     arena: Arena
     made: int
@@ -170,6 +171,7 @@ class ArenaState:
     enough: int
     votes: int
     voters: int
+    unreliable: int
 
     @property
     def is_complete(self) -> bool:

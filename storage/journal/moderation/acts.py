@@ -99,7 +99,7 @@ class Moderation:
             ActKind.RESTORE_VOTES,
             member_id,
             order,
-            old=(SetAside.DISCARDED, SetAside.BRIGADE, SetAside.HASTY),
+            old=(SetAside.DISCARDED, SetAside.BRIGADE, SetAside.HASTY, SetAside.GOLD),
             new=SetAside.BANNED if banned else None,
             now=now,
         )
@@ -227,10 +227,17 @@ class Moderation:
         return self._record(kind, order, now=now)
 
     def note_arena(
-        self, kind: ActKind, order: Order, *, seq: int | None = None, now: datetime
+        self,
+        kind: ActKind,
+        order: Order,
+        *,
+        votes: int = 0,
+        seq: int | None = None,
+        now: datetime,
     ) -> Act:
-        """Record that an arena was opened or closed. seq: of the change in the dataset."""
-        return self._record(kind, order, seq=seq, now=now)
+        """Record that an arena was opened or closed. votes: how many were set aside. seq: of the
+        change in the dataset."""
+        return self._record(kind, order, votes=votes, seq=seq, now=now)
 
     def set_guidelines(
         self,
