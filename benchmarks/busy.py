@@ -29,7 +29,7 @@ BAR_S = 5.0
 NOW = "as it is"
 # The second is how workers ran before their threads slept: two, which spin while they wait.
 WAYS: Mapping[str, tuple[int | None, str | None]] = {NOW: (None, None), "two spin": (2, "ACTIVE")}
-LOOP = "import os; os.nice(10)\nwhile True: pass"  # a worker on the CPU has this priority
+LOOP = "import os; os.nice(5)\nwhile True: pass"  # a worker on the CPU has this priority
 REQUEST = ImageRequest(
     prompt="a strawberry",
     seeds=(1, 2, 3, 4),

@@ -29,7 +29,9 @@ def serve(models: Mapping[str, BackendSpec], device: str, pipe: Pipe) -> None:
     """
     die_with_parent()
     if device in ("cpu", "auto"):
-        os.nice(10)  # the bot answers at once, even if images on the CPU take longer for it
+        # The bot answers at once, even if images on the CPU take longer for it. With more, strangers
+        # that use every core would leave it next to nothing.
+        os.nice(5)
 
     worker = Worker(models, device=prepare(os.environ, device=device), send=pipe.send)
     jobs: queue.SimpleQueue[Generate] = queue.SimpleQueue()
