@@ -29,8 +29,8 @@ def serve(models: Mapping[str, BackendSpec], device: str, pipe: Pipe) -> None:
     """
     die_with_parent()
     if device in ("cpu", "auto"):
-        # The bot answers at once, even if images on the CPU take longer for it. With more, strangers
-        # that use every core would leave it next to nothing.
+        # The bot answers at once, even if images on the CPU take longer for it. With a lower
+        # priority, other programs that use every core would leave it next to nothing.
         os.nice(5)
 
     worker = Worker(models, device=prepare(os.environ, device=device), send=pipe.send)
