@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 import aiohttp
 import discord
@@ -25,6 +26,7 @@ from bot.chat.standing import weekly
 from bot.cli import control_server
 from bot.configuration import cluster, door, model_specs, remote, repository_settings
 from bot.errors import CannotConnect
+from bot.monitoring import metrics
 from bot.settings import Settings, SettingsError
 from generation.queue.executor import Executor
 from generation.queue.limits import ExecutorLimits
@@ -76,6 +78,13 @@ async def run(settings: Settings) -> None:
                 weekly.posting(parts.store, client, parts.requests.gate),
                 arenas_kept(parts, client),
                 control_server.served(settings, parts.store, parts.executor, client),
+                metrics.served(
+                    settings,
+                    partial(
+                        control_server.current_status,
+                        *(settings, parts.store, parts.executor, client),
+                    ),
+                ),
             ):
                 await _connected_until(stop, client, token)
                 await wind_down(parts, settings)

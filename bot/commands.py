@@ -51,7 +51,7 @@ def run(env_file: EnvFile = DEFAULT_ENV_FILE) -> None:
     and the last votes OXHERD_FLUSH_S seconds to be committed. One Ctrl-C is enough.
     """
     settings = settings_from(env_file)
-    log.configure(settings.log_level)
+    log.configure(settings.log_level, settings.log_lines)
     from bot.app import run as run_bot
 
     asyncio.run(run_bot(settings))
@@ -119,7 +119,7 @@ def sync_commands(
 ) -> None:
     """Register the slash commands with Discord: once, and again when the limits change."""
     settings = settings_from(env_file)
-    log.configure(settings.log_level)
+    log.configure(settings.log_level, settings.log_lines)
     from bot.cli.sync_commands import register
 
     for line in asyncio.run(register(settings, guild_id=guild, remove=remove)):
@@ -271,7 +271,7 @@ def take_over(env_file: EnvFile = DEFAULT_ENV_FILE) -> None:
     it had not pushed are lost. Needs an OXHERD_DATA without requests.
     """
     settings = settings_from(env_file)
-    log.configure(settings.log_level)
+    log.configure(settings.log_level, settings.log_lines)
     from bot.cli import dataset
 
     render.show_taken_over(Console(), dataset.take_over(settings))

@@ -1,29 +1,53 @@
 """The log: lines on standard error, which the supervisor keeps."""
 
 import atexit
+import json
 import logging
 import queue
+from datetime import UTC, datetime
 from logging.handlers import QueueHandler, QueueListener
+from typing import Literal
 
 
-def configure(level: str) -> None:
+class JsonLines(logging.Formatter):
+    """Each event as one JSON object on one line, with its time in UTC."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = datetime.fromtimestamp(record.created, UTC)
+        line = {
+            "time": at.isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["error"] = self.formatException(record.exc_info)
+        elif record.exc_text:  # the queue's handler has formatted it
+            line["error"] = record.exc_text
+
+        return json.dumps(line, ensure_ascii=False)
+
+
+def configure(level: str, lines: Literal["text", "json"] = "text") -> None:
     """Log each event as one line, with its time and UTC offset. Prompts are not logged.
 
     A thread writes the lines, so that a full pipe or a busy disk does not block the event loop.
     """
     stream = logging.StreamHandler()
     stream.setFormatter(
-        logging.Formatter(
+        JsonLines()
+        if lines == "json"
+        else logging.Formatter(
             "%(asctime)s %(levelname)-7s %(name)s: %(message)s", datefmt="%Y-%m-%dT%H:%M:%S%z"
         )
     )
-    lines: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
-    listener = QueueListener(lines, stream)
+    records: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
+    listener = QueueListener(records, stream)
     listener.start()
     atexit.register(listener.stop)  # writes what is still queued
     # basicConfig would also give the queue's handler a format.
     logging.getLogger().setLevel(level.upper())
-    logging.getLogger().addHandler(QueueHandler(lines))
+    logging.getLogger().addHandler(QueueHandler(records))
 
     # At debug, discord.py's info is shown: every connection. Its own debug lines have prompts.
     quiet = logging.WARNING if level.upper() != "DEBUG" else logging.INFO

@@ -133,6 +133,17 @@ class Settings(BaseModel):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="lowest level that is written to the log on standard error"
     )
+    log_lines: Literal["text", "json"] = Field(
+        "text", description="the log's lines: for people, or one JSON object each"
+    )
+    metrics_port: int | None = Field(
+        None, ge=1, le=65_535, description="port of `/metrics` for Prometheus; none unless set"
+    )
+    metrics_host: str = Field(
+        "127.0.0.1",
+        min_length=1,
+        description="address that `/metrics` listens on; there is no password",
+    )
 
     backend: Literal["diffusers", "placeholder"] = Field(
         "diffusers", description="what makes the images; `placeholder` draws them without a model"

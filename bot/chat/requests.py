@@ -258,6 +258,7 @@ class Requests:
 
     def _begin(self, set_id: str, job: Job | None = None) -> None:
         if job is not None:
+            log.info("set %s is job %d", set_id, job.id)
             self.jobs.add(set_id, job)
 
         self._unfinished.add(set_id)

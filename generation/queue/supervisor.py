@@ -129,6 +129,7 @@ class WorkerSupervisor:
         if self._worker is None or not self.is_idle:
             raise RuntimeError(f"the worker on {self._name} is {self.state}, not idle")
 
+        log.info("job %d begins on %s", job.id, self._worker.host or self._name)
         self.attempt = Attempt(job, deadline_s=self._limits.deadline_s, stop=self.stop)
         self.state = WorkerState.BUSY
         self._worker.send(Generate(job_id=job.id, request=job.request, parent=job.parent))

@@ -1,0 +1,1 @@
+"""Figures of the running bot for what operators watch already."""
