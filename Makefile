@@ -9,7 +9,7 @@ PROCESSES := -n 4 --dist loadfile --no-loadscope-reorder
 # Python keeps what it compiled, whatever the shell says: a tenth of the suite's time.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test test-all check chaos chaos-forget chaos-power chaos-remote remote oxen-server soak bench docs languages lock wheel image-check format clean
+.PHONY: demo test test-all check chaos chaos-forget chaos-hosts chaos-power chaos-remote remote oxen-server soak bench docs languages lock wheel image-check format clean
 
 # The demo's model needs torch, which is large; ARGS=--placeholder needs neither.
 demo: $(if $(findstring --placeholder,$(ARGS)),.venv/.demo,.venv/.demo .venv/.gpu) ## set everything up and open the demo in the browser
@@ -33,6 +33,9 @@ chaos: .venv/.dev ## 200 kill -9 of the whole program under load
 
 chaos-forget: .venv/.dev ## 50 kill -9 of forget and refound; the person is then looked for everywhere
 	$(BIN)/python -m tests.chaos.kill_forgetting --kills 50 $(ARGS)
+
+chaos-hosts: .venv/.dev ## kill, freeze and add hosts of a local Ray cluster while 20 people ask
+	$(BIN)/python -m tests.chaos.hosts $(ARGS)
 
 chaos-power: .venv/.dev ## 20 power cuts under load, 10 of them soon after the first start; needs root
 	$(BIN)/python -m tests.chaos.power_cuts $(ARGS)

@@ -12,11 +12,13 @@ from benchmarks import (
     acknowledge,
     busy,
     checking,
+    day,
     demo,
     estimates,
     export,
     generation,
     growth,
+    hosts,
     loop,
     memory,
     million,
@@ -49,6 +51,25 @@ def test_a_missed_bar_is_named_and_exit_status_one_only_with_check(
         run("a test", argparse.Namespace(check=True), measure)
 
     assert capsys.readouterr().out.count('"missed"') == 2
+
+
+def test_a_simulated_day_ends_each_request_once(tmp_path: Path) -> None:
+    options = day.parsed(["--gpus", "1,8", "--requests", "1500", "--seconds", "60", "--seed", "2"])
+
+    few, many = asyncio.run(day.measure(tmp_path, options))["days"].values()
+
+    assert few["wait_s"]["p50"] > 10 * many["wait_s"]["p50"] > 0
+    assert few["refused"] > 0
+    assert many["made"] > few["made"] > 0
+    assert few["made again after a lost host"] > 0
+    assert many["made again after a lost host"] > 0
+
+
+@pytest.mark.long
+def test_the_same_requests_are_timed_on_a_pipe_and_through_ray(tmp_path: Path) -> None:
+    figures = asyncio.run(hosts.measure(tmp_path, hosts.parsed(["--requests", "2"])))
+
+    assert figures["pipe_1_steps_ms"]["count"] == figures["ray_50_steps_ms"]["count"] == 2
 
 
 @pytest.mark.long

@@ -14,9 +14,7 @@ import ray
 from ray.exceptions import AuthenticationError, RayError
 
 from generation.cluster.probe import ANSWERS_ANYBODY
-
-LABEL = "oxherd-host"
-"""The label of a node that names its host: `ray start --labels oxherd-host=NAME`."""
+from generation.cluster.settings import LABEL
 
 _PROBED_WITHIN_S = 60.0
 

@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+LABEL = "oxherd-host"
+"""The label of a node that names its host: `ray start --labels oxherd-host=NAME`."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterSettings:
