@@ -3,7 +3,8 @@
 import asyncio
 import itertools
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Self
@@ -236,7 +237,8 @@ class Executor:
             self._fail_waiting(partial(BackendUnavailable, exc.reason))
 
         while idle := [worker for worker in self._workers if worker.is_idle]:
-            if (job := self._queue.take(self._may_run)) is None:
+            ahead: Counter[str] = Counter()
+            if (job := self._queue.take(self._may_run, partial(self._starts, idle, ahead))) is None:
                 break
 
             ready = [worker for worker in idle if worker.holds(job.request.model)]
@@ -259,6 +261,31 @@ class Executor:
         else:
             self._queue.put_first(job, owner=job.owner)
             job.enter(JobState.WAITING)
+
+    def _starts(self, idle: Sequence[WorkerSupervisor], ahead: Counter[str], job: Job) -> bool:
+        """Whether the job starts on one of the idle workers: not if it would have to be loaded
+        there for longer than it waits for a busy worker that holds its model.
+
+        ahead: how many jobs for each model were found to wait so, and go before this one.
+        """
+        model = job.request.model
+        if any(worker.holds(model) for worker in idle):
+            return True
+
+        holders = [worker for worker in self._workers if worker.holds(model)]
+        load_s = _known(worker.load_s(model) for worker in self._workers)
+        run_s = _known(worker.estimates.total_s(job.request) for worker in holders)
+        free_in_s = [worker.free_in_s() for worker in holders]
+        free_s = min((seconds for seconds in free_in_s if seconds is not None), default=None)
+        if load_s is None or run_s is None or free_s is None:
+            return True
+
+        if free_s + run_s * ahead[model] / len(holders) > load_s:
+            return True
+
+        ahead[model] += 1
+
+        return False
 
     def _wanted_here(self, worker: WorkerSupervisor) -> int:
         """How many waiting jobs need no loading there: models that many wait for stay loaded."""
@@ -302,3 +329,8 @@ class Executor:
     def _notify_waiting(self) -> None:
         for job in self._queue.in_order():
             job.notify()
+
+
+def _known(times_s: Iterable[float | None]) -> float | None:
+    """The first that is known, if any."""
+    return next((seconds for seconds in times_s if seconds is not None), None)

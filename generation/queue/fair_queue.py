@@ -36,18 +36,22 @@ class FairQueue(Generic[Item]):
         """Put an item ahead of all others: one that had its turn and must have it again."""
         self._first.appendleft((owner, item))
 
-    def take(self, may_run: Callable[[int], bool] = lambda owner: True) -> Item | None:
-        """Remove and return the next item whose owner may run, or None.
+    def take(
+        self,
+        may_run: Callable[[int], bool] = lambda owner: True,
+        may_start: Callable[[Item], bool] = lambda item: True,
+    ) -> Item | None:
+        """Remove and return the next item that may start and whose owner may run, or None.
 
-        An owner who may not run now keeps their turn.
+        An owner who may not run now, or whose next item may not start, keeps their turn.
         """
         for index, (owner, item) in enumerate(self._first):
-            if may_run(owner):
+            if may_run(owner) and may_start(item):
                 del self._first[index]
                 return item
 
         for owner, items in self._items.items():
-            if may_run(owner):
+            if may_run(owner) and may_start(items[0]):
                 item = items.popleft()
                 del self._items[owner]
                 if items:

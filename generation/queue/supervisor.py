@@ -93,6 +93,10 @@ class WorkerSupervisor:
         """Whether the model is loaded, so that a request for it starts at once."""
         return model in self._loaded
 
+    def load_s(self, model: str) -> float | None:
+        """How long loading the model took here the last time; None if it was never requested."""
+        return self._load_s.get(model)
+
     def status(self) -> WorkerStatus:
         worker = self._worker
         waits_for = "" if worker is None else worker.waits_for
