@@ -117,7 +117,7 @@ async def opened(
 
     repository: the dataset, for tests; without one it is an Oxen repository in the data folder.
     """
-    entrance = door(settings)
+    entrance = await asyncio.to_thread(door, settings)
     async with (
         VoteStore.open(
             settings.data,

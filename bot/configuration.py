@@ -3,6 +3,8 @@
 Imports neither Discord nor a model library, so that `log` and `snapshot` start quickly.
 """
 
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 
 from bot.offered_models import OfferedModel
@@ -10,6 +12,8 @@ from bot.prompts.blocked_words import BlockedWords
 from bot.prompts.door import Door, Limits
 from bot.settings import Settings
 from generation.cluster.settings import ClusterSettings
+from generation.families import Traits
+from generation.model_traits import read_traits
 from generation.safety.screen import SafetySpec
 from generation.worker.specs import BackendSpec, DiffusersSpec, PlaceholderSpec
 from storage.dataset.card import CardFacts
@@ -90,22 +94,43 @@ def blocked_words(settings: Settings) -> BlockedWords:
 
 
 def door(settings: Settings) -> Door:
-    """The door for requests. Raises SettingsError if the file of words cannot be read."""
-    models = tuple(offered.name for offered in settings.offered_models)
+    """The door for requests; see `limits`. Raises SettingsError if the file of words cannot be
+    read."""
+    return Door(limits(settings), blocked_words(settings))
 
-    return Door(limits(settings, models=models), blocked_words(settings))
+
+def limits(settings: Settings) -> Limits:
+    """What a request may ask for. Reads small files of the models, so it may block for seconds."""
+    takes = {name: read_traits(spec) for name, spec in model_specs(settings).items()}
+
+    return limits_of(settings, takes)
 
 
-def limits(settings: Settings, *, models: tuple[str, ...]) -> Limits:
-    """What a request may ask for."""
+def limits_of(settings: Settings, takes: Mapping[str, Traits]) -> Limits:
+    """What a request may ask for of these models."""
+    models = {name: _with_defaults(each, settings) for name, each in takes.items()}
+
     return Limits(
         max_prompt_chars=settings.max_prompt_chars,
         max_steps=settings.max_steps,
         max_guidance=settings.max_guidance,
         sizes=settings.sizes,
-        models=models,
+        models=tuple(models),
+        takes=models,
         vary_strength=settings.vary_strength,
     )
+
+
+def _with_defaults(takes: Traits, settings: Settings) -> Traits:
+    """The defaults of the settings where they are set, and within the limits in any case."""
+    guidance = takes.guidance
+    scale = takes.guidance_scale if settings.default_guidance is None else settings.default_guidance
+    if guidance is not None and scale is not None:
+        guidance = replace(guidance, default=min(scale, settings.max_guidance))
+
+    steps = min(settings.default_steps or takes.steps, settings.max_steps)
+
+    return replace(takes, steps=steps, guidance=guidance)
 
 
 def repository_settings(settings: Settings) -> RepositorySettings:

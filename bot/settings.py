@@ -249,10 +249,17 @@ class Settings(BaseModel):
     )
 
     max_prompt_chars: int = Field(500, ge=1, le=1500, description="longest prompt, characters")
-    default_steps: int = Field(50, ge=1, description="denoising steps unless the member chooses")
+    default_steps: int | None = Field(
+        None,
+        ge=1,
+        description="denoising steps unless the member chooses; unless set, those that the model "
+        "was made for",
+    )
     max_steps: int = Field(100, ge=1, le=1000, description="most denoising steps")
-    default_guidance: float = Field(
-        7.5, ge=0, description="guidance scale unless the member chooses"
+    default_guidance: float | None = Field(
+        None,
+        ge=0,
+        description="guidance scale unless the member chooses; unless set, that of the model",
     )
     max_guidance: float = Field(20.0, ge=0, le=100, description="highest guidance scale")
     vary_strength: float = Field(
@@ -398,13 +405,13 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _defaults_within_limits(self) -> Self:
-        if self.default_steps > self.max_steps:
+        if self.default_steps is not None and self.default_steps > self.max_steps:
             raise ValueError(
                 f"OXHERD_DEFAULT_STEPS is {self.default_steps}, above OXHERD_MAX_STEPS, "
                 f"{self.max_steps}"
             )
 
-        if self.default_guidance > self.max_guidance:
+        if self.default_guidance is not None and self.default_guidance > self.max_guidance:
             raise ValueError(
                 f"OXHERD_DEFAULT_GUIDANCE is {self.default_guidance:g}, above "
                 f"OXHERD_MAX_GUIDANCE, {self.max_guidance:g}"

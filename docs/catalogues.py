@@ -8,6 +8,7 @@ commands as they are registered, and the words of the dataset that members read.
 import ast
 import asyncio
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -22,13 +23,21 @@ from discord.app_commands import TranslationContextTypes, locale_str
 from bot.chat.commands import add_commands
 from bot.chat.languages.commands import CHOICE, described
 from bot.chat.languages.translation import DOMAIN, LOCALE
+from bot.configuration import limits_of
 from bot.settings import Settings
+from generation.families import PLACEHOLDER, UNKNOWN
 from storage.acts import ActKind
 from storage.vote import REASONS
 
 _ROOT = Path(__file__).parents[1]
 _CHAT = _ROOT / "bot" / "chat"
 _SETTINGS = Settings(data=Path(), more_models=("example/other",))
+
+# Descriptions say the default where it is one for all models, and else that it depends on them.
+_MODELS = (
+    {"one": PLACEHOLDER, "other": PLACEHOLDER},
+    {"one": PLACEHOLDER, "other": replace(UNKNOWN, steps=4)},
+)
 
 
 def template() -> Catalog:
@@ -108,12 +117,13 @@ class _Collector(app_commands.Translator):
 
 
 async def _of_commands() -> Iterable[tuple[str, str | None]]:
-    client = discord.Client(intents=discord.Intents.none())
-    tree: app_commands.CommandTree[Any] = app_commands.CommandTree(client)
-    add_commands(tree, _SETTINGS)
     collector = _Collector()
-    for command in tree.get_commands() + tree.get_commands(type=discord.AppCommandType.message):
-        await command.get_translated_payload(tree, collector)
+    for models in _MODELS:
+        client = discord.Client(intents=discord.Intents.none())
+        tree: app_commands.CommandTree[Any] = app_commands.CommandTree(client)
+        add_commands(tree, _SETTINGS, limits_of(_SETTINGS, models))
+        for command in tree.get_commands() + tree.get_commands(type=discord.AppCommandType.message):
+            await command.get_translated_payload(tree, collector)
 
     return collector.found
 

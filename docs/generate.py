@@ -1,4 +1,4 @@
-"""Writes docs/files.md and docs/settings.md from the code: `make docs`."""
+"""Writes docs/files.md, docs/settings.md and the table of docs/models.md: `make docs`."""
 
 import ast
 import sys
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bot.settings import PREFIX, Settings
+from generation.families import FAMILIES, Traits
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("bot", "generation", "storage", "training", "benchmarks")
@@ -26,6 +27,82 @@ oxherd reads its settings from the environment and from the file `.env` in the w
 the environment wins. An unknown `OXHERD_…` variable is an error that names the nearest known one.
 An empty variable counts as not set.
 """
+
+
+_MODELS = """\
+# Models
+
+Written by `make docs` from `generation/families.py`; do not edit.
+
+What oxherd knows of each family of diffusers' text-to-image pipelines. `/imagine` offers only what
+has an effect, defaults are the model's unless [the settings](settings.md) have others, and a row of
+the dataset records only what had an effect. `oxherd doctor` names the family of each model that the
+settings offer.
+
+- **Tested**: each row but those marked * with the real pipeline and tiny random weights, on a CPU
+  in float32. It is made, cancelled between two steps, repeated to the byte, and made again from
+  its row in the dataset; guidance and a negative prompt have an effect, or are refused. Those
+  marked * are the same code with other defaults. What was measured with real weights is in
+  [performance](performance.md).
+- **Memory**: not measured. `oxherd doctor` says how much the weights of a model take; to make
+  four images at once, 4 GiB beside them are assumed.
+- **Guidance**: a model "without" has none, whatever its pipeline takes. "Told" means that the
+  scale is an input of the model, so there is no negative prompt. All others are guided by a
+  second pass, which is off up to the scale in the column "off up to", and the negative prompt
+  with it.
+- **Sizes**: of `OXHERD_SIZES`, a model offers those whose sides are multiples. "Made for" is the
+  size at which it is at its best.
+- **Stopping**: all are cancelled between two steps. **Four images** are made in one batch, or in
+  as many as fit into memory.
+- **Number format**: on CUDA, with `OXHERD_DTYPE=auto`. Elsewhere it is float32.
+- **Turbo** and the variants of HiDream are told apart by their names alone, because no file does
+  it: a folder with Stable Diffusion Turbo must have "turbo" in its name.
+- Only Stable Diffusion 1.x, 2.x and XL vary images, show previews and are compiled. The others
+  are served by their own pipeline.
+
+A pipeline that is not in the table is served by its signature: its own default steps and guidance,
+and a negative prompt if it takes one. What had no effect is recorded all the same, because oxherd
+cannot know. One that does not take seeds, does not report its steps, or needs more than a prompt is
+refused when it is loaded.
+"""
+
+NOT_TRIED = (
+    "Stable Diffusion XL, told its guidance",
+    "Stable Diffusion XL Turbo",
+    "Stable Diffusion 3.x Turbo",
+    "HiDream-I1 Dev",
+    "HiDream-I1 Fast",
+)
+"""Variants that differ from others of their family in defaults alone."""
+
+
+_MODEL_COLUMNS = (
+    "family",
+    "pipeline",
+    "steps",
+    "guidance",
+    "off up to",
+    "negative prompt",
+    "sides are multiples of",
+    "made for",
+    "number format",
+)
+
+
+def models_page() -> str:
+    """docs/models.md: each family and variant with what it takes."""
+    lines = [
+        f"| {' | '.join(_MODEL_COLUMNS)} |",
+        f"|{' --- |' * len(_MODEL_COLUMNS)}",
+    ]
+    notes = []
+    for family in FAMILIES:
+        lines.append(_model_line(family.pipeline, family.takes))
+        lines += [_model_line("the same", variant.takes) for variant in family.variants]
+        if note := family.takes.note:
+            notes.append(f"{family.takes.family}: {note}.\n")
+
+    return "\n".join([_MODELS, *lines, "", *notes])
 
 
 def files_page() -> str:
@@ -50,14 +127,42 @@ def settings_page() -> str:
 
 
 def main() -> None:
-    """Write both pages."""
+    """Write the pages."""
     try:
-        pages = {"files.md": files_page(), "settings.md": settings_page()}
+        pages = {
+            "files.md": files_page(),
+            "settings.md": settings_page(),
+            "models.md": models_page(),
+        }
     except ValueError as exc:
         sys.exit(str(exc))
 
     for name, text in pages.items():
         (ROOT / "docs" / name).write_text(text, encoding="utf-8")
+
+
+def _model_line(pipeline: str, takes: Traits) -> str:
+    guidance, off = takes.guidance, ""
+    if guidance is None:
+        scale = "without"
+    elif guidance.off_up_to is None:
+        scale = f"{guidance.default:g}, told"
+    else:
+        scale, off = f"{guidance.default:g}", f"{guidance.off_up_to:g}"
+
+    cells = (
+        f"{takes.family}{' *' if takes.family in NOT_TRIED else ''}",
+        f"`{pipeline}`" if pipeline != "the same" else pipeline,
+        str(takes.steps),
+        scale,
+        off,
+        "yes" if takes.negative_prompt else "no",
+        f"{takes.multiple} px",
+        f"{takes.side_px} × {takes.side_px}",
+        takes.dtype,
+    )
+
+    return f"| {' | '.join(cells)} |"
 
 
 def _folders(folder: Path) -> Iterator[str]:

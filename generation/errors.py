@@ -9,6 +9,7 @@ GenerationError
 ├── DeadlineExceeded      it ran longer than allowed
 └── RequestFailed         the backend failed on this request, or two workers were lost over it
     ├── CannotVary        the model makes images from noise alone
+    ├── NoNegativePrompt  the model has no use for the request's negative prompt
     ├── NotChecked        the image classifier failed, so the images are not shown
     └── OutOfMemory       it does not fit on the device; a smaller request may
 
@@ -76,6 +77,10 @@ class RequestFailed(GenerationError):
 
 
 class CannotVary(RequestFailed):
+    pass
+
+
+class NoNegativePrompt(RequestFailed):
     pass
 
 

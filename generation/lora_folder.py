@@ -9,12 +9,13 @@ diffusers loads it. Imports no model library.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from generation import emoji
 from generation.errors import BackendUnavailable
+from generation.worker.specs import DiffusersSpec
 
 LORA_INDEX = "lora.json"
 WEIGHTS = "pytorch_lora_weights.safetensors"
@@ -68,6 +69,18 @@ def lora_in(model: str) -> Lora | None:
         base_revision=revision,
         weights=weights,
     )
+
+
+def base_of(spec: DiffusersSpec) -> tuple[DiffusersSpec, Lora | None]:
+    """What is loaded first, and the LoRA that is added to it, if the model is one.
+
+    Raises BackendUnavailable for a LoRA that cannot be used.
+    """
+    lora = lora_in(spec.model)
+    if lora is None:
+        return spec, None
+
+    return replace(spec, model=lora.base, revision=lora.hub_revision), lora
 
 
 def write_index(folder: Path, *, base: str, base_revision: str) -> None:

@@ -6,8 +6,6 @@ import logging
 from collections.abc import Iterable
 from pathlib import Path
 
-from huggingface_hub import HfApi, try_to_load_from_cache
-
 from generation.atomic_write import atomic_write
 from generation.errors import BackendUnavailable, root_cause
 
@@ -36,13 +34,33 @@ def local_folder(model: str, *, index: str) -> Path | None:
 
 def cached_file(model: str, file: str, *, revision: str | None) -> Path | None:
     """The file of a model on the hub, if it is in the local cache."""
+    from huggingface_hub import try_to_load_from_cache  # here: the bot need not have it
+
     cached = try_to_load_from_cache(model, file, revision=revision or "main")
 
     return Path(cached) if isinstance(cached, str) else None
 
 
+def fetched_file(model: str, file: str, *, revision: str | None) -> Path | None:
+    """A small file of a model on the hub; None if the model does not have it.
+
+    Raises what huggingface_hub raises if it cannot be had.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import RemoteEntryNotFoundError
+
+    try:
+        found = hf_hub_download(model, file, revision=revision, etag_timeout=_HUB_TIMEOUT_S)
+    except RemoteEntryNotFoundError:
+        return None
+
+    return Path(found)
+
+
 def check_hub(model: str, *, revision: str | None, what: str) -> None:
     """Ask the hub for the model. Raises BackendUnavailable if it cannot be had."""
+    from huggingface_hub import HfApi
+
     try:
         HfApi().model_info(model, revision=revision, timeout=_HUB_TIMEOUT_S)
     except Exception as exc:

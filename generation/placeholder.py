@@ -74,7 +74,7 @@ class PlaceholderBackend:
             for seed in request.seeds
         )
 
-        return Made(images=images, provenance=self.load())
+        return Made(request=request, images=images, provenance=self.load())
 
     def _think(self, watcher: Watcher) -> None:
         until = time.monotonic() + self._spec.seconds_per_step

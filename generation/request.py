@@ -67,6 +67,7 @@ class ImageRequest:
     """One image per seed; everything else is the same for all of them.
 
     The prompts are always clean: creating a request cleans them (see `clean_prompt`).
+    guidance_scale: None where the model has no guidance, or its own default serves.
     model: a name, as members choose it. variation: None for images that begin with noise alone.
     """
 
@@ -74,7 +75,7 @@ class ImageRequest:
     negative_prompt: str = ""
     seeds: tuple[int, ...]
     steps: int = 50
-    guidance_scale: float = 7.5
+    guidance_scale: float | None = 7.5
     size: Size = Size(512, 512)
     model: str
     variation: Variation | None = None
@@ -87,7 +88,7 @@ class ImageRequest:
     @property
     def is_guided(self) -> bool:
         """Whether guidance has an effect: at 1 and below it has none."""
-        return self.guidance_scale > 1
+        return self.guidance_scale is not None and self.guidance_scale > 1
 
     @property
     def steps_made(self) -> int:
@@ -167,14 +168,21 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
-    """What a backend made of one request, and with what: the images in the order of the seeds."""
+    """What a backend made of one request, and with what: the images in the order of the seeds.
 
+    request: as it was made, without what has no effect with this model.
+    """
+
+    request: ImageRequest
     images: tuple[GeneratedImage, ...]
     provenance: Provenance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
+    """request: as it was made, see Made."""
+
+    request: ImageRequest
     images: tuple[GeneratedImage, ...]
     provenance: Provenance
     seconds: float

@@ -237,12 +237,18 @@ class VoteStore:
         await self._record(lambda journal: journal.count_try(set_id, by=by))
 
     async def add_images(
-        self, set_id: str, images: Sequence[NewImage], *, provenance: Mapping[str, str]
+        self,
+        set_id: str,
+        images: Sequence[NewImage],
+        *,
+        provenance: Mapping[str, str],
+        request: Mapping[str, Any] | None = None,
     ) -> None:
         """Record the images of a set and keep their bytes in the spool.
 
         provenance: model, revision, scheduler, backend, device and dtype; all other keys go into
-        the dataset's column `versions`. Raises RequestForgotten.
+        the dataset's column `versions`. request: as it was made, without what had no effect; None
+        as it was recorded. Raises RequestForgotten.
         """
         self._refuse_when_closing()
         content = {image.image_id: image.png for image in images if image.withheld is None}
@@ -250,7 +256,7 @@ class VoteStore:
         try:
             await self._record(
                 lambda journal: journal.add_images(
-                    set_id, images, provenance=provenance, now=self._clock()
+                    set_id, images, provenance=provenance, request=request, now=self._clock()
                 )
             )
         except RequestForgotten:

@@ -17,6 +17,7 @@ from generation.diffusion.engine import DecodedImage, Engine, Stage
 from generation.diffusion.memory import memory_errors
 from generation.diffusion.pipeline_engine import PipelineEngine
 from generation.errors import OutOfMemory
+from generation.families import PLACEHOLDER
 from generation.request import Size
 from tests.support.generation.requests import a_request
 from tests.support.generation.small_memory import let_fit
@@ -29,7 +30,7 @@ REQUEST = replace(
 
 ENGINES: dict[str, Callable[[Any], Engine]] = {
     "own": lambda pipeline: Denoiser(pipeline, device="cpu"),
-    "pipeline": PipelineEngine,
+    "pipeline": lambda pipeline: PipelineEngine(pipeline, PLACEHOLDER),
 }
 
 

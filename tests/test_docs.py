@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from docs.generate import files_page, settings_page
+from docs.generate import files_page, models_page, settings_page
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
@@ -15,6 +15,12 @@ MOST_MODULES = 15
 def test_the_page_of_files_is_up_to_date() -> None:
     assert (ROOT / "docs/files.md").read_text(encoding="utf-8") == files_page(), (
         "docs/files.md is stale: run `make docs` (python -m docs.generate) and commit it"
+    )
+
+
+def test_the_page_of_models_is_up_to_date() -> None:
+    assert (ROOT / "docs/models.md").read_text(encoding="utf-8") == models_page(), (
+        "docs/models.md is stale: run `make docs` (python -m docs.generate) and commit it"
     )
 
 

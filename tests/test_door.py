@@ -12,20 +12,27 @@ from bot.prompts.door import Door, Limits
 from bot.prompts.refusals import (
     BlockedPrompt,
     EmptyPrompt,
+    NoEffect,
     NotOffered,
     OutOfRange,
     PromptTooLong,
     Refused,
 )
+from generation.families import PLACEHOLDER
 from generation.request import MAX_SEED, ImageRequest, Size, Variation
 from tests.support.generation.requests import a_request
+
+RED = PLACEHOLDER
+PLAIN = replace(RED, steps=4, guidance=None, negative_prompt=False, multiple=512)
+"""A model that takes neither guidance nor a negative prompt, and makes squares alone."""
 
 LIMITS = Limits(
     max_prompt_chars=500,
     max_steps=100,
     max_guidance=20.0,
     sizes=(Size(512, 512), Size(768, 512)),
-    models=("red", "green"),
+    models=("red", "green", "plain"),
+    takes={"red": RED, "plain": PLAIN},
     vary_strength=0.6,
 )
 DOOR = Door(LIMITS, BlockedWords(["red rum"]))
@@ -126,7 +133,7 @@ def admitted(**options: Any) -> ImageRequest:
         pytest.param(
             {"model": "blue"},
             NotOffered,
-            "The model “blue” is not offered here; choose one of red, green.",
+            "The model “blue” is not offered here; choose one of red, green, plain.",
             id="model",
         ),
         pytest.param(
@@ -269,3 +276,52 @@ def test_a_blocked_word_is_found_however_its_letters_are_apart(typed: str) -> No
 )
 def test_a_prompt_that_only_looks_like_a_blocked_one_is_admitted(typed: str) -> None:
     assert admitted(prompt=typed).prompt
+
+
+def test_what_is_not_chosen_is_the_models_default() -> None:
+    red, plain = (DOOR.admit(prompt="a fox", model=model) for model in ("red", "plain"))
+
+    assert (red.steps, red.guidance_scale, red.size) == (50, 7.5, Size(512, 512))
+    assert (plain.steps, plain.guidance_scale) == (4, None)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"guidance_scale": 7.5}, "“plain” has no use for the option guidance, so nothing"),
+        ({"negative_prompt": "snow"}, "“plain” has no use for the option negative prompt, so"),
+        ({"size": "768x512"}, "The size “768x512” is not offered here; choose one of 512x512."),
+    ],
+)
+def test_what_the_model_has_no_use_for_is_refused(options: dict[str, str], sentence: str) -> None:
+    with pytest.raises(Refused) as refused:
+        admitted(**({"model": "plain", "guidance_scale": None} | options))
+
+    assert sentence in texts.refused(refused.value)
+
+
+def test_a_negative_prompt_without_guidance_is_refused() -> None:
+    with pytest.raises(NoEffect) as refused:
+        admitted(negative_prompt="snow", guidance_scale=1.0)
+
+    assert "has an effect only if guidance is above 1," in texts.refused(refused.value)
+
+
+def test_again_leaves_out_what_was_recorded_without_effect() -> None:
+    older = replace(a_request("a fox", model="plain"), negative_prompt="snow", guidance_scale=7.5)
+
+    again = DOOR.admit_again(older)
+
+    assert (again.negative_prompt, again.guidance_scale) == ("", None)
+
+
+def test_another_model_is_asked_with_its_own_defaults() -> None:
+    request = admitted()
+
+    moved = LIMITS.as_asked_of(request, "plain")
+    back = LIMITS.as_asked_of(moved, "red")
+    chosen = LIMITS.as_asked_of(replace(request, steps=20, guidance_scale=3.0), "plain")
+
+    assert (moved.model, moved.steps, moved.guidance_scale) == ("plain", 4, None)
+    assert (back.steps, back.guidance_scale) == (50, 7.5)
+    assert (chosen.steps, chosen.guidance_scale) == (20, 3.0)

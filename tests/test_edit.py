@@ -24,6 +24,7 @@ LIMITS = Limits(
     max_guidance=20.0,
     sizes=SIZES,
     models=("red", "green"),
+    takes={},
     vary_strength=0.6,
 )
 REQUEST = ImageRequest(
@@ -65,6 +66,7 @@ def test_what_leaves_no_choice_is_not_asked_for() -> None:
         max_guidance=20.0,
         sizes=(SIZES[1],),
         models=("green",),
+        takes={},
         vary_strength=0.6,
     )
 

@@ -117,7 +117,7 @@ def junk_of(column: str) -> list[str]:
     if column in WORDS:
         return never
 
-    may_be_empty = column in ("strength", "unsafe_score", "seconds")
+    may_be_empty = column in ("guidance_scale", "strength", "unsafe_score", "seconds")
 
     return [*never, "-1", "nan", "1e999", *([] if may_be_empty else [""])]
 

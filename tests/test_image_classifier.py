@@ -16,6 +16,7 @@ from generation.safety.open_nsfw import OpenNsfw
 from generation.safety.screen import PACKAGED, SafetySpec, Screen, open_classifier
 from generation.worker.doctor import check_backend, check_safety
 from generation.worker.specs import PlaceholderSpec
+from tests.support.generation.requests import a_request
 from tests.support.generation.tiny_classifier import save_tiny_classifier
 
 RED, BLUE, GREY = (220, 30, 30), (30, 30, 220), (128, 128, 128)
@@ -50,7 +51,7 @@ def made(*colours: tuple[int, int, int], withheld: Sequence[int] = ()) -> Made:
         for seed, colour in enumerate(colours)
     ]
 
-    return Made(images=tuple(images), provenance=PROVENANCE)
+    return Made(request=a_request(), images=tuple(images), provenance=PROVENANCE)
 
 
 @pytest.fixture(scope="module")
@@ -259,7 +260,7 @@ def test_a_classifier_that_fails_checks_nothing(folder: Path) -> None:
     no_picture = GeneratedImage(png=b"no picture", seed=1, sha256="")
 
     with pytest.raises(NotChecked, match="UnidentifiedImageError"):
-        opened.screened(Made(images=(no_picture,), provenance=PROVENANCE))
+        opened.screened(Made(request=a_request(), images=(no_picture,), provenance=PROVENANCE))
 
 
 # doctor

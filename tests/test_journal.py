@@ -93,6 +93,22 @@ def test_a_press_before_the_message_was_noted_counts(desk: Desk) -> None:
     assert stored.state is SetState.POSTED
 
 
+def test_a_set_is_found_as_it_was_made(desk: Desk) -> None:
+    images = four_images("set-0")
+    made = {**a_set("set-0").request, "guidance_scale": None, "negative_prompt": ""}
+    desk.note(lambda journal: journal.add_request(a_set("set-0"), now=NOON))
+    desk.note(
+        lambda journal: journal.add_images(
+            "set-0", images, provenance=PROVENANCE, request=made, now=NOON
+        )
+    )
+
+    stored = desk.note(lambda journal: journal.find_set("set-0"))
+
+    assert stored is not None
+    assert stored.request == made
+
+
 def test_a_set_is_found_as_it_was_requested(desk: Desk) -> None:
     desk.show("set-0")
 

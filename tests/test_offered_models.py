@@ -1,5 +1,6 @@
 """Members choose between several models, where there are several."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,10 @@ import discord
 import pytest
 
 from bot.chat.imagine import imagine_command
+from bot.configuration import limits_of
 from bot.offered_models import OfferedModel
 from bot.settings import Settings, SettingsError, load
+from generation.families import PLACEHOLDER, Traits
 from tests.support.discord.world import quick_settings, seen, set_button, text_of, world
 
 NO_FILE = Path("/nonexistent/.env")
@@ -19,13 +22,14 @@ def settings_of(**environment: str) -> Settings:
     return load({f"OXHERD_{name.upper()}": text for name, text in environment.items()}, NO_FILE)
 
 
-def option(settings: Settings, name: str) -> dict[str, Any] | None:
-    """The command's option as Discord is told of it."""
+def option(settings: Settings, name: str, **takes: Traits) -> dict[str, Any] | None:
+    """The command's option as Discord is told of it. takes: of some of the models."""
     client = discord.Client(intents=discord.Intents.none())
     tree: discord.app_commands.CommandTree[discord.Client] = discord.app_commands.CommandTree(
         client
     )
-    payload = imagine_command(settings).to_dict(tree)
+    models = {each.name: takes.get(each.name, PLACEHOLDER) for each in settings.offered_models}
+    payload = imagine_command(settings, limits_of(settings, models)).to_dict(tree)
 
     return next((each for each in payload["options"] if each["name"] == name), None)
 
@@ -66,6 +70,19 @@ def test_with_several_their_names_are_the_choices() -> None:
     assert not chosen["required"]
     assert chosen["description"] == "What makes the images; without it, this server's default"
     assert [choice["value"] for choice in chosen["choices"]] == ["red", "green", "blue"]
+
+
+def test_an_option_that_no_model_has_a_use_for_is_not_offered() -> None:
+    plain = replace(PLACEHOLDER, steps=4, guidance=None, negative_prompt=False)
+    one, several = settings_of(model="a/red"), settings_of(model="a/red", more_models="a/green")
+
+    assert option(one, "guidance", red=plain) is option(one, "negative_prompt", red=plain) is None
+    assert option(several, "guidance", red=plain) is not None
+    steps = [option(settings, "steps", red=plain) for settings in (one, several)]
+    assert [each and each["description"] for each in steps] == [
+        "Denoising steps (default 4)",
+        "Denoising steps (the default depends on the model)",
+    ]
 
 
 async def test_a_chosen_model_makes_the_images_and_again_asks_it_again(tmp_path: Path) -> None:

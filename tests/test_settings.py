@@ -22,7 +22,7 @@ def test_without_anything_the_defaults_hold() -> None:
     settings = load({}, NO_FILE)
 
     assert settings.model == "CompVis/stable-diffusion-v1-4"
-    assert settings.default_steps == 50
+    assert settings.default_steps is None
 
 
 def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ class OxherdClient(ContextClient):
             go_on=notices.go_on,
         )
         self.tree = app_commands.CommandTree(self)
-        add_commands(self.tree, settings)
+        add_commands(self.tree, settings, requests.door.limits)
         self.tree.error(self._command_failed)
         self._requests = requests
         parsers = self._connection.parsers

@@ -12,13 +12,16 @@ from bot.chat.privacy.command import privacy_command
 from bot.chat.rating.command import rate
 from bot.chat.sets.show import show
 from bot.chat.standing.commands import leaderboard, me, top
+from bot.prompts.door import Limits
 from bot.settings import Settings
 
 
-def add_commands(tree: app_commands.CommandTree[Any], settings: Settings, **where: Any) -> None:
+def add_commands(
+    tree: app_commands.CommandTree[Any], settings: Settings, limits: Limits, **where: Any
+) -> None:
     """Add them to the tree; `where` as in discord.py's `add_command`."""
     for command in (
-        imagine_command(settings),
+        imagine_command(settings, limits),
         rate,
         show,
         privacy_command(settings),

@@ -63,7 +63,10 @@ class Follower:
             result = await self._shown_result(job)
             images = new_images(await self._here(result.images))
             provenance = result.provenance.to_json()
-            await self._store.add_images(self._set_id, images, provenance=provenance)
+            self._accepted = replace(self._accepted, request=result.request)
+            await self._store.add_images(
+                self._set_id, images, provenance=provenance, request=result.request.to_json()
+            )
             unread = texts.cut_short(job.request, provenance)
             await self._post(images, unread, anew=not self._place.is_recent)
 

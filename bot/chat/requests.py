@@ -138,7 +138,12 @@ class Requests:
 
     async def _offer_to_arena(self, interaction: Interaction, request: ImageRequest) -> None:
         """The channel's arena may take the prompt too. The request does not depend on that."""
-        plan = partial(asked, request=request, asker_id=interaction.user.id)
+        plan = partial(
+            asked,
+            request=request,
+            as_asked_of=self.door.limits.as_asked_of,
+            asker_id=interaction.user.id,
+        )
         try:
             await self._store.arenas.ask(interaction.guild_id, interaction.channel_id or 0, plan)
         except StorageError as exc:

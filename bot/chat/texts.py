@@ -9,6 +9,7 @@ from bot.chat.languages.translation import N_, _, ngettext
 from bot.prompts.refusals import (
     BlockedPrompt,
     EmptyPrompt,
+    NoEffect,
     NotOffered,
     NotUnderstood,
     OutOfRange,
@@ -24,6 +25,7 @@ from generation.errors import (
     Closing,
     DeadlineExceeded,
     GenerationError,
+    NoNegativePrompt,
     NotChecked,
     QueueFull,
     TooManyYours,
@@ -398,8 +400,10 @@ def heading(request: ImageRequest, *, requester_id: int) -> str:
 def parameters(request: ImageRequest) -> str:
     """One line under the prompt."""
     steps = ngettext("{steps} step", "{steps} steps", request.steps).format(steps=request.steps)
-    guidance = _("guidance {scale:g}").format(scale=request.guidance_scale)
-    parts = [f"{request.size.width_px}×{request.size.height_px}", steps, guidance]
+    parts = [f"{request.size.width_px}×{request.size.height_px}", steps]
+    if request.guidance_scale is not None:
+        parts.append(_("guidance {scale:g}").format(scale=request.guidance_scale))
+
     if request.variation is not None:
         parts.append(_("strength {strength:g}").format(strength=request.variation.strength))
 
@@ -480,6 +484,11 @@ def refusal(error: GenerationError | StorageError, *, reference: str) -> str:
             return _("The model is not available right now. A moderator can see why in my log.")
         case CannotVary():
             return cannot_vary()
+        case NoNegativePrompt():
+            return _(
+                "This model has no use for a negative prompt, so nothing was made. Ask without it, "
+                "or choose another model."
+            )
         case NotChecked():
             return _(
                 "The images were made, but they could not be checked, so nobody is shown them. "
@@ -554,6 +563,13 @@ def refused(problem: Refused) -> str:
                 value=quoted(value[:100]),
                 offered=quoted(", ".join(offered)),
             )
+        case NoEffect(model=model, option=option, up_to=None):
+            return no_effect(option, model)
+        case NoEffect(model=model, up_to=float(scale)):
+            return _(
+                "With “{model}”, a negative prompt has an effect only if guidance is above "
+                "{scale}, so nothing was started."
+            ).format(model=quoted(model[:100]), scale=_number(scale))
         case ParentGone():
             return _(
                 "The image to vary is not here: it was removed, or its file is no longer on my "
@@ -563,6 +579,14 @@ def refused(problem: Refused) -> str:
             return _not_allowed(word)
         case _:
             raise AssertionError(f"no sentence for {type(problem).__name__}")
+
+
+def no_effect(option: str, model: str) -> str:
+    """The model has no use for an option, so it is refused rather than left out."""
+    return _(
+        "The model “{model}” has no use for the option {option}, so nothing was started. Leave it "
+        "out, or choose another model."
+    ).format(model=quoted(model[:100]), option=_(option))
 
 
 def _number(number: float) -> str:

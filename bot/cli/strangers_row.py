@@ -1,9 +1,10 @@
 """What a row of somebody else's dataset may ask of this host: what the settings offer."""
 
-from bot.configuration import limits
+from bot.configuration import limits_of
 from bot.errors import CannotReplay
 from bot.prompts.door import problems
 from bot.settings import Settings
+from generation.families import UNKNOWN
 from generation.request import ImageRequest
 from storage.dataset.reader import RecordedImage
 
@@ -24,7 +25,7 @@ def require_offered(
             "settings do not offer. If you trust it, confirm it with --model."
         )
 
-    offered = limits(settings, models=(request.model,))
+    offered = limits_of(settings, {request.model: UNKNOWN})
     for problem in problems(request, offered):
         raise CannotReplay(
             f"The row of image {recorded.image_id} asks for more than the settings allow: "

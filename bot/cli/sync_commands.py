@@ -1,5 +1,6 @@
 """Registers the slash commands with Discord, once instead of at every start."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 
@@ -9,6 +10,7 @@ from discord.app_commands import AppCommand, CommandTree
 
 from bot.chat.commands import add_commands
 from bot.chat.languages.commands import CommandTranslator
+from bot.configuration import limits
 from bot.errors import CannotConnect
 from bot.settings import Settings, SettingsError
 
@@ -27,7 +29,8 @@ async def register(settings: Settings, *, guild_id: int | None, remove: bool = F
         await tree.set_translator(CommandTranslator())
         guild = None if guild_id is None else discord.Object(guild_id)
         if not remove:
-            add_commands(tree, settings, guild=guild)
+            offered = await asyncio.to_thread(limits, settings)
+            add_commands(tree, settings, offered, guild=guild)
 
         where = "everywhere" if guild is None else f"in server {guild_id}"
         with _sentences(guild_id):

@@ -1,7 +1,7 @@
 """The door: the only place where what a member asks for becomes a request."""
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from bot.prompts.blocked_words import BlockedWords
@@ -9,11 +9,13 @@ from bot.prompts.confusables import is_visible
 from bot.prompts.refusals import (
     BlockedPrompt,
     EmptyPrompt,
+    NoEffect,
     NotOffered,
     OutOfRange,
     PromptTooLong,
     Refused,
 )
+from generation.families import UNKNOWN, Traits
 from generation.request import MAX_SEED, ImageRequest, Size, Variation
 
 IMAGES_PER_REQUEST = 4
@@ -23,7 +25,8 @@ IMAGES_PER_REQUEST = 4
 class Limits:
     """What a request may ask for, as the operator set it.
 
-    models: the names of all offered models, the default first.
+    models: the names of all offered models, the default first. takes: what each of them takes, with
+        the defaults that the operator set.
     vary_strength: of a variation, unless the member chooses another.
     """
 
@@ -32,11 +35,39 @@ class Limits:
     max_guidance: float
     sizes: tuple[Size, ...]
     models: tuple[str, ...]
+    takes: Mapping[str, Traits]
     vary_strength: float
 
     def default_model(self, chosen: str | None) -> str:
         """The model of whoever names none. chosen: by moderators; it may not be offered now."""
         return chosen if chosen in self.models else self.models[0]
+
+    def taken_by(self, model: str) -> Traits:
+        """What the model takes; anything, if it is not offered."""
+        return self.takes.get(model, UNKNOWN)
+
+    def sizes_of(self, model: str) -> tuple[Size, ...]:
+        """The offered sizes that the model can make, the default first."""
+        multiple = self.taken_by(model).multiple
+
+        return tuple(
+            size
+            for size in self.sizes
+            if size.width_px % multiple == 0 and size.height_px % multiple == 0
+        )
+
+    def as_asked_of(self, request: ImageRequest, model: str) -> ImageRequest:
+        """The same request of another model: what was the default becomes the default there, but
+        what was chosen stays, and may be refused."""
+        was, takes = self.taken_by(request.model), self.taken_by(model)
+        scale = request.guidance_scale
+
+        return replace(
+            request,
+            model=model,
+            steps=takes.steps if request.steps == was.steps else request.steps,
+            guidance_scale=takes.guidance_scale if scale in (None, was.guidance_scale) else scale,
+        )
 
 
 class Door:
@@ -55,16 +86,16 @@ class Door:
         prompt: str,
         negative_prompt: str = "",
         seed: int | None = None,
-        steps: int,
-        guidance_scale: float,
-        size: str,
+        steps: int | None = None,
+        guidance_scale: float | None = None,
+        size: str | None = None,
         model: str,
         variation: Variation | None = None,
     ) -> ImageRequest:
         """The request for what a member typed and chose. Raises Refused.
 
         size: as it is offered, "512x768"; a forged command may have anything there.
-        seed: of the first image; new seeds without one.
+        seed: of the first image; new seeds without one. What is None is the model's default.
         """
         # First, so that nothing else reads text of unlimited length.
         for problem in _too_long(prompt, negative_prompt, self.limits):
@@ -73,14 +104,16 @@ class Door:
         if seed is not None and not 0 <= seed <= MAX_SEED:
             raise OutOfRange("seed", seed, lowest=0, highest=MAX_SEED)
 
+        takes = self.limits.taken_by(model)
+
         return self.check(
             ImageRequest(
                 prompt=prompt,
                 negative_prompt=negative_prompt,
                 seeds=_new_seeds() if seed is None else _seeds(seed),
-                steps=steps,
-                guidance_scale=guidance_scale,
-                size=self._offered(size),
+                steps=takes.steps if steps is None else steps,
+                guidance_scale=takes.guidance_scale if guidance_scale is None else guidance_scale,
+                size=self._offered(size, model),
                 model=model,
                 variation=variation,
             )
@@ -88,20 +121,28 @@ class Door:
 
     def admit_again(self, request: ImageRequest) -> ImageRequest:
         """The same request with new seeds. Raises Refused if the limits no longer allow it."""
-        return self.check(replace(request, seeds=_new_seeds()))
+        return self.check(replace(self._used(request), seeds=_new_seeds()))
 
     def admit_variation(self, request: ImageRequest, *, of: str) -> ImageRequest:
         """Variations of one of the request's images, by its id. Raises Refused."""
         variation = Variation(parent_id=of, strength=self.limits.vary_strength)
 
-        return self.check(replace(request, seeds=_new_seeds(), variation=variation))
+        return self.check(replace(self._used(request), seeds=_new_seeds(), variation=variation))
 
-    def _offered(self, size: str) -> Size:
-        for offered in self.limits.sizes:
+    def _used(self, request: ImageRequest) -> ImageRequest:
+        """Without what has no effect: what was recorded before that was known may have it."""
+        return self.limits.taken_by(request.model).used(request)
+
+    def _offered(self, size: str | None, model: str) -> Size:
+        sizes = self.limits.sizes_of(model)
+        if size is None and sizes:
+            return sizes[0]
+
+        for offered in sizes:
             if str(offered) == size:
                 return offered
 
-        raise NotOffered("size", size, offered=tuple(map(str, self.limits.sizes)))
+        raise NotOffered("size", str(size or self.limits.sizes[0]), offered=tuple(map(str, sizes)))
 
     def check(self, request: ImageRequest) -> ImageRequest:
         """The request, if it is within the limits. Raises Refused."""
@@ -123,14 +164,22 @@ def problems(request: ImageRequest, limits: Limits) -> Iterator[Refused]:
     if not 1 <= request.steps <= limits.max_steps:
         yield OutOfRange("number of steps", request.steps, lowest=1, highest=limits.max_steps)
 
-    if not 0 <= request.guidance_scale <= limits.max_guidance:  # refuses NaN too
-        yield OutOfRange("guidance", request.guidance_scale, lowest=0, highest=limits.max_guidance)
+    takes, scale = limits.taken_by(request.model), request.guidance_scale
+    if scale is not None and not 0 <= scale <= limits.max_guidance:  # refuses NaN too
+        yield OutOfRange("guidance", scale, lowest=0, highest=limits.max_guidance)
+
+    if scale is not None and takes.guidance is None:
+        yield NoEffect("guidance", model=request.model)
+
+    if request.negative_prompt and not takes.uses_negative_prompt(scale):
+        off = takes.guidance.off_up_to if takes.negative_prompt and takes.guidance else None
+        yield NoEffect("negative prompt", model=request.model, up_to=off)
 
     if request.variation is not None and not 0 < request.variation.strength <= 1:
         yield OutOfRange("strength", request.variation.strength, lowest=0, highest=1)
 
-    if request.size not in limits.sizes:
-        yield NotOffered("size", str(request.size), offered=tuple(map(str, limits.sizes)))
+    if request.size not in (sizes := limits.sizes_of(request.model)):
+        yield NotOffered("size", str(request.size), offered=tuple(map(str, sizes)))
 
     if request.model not in limits.models:
         yield NotOffered("model", request.model, offered=limits.models)

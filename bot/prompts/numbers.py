@@ -16,10 +16,11 @@ _PAIR = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Numbers:
-    """seed: None for new seeds. strength: None where nothing is varied."""
+    """guidance_scale: None where it has no effect. seed: None for new seeds. strength: None where
+    nothing is varied."""
 
     steps: int
-    guidance_scale: float
+    guidance_scale: float | None
     strength: float | None
     seed: int | None = None
 
@@ -33,9 +34,10 @@ class Numbers:
         )
 
     def __str__(self) -> str:
+        guidance = "" if self.guidance_scale is None else f", guidance {self.guidance_scale:g}"
         strength = "" if self.strength is None else f", strength {self.strength:g}"
 
-        return f"steps {self.steps}, guidance {self.guidance_scale:g}{strength}"
+        return f"steps {self.steps}{guidance}{strength}"
 
     def changed(self, text: str) -> Self:
         """These, but for what the text says. Raises NotUnderstood."""

@@ -9,6 +9,7 @@
     ├── NotUnderstood   the line of numbers in the form of Edit is not one
     ├── OutOfRange      a number is outside its range
     ├── NotOffered      a size or a model that this server does not offer
+    ├── NoEffect        the model has no use for a negative prompt, or for guidance
     └── ParentGone      the image to vary is not here any more
 
 The messages are for operators. Members read the sentences in `bot.chat.texts`.
@@ -68,6 +69,17 @@ class OutOfRange(Refused):
 class ParentGone(Refused):
     def __init__(self, image_id: str) -> None:
         super().__init__(f"the image {image_id[:64]!r} that is to be varied is not here")
+
+
+class NoEffect(Refused):
+    """`option` says which one: "negative prompt" or "guidance". up_to: it has none with guidance
+    up to there; None if it never has."""
+
+    def __init__(self, option: str, *, model: str, up_to: float | None = None) -> None:
+        super().__init__(f"the {option} has no effect with the model {model[:100]!r}")
+        self.option = option
+        self.model = model
+        self.up_to = up_to
 
 
 class NotOffered(Refused):

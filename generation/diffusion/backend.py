@@ -17,7 +17,9 @@ from generation.diffusion.checks import (
     check_device,
     check_dtype,
     check_engine,
+    check_family,
     check_model,
+    known_folder,
 )
 from generation.diffusion.compile.layout import PREPARED, pays, prepare
 from generation.diffusion.compile.warm_start import COMPILED, WarmStart
@@ -28,6 +30,7 @@ from generation.diffusion.latent_preview import LatentPreviews, open_previews
 from generation.diffusion.loading import (
     ModelFolder,
     base_revision,
+    family_traits,
     find_model,
     load_pipeline,
     loading_errors,
@@ -35,10 +38,11 @@ from generation.diffusion.loading import (
 )
 from generation.diffusion.memory import free_bytes, memory_errors, release_memory
 from generation.diffusion.model_files import count_weights, read_index
-from generation.diffusion.pipeline_engine import PipelineEngine
+from generation.diffusion.pipeline_engine import PipelineEngine, traits_by_signature
 from generation.diffusion.prompt_length import cut_short
 from generation.diffusion.provenance import provenance_of
-from generation.errors import BackendUnavailable, Cancelled
+from generation.errors import BackendUnavailable, Cancelled, NoNegativePrompt
+from generation.families import Traits
 from generation.image_files import finished_image, opened_image
 from generation.model_folder import content_revision
 from generation.request import (
@@ -46,6 +50,7 @@ from generation.request import (
     ImageRequest,
     Made,
     Provenance,
+    Size,
     Withheld,
 )
 from generation.worker.backend import Finding, Watcher
@@ -68,9 +73,11 @@ _ALL_THREADS = torch.get_num_threads()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Loaded:
-    """A model that is ready. `previews`, `warm_start`: None where there are none."""
+    """A model that is ready. takes: what it really takes of a request. `previews`, `warm_start`:
+    None where there are none."""
 
     pipeline: DiffusionPipeline
+    takes: Traits
     engine: Engine
     previews: LatentPreviews | None
     warm_start: WarmStart | None
@@ -113,7 +120,11 @@ class DiffusersBackend:
         device, model = check_device(self._device), check_model(self._spec)
         findings = [device, model]
         if model.ok:
-            findings.append(check_engine(self._spec))
+            folder = known_folder(self._spec)
+            if folder is not None:
+                findings.append(check_family(self._spec, folder, device=self._device))
+
+            findings.append(check_engine(folder))
 
         if device.ok:
             findings += check_dtype(self._spec, device=self._device)
@@ -126,8 +137,9 @@ class DiffusersBackend:
         model = find_model(self._spec)
         with loading_errors(self._spec.model):
             count = count_weights(model.path, variant=self._spec.variant)
+            takes = family_traits(model.path, self._spec)
 
-        weights = count * torch_dtype(self._spec, device=self._device).itemsize
+        weights = count * torch_dtype(self._spec, takes, device=self._device).itemsize
         free = free_bytes("cpu" if self._spec.offload == "model" else self._device)
 
         return free is None or weights + _WORKING_BYTES <= free
@@ -147,8 +159,16 @@ class DiffusersBackend:
             model = find_model(self._spec)
             revisions = hashing.submit(self._revisions, model)
             torch.set_num_threads(self._threads_for(model))
+            takes = family_traits(model.path, self._spec)
+            dtype = torch_dtype(self._spec, takes, device=self._device)
             pipeline = load_pipeline(model, self._spec, device=self._device)
-            self._loaded = self._opened(pipeline, model, revisions.result())
+            self._loaded = self._opened(
+                pipeline,
+                model,
+                revisions.result(),
+                takes=takes or traits_by_signature(type(pipeline)),
+                dtype=dtype,
+            )
 
         if self._loaded.warm_start is not None:
             self._loaded.warm_start.begin()
@@ -168,6 +188,11 @@ class DiffusersBackend:
         self, request: ImageRequest, watcher: Watcher, *, parent: bytes | None = None
     ) -> Made:
         assert self._loaded is not None, "load comes first"
+        takes = self._loaded.takes
+        if request.negative_prompt and not takes.negative_prompt:
+            raise NoNegativePrompt(f"{request.model} has no use for a negative prompt")
+
+        request = takes.used(request)
         image = None if parent is None else opened_image(parent)
         torch.set_num_threads(self._loaded.threads)  # a different model may have been loaded since
         previews, warm_start = self._loaded.previews, self._loaded.warm_start
@@ -212,7 +237,9 @@ class DiffusersBackend:
         made_by = self._loaded.provenance
 
         return Made(
-            images=images, provenance=replace(made_by, versions={**made_by.versions, **facts})
+            request=replace(request, size=Size(*decoded[0].image.size)),  # some round it
+            images=images,
+            provenance=replace(made_by, versions={**made_by.versions, **facts}),
         )
 
     def between_requests(self, report: Callable[[str], None]) -> str:
@@ -247,7 +274,13 @@ class DiffusersBackend:
         return _Revisions(base=base, model=own)
 
     def _opened(
-        self, pipeline: DiffusionPipeline, model: ModelFolder, revisions: _Revisions
+        self,
+        pipeline: DiffusionPipeline,
+        model: ModelFolder,
+        revisions: _Revisions,
+        *,
+        takes: Traits,
+        dtype: torch.dtype,
     ) -> _Loaded:
         choice = choose_engine(read_index(model.path))
         log.info("%s is served by the engine %s: %s", self._spec.model, choice.name, choice.reason)
@@ -269,10 +302,11 @@ class DiffusersBackend:
             previews = open_previews(self._spec, pipeline, revisions.base, device=self._device)
             warm_start = self._open_warm_start(pipeline, engine)
         else:
-            engine = PipelineEngine(pipeline)
+            engine = PipelineEngine(pipeline, takes)
 
         return _Loaded(
             pipeline=pipeline,
+            takes=takes,
             engine=engine,
             previews=previews,
             warm_start=warm_start,
@@ -282,7 +316,7 @@ class DiffusersBackend:
                 model=name,
                 revision=revisions.model,
                 device=self._device,
-                dtype=torch_dtype(self._spec, device=self._device),
+                dtype=dtype,
                 facts={**facts, "engine": choice.name},
             ),
         )

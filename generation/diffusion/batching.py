@@ -42,7 +42,7 @@ class Batching:
         """
         steps = _Steps(after_step)
         while True:
-            batch = self._size_for(request)
+            batch = self._size_for(request) if engine.makes_several else 1
             try:
                 return _made(engine, request, parent, batch, steps), batch
             except OutOfMemory as exc:

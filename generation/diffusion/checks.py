@@ -3,20 +3,24 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import diffusers
 import torch
 
 from generation.diffusion.compile.compiler import can_compile
 from generation.diffusion.compile.layout import pays
 from generation.diffusion.device import device_name, is_slow_on_cpu, require_device
 from generation.diffusion.engine import OWN, choose_engine
-from generation.diffusion.loading import base_of, require_no_pickles, torch_dtype
+from generation.diffusion.loading import family_traits, require_no_pickles, torch_dtype
 from generation.diffusion.model_files import (
-    INDEX,
+    count_weights,
     pickled_components,
     read_index,
     scheduler_problem,
 )
+from generation.diffusion.pipeline_engine import call_problem, traits_by_signature
 from generation.errors import BackendUnavailable, root_cause
+from generation.families import INDEX, Traits
+from generation.lora_folder import base_of
 from generation.model_folder import cached_file, check_hub, local_folder
 from generation.worker.backend import Finding
 from generation.worker.specs import DiffusersSpec
@@ -63,16 +67,64 @@ def _pickles(folder: Path, spec: DiffusersSpec) -> str:
     return f"; these are pickles, which can run code: {', '.join(pickled)}" if pickled else ""
 
 
-def check_engine(spec: DiffusersSpec) -> Finding:
-    """Which engine will serve the model, according to its index; never asks the hub.
+def known_folder(spec: DiffusersSpec) -> Path | None:
+    """The folder with the model's index, if it is here; never asks the hub.
 
     Raises BackendUnavailable where `check_model` reports an error for a folder.
     """
-    spec, _ = base_of(spec)
-    folder = local_folder(spec.model, index=INDEX)
-    if folder is None and (cached := cached_file(spec.model, INDEX, revision=spec.revision)):
-        folder = cached.parent
+    base, _ = base_of(spec)
+    if folder := local_folder(base.model, index=INDEX):
+        return folder
 
+    cached = cached_file(base.model, INDEX, revision=base.revision)
+
+    return None if cached is None else cached.parent
+
+
+def check_family(spec: DiffusersSpec, folder: Path, *, device: str) -> Finding:
+    """Which family the model in the folder is of, and what is known and not known of it."""
+    try:
+        takes = family_traits(folder, spec)
+        name = str(read_index(folder).get("_class_name"))
+        weights = count_weights(folder, variant=spec.variant)
+    except (OSError, ValueError):
+        return Finding(subject="family", ok=True, detail="not known, because it cannot be read")
+
+    if takes is not None:
+        size = weights * torch_dtype(spec, takes, device=device).itemsize
+        # In the hub's cache, some of the files may not be here yet.
+        memory = f"; its weights take {size / 1e9:.1f} GB on {device}" if weights else ""
+        detail = f"{takes.family}: {takes.described()}{memory}"
+        return Finding(subject="family", ok=True, detail=detail)
+
+    pipeline = getattr(diffusers, name, None)
+    if pipeline is None:
+        detail = f"diffusers {diffusers.__version__} has no {name}. Install a newer one."
+        return Finding(subject="family", ok=False, detail=detail)
+
+    if problem := call_problem(pipeline):
+        return Finding(subject="family", ok=False, detail=problem)
+
+    return Finding(subject="family", ok=True, detail=_by_signature(name, pipeline))
+
+
+def _by_signature(name: str, pipeline: type) -> str:
+    takes: Traits = traits_by_signature(pipeline)
+    unsure = [
+        *(["guidance"] if takes.guidance else []),
+        *(["a negative prompt"] if takes.negative_prompt else []),
+    ]
+    effect = f"the effect of {' and '.join(unsure)}, " if unsure else ""
+
+    return (
+        f"{name} is not in the table of docs/models.md, so it is served by its signature: "
+        f"{takes.steps} steps unless set. Not known: {effect}which sizes it makes, and its number "
+        "format (bfloat16 on CUDA, unless OXHERD_DTYPE is set)"
+    )
+
+
+def check_engine(folder: Path | None) -> Finding:
+    """Which engine will serve the model in the folder, according to its index."""
     if folder is None:
         return Finding(subject="engine", ok=True, detail="known once the model is downloaded")
 
@@ -92,7 +144,7 @@ def check_engine(spec: DiffusersSpec) -> Finding:
 
 def check_dtype(spec: DiffusersSpec, *, device: str) -> Sequence[Finding]:
     """Says so where the weights' dtype makes the device slow; else nothing."""
-    if device != "cpu" or not is_slow_on_cpu(torch_dtype(spec, device=device)):
+    if device != "cpu" or not is_slow_on_cpu(torch_dtype(spec, None, device=device)):
         return []
 
     return [

@@ -40,6 +40,7 @@ class Denoiser:
 
     def __init__(self, pipeline: DiffusionPipeline, *, device: str) -> None:
         self.name = OWN
+        self.makes_several = True
         self.device = device
         is_xl = hasattr(pipeline, "text_encoder_2")
         self._pipeline = pipeline
@@ -76,7 +77,7 @@ class Denoiser:
 
     def _is_guided(self, request: ImageRequest) -> bool:
         """Whether each image takes two rows: one with the prompt, one with the negative prompt."""
-        return request.guidance_scale > 1 and self._guidance_width is None
+        return request.is_guided and self._guidance_width is None
 
     @property
     def _guidance_width(self) -> int | None:
@@ -90,7 +91,7 @@ class Denoiser:
         if self._guidance_width is None:
             return None
 
-        scales = torch.tensor(request.guidance_scale - 1).repeat(len(request.seeds))
+        scales = torch.tensor((request.guidance_scale or 0.0) - 1).repeat(len(request.seeds))
         embedding: torch.Tensor = self._pipeline.get_guidance_scale_embedding(
             scales, embedding_dim=self._guidance_width
         )
@@ -113,7 +114,7 @@ class Run:
         self.done = 0
         self._decoder = engine._decoder
         self._unet, self._decode = engine.unet, engine.decode
-        self._scale = request.guidance_scale
+        self._scale = request.guidance_scale or 0.0
         self._guided = engine._is_guided(request)
         self._conditions = engine._conditioning.encode(request, guided=self._guided)
         dtype = self._conditions.embeds.dtype

@@ -75,6 +75,11 @@ class Engine(Protocol):
         """What `versions["engine"]` says of the images."""
         ...
 
+    @property
+    def makes_several(self) -> bool:
+        """Whether it can make several images together."""
+        ...
+
     def make(
         self,
         request: ImageRequest,

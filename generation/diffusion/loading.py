@@ -1,27 +1,26 @@
 """Finds a model, in a folder or on the hub, and loads its pipeline onto a device."""
 
-import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePath
 
 import torch
 from diffusers import DiffusionPipeline
 
 from generation.diffusion.model_files import (
-    INDEX,
     model_files,
     pickled_components,
     scheduler_problem,
 )
+from generation.diffusion.pipeline_engine import call_problem
 from generation.errors import BackendUnavailable, OutOfMemory, root_cause
-from generation.lora_folder import Lora, fuse, lora_in
+from generation.families import INDEX, UNKNOWN, Traits, known_traits
+from generation.lora_folder import Lora, base_of, fuse
 from generation.model_folder import content_revision, local_folder, not_found
+from generation.model_traits import read_settings
 from generation.worker.specs import DiffusersSpec
-
-_PARAMETERS = {"prompt", "num_images_per_prompt", "generator", "callback_on_step_end"}
-"""What a pipeline's call must take: they make images from text, and report each step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,18 +33,6 @@ class ModelFolder:
     path: Path
     on_hub: bool
     lora: Lora | None = None
-
-
-def base_of(spec: DiffusersSpec) -> tuple[DiffusersSpec, Lora | None]:
-    """What is loaded first, and the LoRA that is added to it, if the model is one.
-
-    Raises BackendUnavailable for a LoRA that cannot be used.
-    """
-    lora = lora_in(spec.model)
-    if lora is None:
-        return spec, None
-
-    return replace(spec, model=lora.base, revision=lora.hub_revision), lora
 
 
 def find_model(spec: DiffusersSpec) -> ModelFolder:
@@ -81,6 +68,16 @@ def base_revision(model: ModelFolder, *, remembered: Path | None = None) -> str:
     return content_revision(model.path, model_files(model.path), remembered=remembered)
 
 
+def family_traits(folder: Path, spec: DiffusersSpec) -> Traits | None:
+    """What the table says of the model, or of the base of a LoRA; None if it does not know it.
+
+    Raises OSError or ValueError for a folder that holds no readable model.
+    """
+    base, _ = base_of(spec)
+
+    return known_traits(PurePath(base.model).name, partial(read_settings, folder))
+
+
 def load_pipeline(model: ModelFolder, spec: DiffusersSpec, *, device: str) -> DiffusionPipeline:
     """The model's pipeline, on the device or offloaded.
 
@@ -95,17 +92,12 @@ def load_pipeline(model: ModelFolder, spec: DiffusersSpec, *, device: str) -> Di
     require_no_pickles(folder, spec)
     pipeline = DiffusionPipeline.from_pretrained(
         folder,
-        dtype=torch_dtype(spec, device=device),
+        dtype=torch_dtype(spec, family_traits(folder, spec), device=device),
         variant=spec.variant,
         use_safetensors=None if spec.allow_pickles else True,
     )
-    missing = _PARAMETERS - set(inspect.signature(pipeline.__call__).parameters)
-    if missing:
-        raise BackendUnavailable(
-            f"{spec.model} is a {type(pipeline).__name__}, whose call does not take "
-            f"{', '.join(sorted(missing))}. These are needed to make images from text and to stop "
-            "between two steps."
-        )
+    if problem := call_problem(type(pipeline)):
+        raise BackendUnavailable(f"The model {spec.model!r} cannot be used. {problem}")
 
     if model.lora is not None:
         fuse(pipeline, model.lora)  # on the CPU, so that every device gets the same weights
@@ -131,17 +123,15 @@ def require_no_pickles(folder: Path, spec: DiffusersSpec) -> None:
         )
 
 
-def torch_dtype(spec: DiffusersSpec, *, device: str) -> torch.dtype:
-    """The weights' dtype on the device."""
-    match spec.dtype:
-        case "auto":
-            return torch.float16 if device.startswith("cuda") else torch.float32
-        case "float32":
-            return torch.float32
-        case "float16":
-            return torch.float16
-        case "bfloat16":
-            return torch.bfloat16
+def torch_dtype(spec: DiffusersSpec, takes: Traits | None, *, device: str) -> torch.dtype:
+    """The weights' dtype on the device. takes: what the table says of the model."""
+    name: str = spec.dtype
+    if name == "auto":
+        name = (takes or UNKNOWN).dtype if device.startswith("cuda") else "float32"
+
+    dtype: torch.dtype = getattr(torch, name)
+
+    return dtype
 
 
 @contextmanager

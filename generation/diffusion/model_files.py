@@ -8,7 +8,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-INDEX = "model_index.json"
+from generation.families import INDEX
+from generation.model_traits import read_settings
 
 _NO_SEED = "DPMSolverSDEScheduler"
 """Draws its noise from torch's global generator, so that a seed does not make its image again."""
@@ -64,7 +65,8 @@ def scheduler_problem(folder: Path) -> str | None:
             "DPMSolverMultistepScheduler with the algorithm_type sde-dpmsolver++."
         )
 
-    beta_sigmas = _scheduler_settings(folder).get("use_beta_sigmas")
+    settings = read_settings(folder, "scheduler/scheduler_config.json")
+    beta_sigmas = settings.get("use_beta_sigmas")
     if (scheduler == _NEEDS_SCIPY or beta_sigmas) and find_spec("scipy") is None:
         return f"Its scheduler, {scheduler}, needs scipy: pip install scipy"
 
@@ -122,10 +124,3 @@ def _weights_in(file: Path) -> int:
     return sum(
         math.prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__"
     )
-
-
-def _scheduler_settings(folder: Path) -> dict[str, Any]:
-    file = folder / "scheduler" / "scheduler_config.json"
-    settings: dict[str, Any] = json.loads(file.read_bytes()) if file.exists() else {}
-
-    return settings

@@ -240,6 +240,7 @@ class WorkerSupervisor:
         self.estimates.learn(attempt.job.request, attempt.stopwatch, finished_at=now)
 
         return Result(
+            request=made.request,
             images=made.images,
             provenance=made.provenance,
             seconds=now - attempt.stopwatch.started_at,

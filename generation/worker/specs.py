@@ -52,7 +52,7 @@ class DiffusersSpec(BackendSpec):
     revision: a branch, tag or commit of a model on the hub; None is its default branch.
     allow_pickles: whether weights may be pickles, which can run code when they are loaded.
     variant: which of the model's files to load, such as "fp16"; None for those without a variant.
-    dtype: of the weights; "auto" is float16 on CUDA and float32 elsewhere.
+    dtype: of the weights; "auto" is the family's on CUDA (see Traits) and float32 elsewhere.
     offload: "model" keeps only the component at work on the device, for a model that does not fit.
     threads: of the CPU; None for one if the model is small, and else as many as torch chooses.
     preview: whether unfinished images are shown; "auto" does not where the model's own safety

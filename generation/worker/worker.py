@@ -8,6 +8,7 @@ from generation.errors import (
     BackendUnavailable,
     Cancelled,
     CannotVary,
+    NoNegativePrompt,
     NotChecked,
     OutOfMemory,
     RequestFailed,
@@ -96,7 +97,7 @@ class Worker:
     def _outcome(self, job: Generate) -> Finished | Failed:
         try:
             return Finished(job_id=job.job_id, made=self._screen.screened(self._generate(job)))
-        except (Cancelled, CannotVary, OutOfMemory) as exc:
+        except (Cancelled, CannotVary, NoNegativePrompt, OutOfMemory) as exc:
             return Failed(job_id=job.job_id, error=exc)
         except BackendUnavailable as exc:
             log.warning("the model %s cannot be loaded: %s", job.request.model, exc)

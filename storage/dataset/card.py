@@ -106,14 +106,15 @@ model made which image: until the arena is closed, `model_left` and `model_right
 `closed_at` is `open`, and `generations` has no rows for the images. `rule` is when the arena was to
 end, fixed when it was opened.
 
-`generations/*/*.csv` adds `shown_at`, `negative_prompt`, `steps`, `guidance_scale`, `width_px`,
-`height_px`, `parent` (the id of the image that this one is a variation of, by SDEdit; `no` for one
-that began with noise alone), `strength` (of a variation, above 0 to 1: the share of the steps that
-were made), `scheduler`, `backend`, `device`, `dtype`, `versions` (JSON), `sha256` of the PNG,
-`unsafe_score` (an image classifier's, 0 to 1; empty where none looked) and `withheld`: `no` for an
-image that was shown, else why it was kept back: by the `classifier` or the model's own `checker`,
-or as `doubtful` in a channel without an age restriction. Nobody saw that one and its bytes were not
-kept. Files from before these two columns have shown images only.
+`generations/*/*.csv` adds `shown_at`, `negative_prompt` and `guidance_scale` (without what had no
+effect: `'` and an empty cell), `steps`, `width_px`, `height_px`, `parent` (the id of the image
+that this one is a variation of, by SDEdit; `no` for one that began with noise alone), `strength`
+(of a variation, above 0 to 1: the share of the steps that were made), `scheduler`, `backend`,
+`device`, `dtype`, `versions` (JSON), `sha256` of the PNG, `unsafe_score` (an image classifier's, 0
+to 1; empty where none looked) and `withheld`: `no` for an image that was shown, else why it was
+kept back: by the `classifier` or the model's own `checker`, or as `doubtful` in a channel without
+an age restriction. Nobody saw that one and its bytes were not kept. Files from before these two
+columns have shown images only.
 
 ## How to load
 

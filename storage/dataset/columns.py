@@ -167,11 +167,11 @@ def shown_cells(row: ShownRow) -> tuple[str, ...]:
         guarded(request["negative_prompt"]),
         str(row.seed),
         str(request["steps"]),
-        repr(float(request["guidance_scale"])),
+        _real_cell(request["guidance_scale"]),
         str(request["width_px"]),
         str(request["height_px"]),
         request.get("parent_id", _NO_PARENT),
-        repr(float(request["strength"])) if "strength" in request else "",
+        _real_cell(request.get("strength")),
         *made_by,
         json.dumps(versions, sort_keys=True, ensure_ascii=False),
         row.sha256,
@@ -187,19 +187,19 @@ def request_of(rows: Sequence[Mapping[str, str]]) -> dict[str, Any]:
     Raises ValueError for a cell that is no number, or a number that nobody can ask for.
     """
     first = rows[0]
-    steps, guidance_scale = int(first["steps"]), float(first["guidance_scale"])
+    steps, guidance = int(first["steps"]), guidance_scale(first)
     if steps < 1:
         raise ValueError(f"its steps is {steps}")
 
-    if not 0 <= guidance_scale < math.inf:  # refuses NaN too
-        raise ValueError(f"its guidance_scale is {guidance_scale}")
+    if guidance is not None and not 0 <= guidance < math.inf:  # refuses NaN too
+        raise ValueError(f"its guidance_scale is {guidance}")
 
     return {
         "prompt": unguarded(first["prompt"]),
         "negative_prompt": unguarded(first["negative_prompt"]),
         "seeds": [int(row["seed"]) for row in rows],
         "steps": steps,
-        "guidance_scale": guidance_scale,
+        "guidance_scale": guidance,
         "width_px": int(first["width_px"]),
         "height_px": int(first["height_px"]),
         # Members choose a model by the last part of its name.
@@ -244,6 +244,11 @@ def versions_of(cell: str) -> dict[str, str]:
             raise ValueError("its versions are not an object of texts")
 
 
+def guidance_scale(row: Mapping[str, str]) -> float | None:
+    """The guidance scale; None where guidance had no effect."""
+    return float(row["guidance_scale"]) if row["guidance_scale"] else None
+
+
 def server(row: Mapping[str, str]) -> str | None:
     """The server's pseudonym; None where it is not known."""
     return None if row["server"] == _NOT_KNOWN else row["server"]
@@ -252,6 +257,10 @@ def server(row: Mapping[str, str]) -> str | None:
 def own_request(row: Mapping[str, str]) -> int | None:
     """Whether the voter asked for the image, as in the journal; None where it is not known."""
     return next(value for value, cell in _OWN_REQUEST.items() if cell == row["own_request"])
+
+
+def _real_cell(value: float | None) -> str:
+    return "" if value is None else repr(float(value))
 
 
 def _seconds_cell(seconds: float | None) -> str:

@@ -68,6 +68,9 @@ def find_recorded(dataset: Path, image_id: str) -> RecordedImage:
     )
 
 
+_GUIDANCE = "guidance_scale"  # empty where it had no effect
+
+
 def recorded_image(row: Mapping[str, str | None]) -> RecordedImage:
     """The row as a value. Raises a RecordError that names the wrong column."""
     image_id = row.get("image_id") or ""
@@ -80,7 +83,10 @@ def recorded_image(row: Mapping[str, str | None]) -> RecordedImage:
 
         return text
 
-    cells = {name: cell(name) for name in (*REQUEST_COLUMNS, *MADE_BY_COLUMNS, "versions")}
+    cells = {
+        name: "" if name == _GUIDANCE and row.get(name) == "" else cell(name)
+        for name in (*REQUEST_COLUMNS, *MADE_BY_COLUMNS, "versions")
+    }
     cells |= {name: row[name] or "" for name in VARIATION_COLUMNS if name in row}
     try:
         return RecordedImage(

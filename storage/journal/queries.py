@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from storage.acts import SetAside
 from storage.clock import seconds_between, timestamp
@@ -117,16 +118,21 @@ class Journal:
         images: Sequence[NewImage],
         *,
         provenance: Mapping[str, str],
+        request: Mapping[str, Any] | None = None,
         now: datetime,
     ) -> None:
         """Record images. The bytes of those that are not withheld are already in the spool.
 
-        Raises RequestForgotten.
+        request: as it was made; None as it was recorded. Raises RequestForgotten.
         """
         self._refuse_forgotten(set_id)
         self.connection.execute(
-            "UPDATE sets SET provenance = ? WHERE set_id = ?",
-            (json.dumps(dict(provenance), sort_keys=True), set_id),
+            "UPDATE sets SET provenance = ?, request = coalesce(?, request) WHERE set_id = ?",
+            (
+                json.dumps(dict(provenance), sort_keys=True),
+                None if request is None else json.dumps(dict(request)),
+                set_id,
+            ),
         )
         self.connection.executemany(
             # An arena keeps its images until it is closed.

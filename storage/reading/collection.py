@@ -104,7 +104,7 @@ def _fill(database: sqlite3.Connection, tables: Path, tell: Tell) -> None:
                 *(row["image_id"], row["set_id"], int(row["slot"])),
                 prompts[unguarded(row["prompt"])],
                 *(None, row["shown_at"], row["sha256"], unguarded(row["negative_prompt"])),
-                *(int(row["seed"]), int(row["steps"]), float(row["guidance_scale"])),
+                *(int(row["seed"]), int(row["steps"]), columns.guidance_scale(row)),
                 *(int(row["width_px"]), int(row["height_px"])),
                 *(unguarded(row[name]) for name in columns.MADE_BY_COLUMNS),
                 *(row["versions"], columns.unsafe_score(row), columns.withheld(row)),

@@ -258,6 +258,8 @@ _ID = _shaped(r"[\w-]{1,64}")
 _NAME = _line(_NAME_CHARS)
 _PROMPT = _line(_PROMPT_CHARS)
 
+_GUIDANCE = _within(*REQUEST_RANGES["guidance_scale"])
+
 _SHOWN: Mapping[str, Check] = {
     "image_id": _ID,
     "set_id": _ID,
@@ -266,6 +268,7 @@ _SHOWN: Mapping[str, Check] = {
     "prompt": _PROMPT,
     "negative_prompt": _PROMPT,
     **{column: _within(*limits) for column, limits in REQUEST_RANGES.items()},
+    "guidance_scale": lambda text: text == "" or _GUIDANCE(text),
     "parent": _ID,
     "strength": lambda text: text == "" or _number(0, 1)(text),
     "model": _NAME,

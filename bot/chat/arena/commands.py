@@ -164,7 +164,12 @@ async def _open(
         pairs=pairs or len(requests) or _PAIRS,
         votes=votes,
     )
-    planned_now = planned(requests, models, seed=seed, pairs=new.pairs) if requests else []
+    limits = context.door.limits
+    planned_now = (
+        planned(requests, models, as_asked_of=limits.as_asked_of, seed=seed, pairs=new.pairs)
+        if requests
+        else []
+    )
     await _announce(interaction, new)
     if not await context.store.arenas.open(new, planned_now, _order(interaction, reason)):
         raise _NotStarted(sentences.one_is_open())
@@ -210,15 +215,7 @@ async def _requests(
     requests = []
     for prompt, line in sorted(prompts.items(), key=lambda each: each[1]):
         try:
-            requests.append(
-                door.admit(
-                    prompt=prompt,
-                    steps=settings.default_steps,
-                    guidance_scale=settings.default_guidance,
-                    size=str(settings.sizes[0]),
-                    model=door.limits.models[0],
-                )
-            )
+            requests.append(door.admit(prompt=prompt, model=door.limits.models[0]))
         except Refused as exc:
             raise _NotStarted(sentences.bad_prompt(line, texts.refused(exc))) from exc
 

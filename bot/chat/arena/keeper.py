@@ -143,7 +143,10 @@ class _Keeper:
 
         with suppress(RequestForgotten):
             await self._store.add_images(
-                side.set_id, new_images(result.images), provenance=result.provenance.to_json()
+                side.set_id,
+                new_images(result.images),
+                provenance=result.provenance.to_json(),
+                request=result.request.to_json(),
             )
 
         return True

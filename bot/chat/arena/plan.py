@@ -3,36 +3,65 @@
 All of it follows from the arena's own seed, which is kept secret until the arena is over.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 from random import Random
-from typing import Any
+from typing import Any, TypeAlias
 
 import shortuuid
 
 from generation.request import MAX_SEED, ImageRequest
 from storage.journal.arena.values import Arena, NewPair
 
+AskedOf: TypeAlias = Callable[[ImageRequest, str], ImageRequest]
+"""The same request of another model, whose defaults may differ: `Limits.as_asked_of`."""
+
 
 def planned(
-    prompts: Sequence[ImageRequest], models: Sequence[str], *, seed: int, pairs: int
+    prompts: Sequence[ImageRequest],
+    models: Sequence[str],
+    *,
+    as_asked_of: AskedOf,
+    seed: int,
+    pairs: int,
 ) -> list[NewPair]:
     """So many pairs for these requests, whose models and seeds do not count. Each is asked for
     again, with other seeds, if there are fewer."""
     return [
-        _pair(prompts[number % len(prompts)], models, seed=seed, number=number)
+        _pair(
+            prompts[number % len(prompts)],
+            models,
+            as_asked_of=as_asked_of,
+            seed=seed,
+            number=number,
+        )
         for number in range(pairs)
     ]
 
 
-def asked(arena: Arena, number: int, *, request: ImageRequest, asker_id: int) -> NewPair:
+def asked(
+    arena: Arena, number: int, *, request: ImageRequest, as_asked_of: AskedOf, asker_id: int
+) -> NewPair:
     """The pair with this number, for what a member asked for in the arena's channel."""
-    return _pair(request, arena.models, seed=arena.plan["seed"], number=number, asker_id=asker_id)
+    return _pair(
+        request,
+        arena.models,
+        as_asked_of=as_asked_of,
+        seed=arena.plan["seed"],
+        number=number,
+        asker_id=asker_id,
+    )
 
 
 def _pair(
-    request: ImageRequest, models: Sequence[str], *, seed: int, number: int, asker_id: int = 0
+    request: ImageRequest,
+    models: Sequence[str],
+    *,
+    as_asked_of: AskedOf,
+    seed: int,
+    number: int,
+    asker_id: int = 0,
 ) -> NewPair:
     dice = Random(f"{seed}:{number}")
     meetings = list(combinations(models, 2))
@@ -43,13 +72,13 @@ def _pair(
         pair_id=shortuuid.uuid(),
         left_set=shortuuid.uuid(),
         right_set=shortuuid.uuid(),
-        left=_side(request, left, left_seed),
-        right=_side(request, right, right_seed),
+        left=_side(as_asked_of(request, left), left_seed),
+        right=_side(as_asked_of(request, right), right_seed),
         left_model=left,
         right_model=right,
         asker_id=asker_id,
     )
 
 
-def _side(request: ImageRequest, model: str, seed: int) -> Mapping[str, Any]:
-    return replace(request, model=model, seeds=(seed,)).to_json()
+def _side(request: ImageRequest, seed: int) -> Mapping[str, Any]:
+    return replace(request, seeds=(seed,)).to_json()

@@ -5,6 +5,7 @@ after a restart of the bot too.
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import discord
@@ -42,16 +43,19 @@ def edit_form(set_id: str, request: ImageRequest, limits: Limits) -> ui.Modal:
 
     Discord takes five fields, so the numbers share one. The size of a variation is its parent's.
     """
+    models = dict.fromkeys((request.model, *limits.models))
     form = ui.Modal(title=sentences.edit(), custom_id=str(EditFormId(set_id)))
     form.add_item(
         ui.Label(text=sentences.prompt(), component=_text(PROMPT, request.prompt, limits))
     )
-    form.add_item(
-        ui.Label(
-            text=sentences.negative_prompt(),
-            component=_text(NEGATIVE_PROMPT, request.negative_prompt, limits, required=False),
+    if request.negative_prompt or any(limits.taken_by(model).negative_prompt for model in models):
+        form.add_item(
+            ui.Label(
+                text=sentences.negative_prompt(),
+                component=_text(NEGATIVE_PROMPT, request.negative_prompt, limits, required=False),
+            )
         )
-    )
+
     numbers: ui.TextInput[Any] = ui.TextInput(
         custom_id=NUMBERS, default=str(Numbers.of(request)), max_length=100, required=False
     )
@@ -86,6 +90,10 @@ async def submitted(interaction: Interaction, set_id: str) -> None:
 
         before, entered = ImageRequest.from_json(stored.request), entered_in(interaction)
         numbers = Numbers.of(before).changed(entered.get(NUMBERS, ""))
+        asked = context.door.limits.as_asked_of(
+            replace(before, steps=numbers.steps, guidance_scale=numbers.guidance_scale),
+            entered.get(_MODEL, before.model),
+        )
         variation = None
         if before.variation is not None and numbers.strength is not None:
             variation = Variation(parent_id=before.variation.parent_id, strength=numbers.strength)
@@ -94,10 +102,10 @@ async def submitted(interaction: Interaction, set_id: str) -> None:
             prompt=entered.get(PROMPT, ""),
             negative_prompt=entered.get(NEGATIVE_PROMPT, ""),
             seed=numbers.seed,
-            steps=numbers.steps,
-            guidance_scale=numbers.guidance_scale,
+            steps=asked.steps,
+            guidance_scale=asked.guidance_scale,
             size=entered.get(_SIZE, str(before.size)),
-            model=entered.get(_MODEL, before.model),
+            model=asked.model,
             variation=variation,
         )
         await context.imagine(interaction, request)

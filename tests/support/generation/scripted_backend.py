@@ -173,7 +173,7 @@ class ScriptedBackend:
                 ctypes.PyDLL(None).sleep(3600)  # a PyDLL's functions keep the GIL
 
             if line == "spoil":
-                time.sleep(request.guidance_scale)
+                time.sleep(request.guidance_scale or 0)
 
             watcher.step_done(step, steps)
             self._perhaps_fail(line)
@@ -183,7 +183,7 @@ class ScriptedBackend:
 
         images = tuple(_image(seed, parent) for seed in request.seeds)
 
-        return Made(images=images, provenance=self._provenance())
+        return Made(request=request, images=images, provenance=self._provenance())
 
     def _spoil(self) -> bytes:
         raise ZeroDivisionError("by the script")

@@ -65,13 +65,13 @@ def save_tiny_clip(folder: Path) -> None:
         "image_size": 32,
     }
     config = CLIPConfig(
-        vision_config=vision, text_config=_text_config().to_dict(), projection_dim=8
+        vision_config=vision, text_config=clip_text_config().to_dict(), projection_dim=8
     )
     CLIPModel(config).save_pretrained(folder / "tiny-clip")
     side = {"height": 32, "width": 32}
     CLIPProcessor(
         CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size=side),
-        _tokenizer(folder / "vocabulary"),
+        clip_tokenizer(folder / "vocabulary"),
     ).save_pretrained(folder / "tiny-clip")
 
 
@@ -88,12 +88,12 @@ def tiny_stable_diffusion(
     `second` has OpenCLIP's kind of text encoder, and a UNet that goes with it.
     """
     torch.manual_seed(0)
-    text = _text_config(hidden_act="gelu", projection_dim=6) if second else _text_config()
+    text = clip_text_config(hidden_act="gelu", projection_dim=6) if second else clip_text_config()
 
     return StableDiffusionPipeline(
         vae=_vae(),
         text_encoder=CLIPTextModel(text),
-        tokenizer=_tokenizer(folder / "vocabulary"),
+        tokenizer=clip_tokenizer(folder / "vocabulary"),
         unet=UNet2DConditionModel(
             **_UNET,
             cross_attention_dim=8,
@@ -110,14 +110,14 @@ def tiny_stable_diffusion(
 def tiny_xl(folder: Path) -> Any:
     """Stable Diffusion XL in small: two text encoders of different widths, and told its size."""
     torch.manual_seed(0)
-    wider = _text_config(hidden_size=12, projection_dim=6)
+    wider = clip_text_config(hidden_size=12, projection_dim=6)
 
     return StableDiffusionXLPipeline(
         vae=_vae(force_upcast=True),
-        text_encoder=CLIPTextModel(_text_config()),
+        text_encoder=CLIPTextModel(clip_text_config()),
         text_encoder_2=CLIPTextModelWithProjection(wider),
-        tokenizer=_tokenizer(folder / "vocabulary"),
-        tokenizer_2=_tokenizer(folder / "vocabulary-2"),
+        tokenizer=clip_tokenizer(folder / "vocabulary"),
+        tokenizer_2=clip_tokenizer(folder / "vocabulary-2"),
         unet=UNet2DConditionModel(
             **_UNET,
             cross_attention_dim=20,  # both encoders' widths
@@ -132,11 +132,6 @@ def tiny_xl(folder: Path) -> Any:
 def tiny_stable_diffusion_3(folder: Path) -> Any:
     """Stable Diffusion 3 in small: a transformer, three text encoders."""
     torch.manual_seed(0)
-    t5_tokens = T5Tokenizer(vocab=[(token, -1.0) for token in _T5_VOCABULARY], extra_ids=0)
-    t5 = T5Config(
-        vocab_size=len(_T5_VOCABULARY), d_model=20, d_kv=4, d_ff=16, num_layers=1, num_heads=2
-    )
-
     return StableDiffusion3Pipeline(
         transformer=SD3Transformer2DModel(
             sample_size=SIDE_PX // 2,
@@ -153,12 +148,12 @@ def tiny_stable_diffusion_3(folder: Path) -> Any:
         ),
         scheduler=FlowMatchEulerDiscreteScheduler(),
         vae=_vae(shift_factor=0.06),
-        text_encoder=CLIPTextModelWithProjection(_text_config(projection_dim=6)),
-        text_encoder_2=CLIPTextModelWithProjection(_text_config(projection_dim=6)),
-        text_encoder_3=T5EncoderModel(t5),
-        tokenizer=_tokenizer(folder / "vocabulary"),
-        tokenizer_2=_tokenizer(folder / "vocabulary-2"),
-        tokenizer_3=t5_tokens,
+        text_encoder=CLIPTextModelWithProjection(clip_text_config(projection_dim=6)),
+        text_encoder_2=CLIPTextModelWithProjection(clip_text_config(projection_dim=6)),
+        text_encoder_3=T5EncoderModel(t5_config()),
+        tokenizer=clip_tokenizer(folder / "vocabulary"),
+        tokenizer_2=clip_tokenizer(folder / "vocabulary-2"),
+        tokenizer_3=t5_tokenizer(),
     )
 
 
@@ -169,6 +164,19 @@ _T5_VOCABULARY = (
     "\N{LOWER ONE EIGHTH BLOCK}",
     *"abcdefghijklmnopqrstuvwxyz",
 )
+
+
+def t5_config() -> T5Config:
+    """A small T5, 20 wide."""
+    return T5Config(
+        vocab_size=len(_T5_VOCABULARY), d_model=20, d_kv=4, d_ff=16, num_layers=1, num_heads=2
+    )
+
+
+def t5_tokenizer() -> T5Tokenizer:
+    """T5's tokenizer with a vocabulary of letters."""
+    return T5Tokenizer(vocab=[(token, -1.0) for token in _T5_VOCABULARY], extra_ids=0)
+
 
 _UNET: dict[str, Any] = {
     "block_out_channels": (4, 8),
@@ -208,7 +216,8 @@ def with_textual_inversion(pipeline: Any, token: str, *, vectors: int) -> Any:
     return pipeline
 
 
-def _text_config(**settings: Any) -> CLIPTextConfig:
+def clip_text_config(**settings: Any) -> CLIPTextConfig:
+    """A small CLIP text encoder, 8 wide."""
     small = {
         "hidden_size": 8,
         "intermediate_size": 16,
@@ -245,7 +254,8 @@ def _vocabulary() -> list[str]:
     return [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
 
 
-def _tokenizer(folder: Path) -> CLIPTokenizer:
+def clip_tokenizer(folder: Path) -> CLIPTokenizer:
+    """CLIP's tokenizer with a vocabulary of letters, whose files go into the folder."""
     folder.mkdir()
     ids = {token: number for number, token in enumerate(_vocabulary())}
     (folder / "vocab.json").write_text(json.dumps(ids), encoding="utf-8")
