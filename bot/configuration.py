@@ -46,6 +46,7 @@ def _spec(settings: Settings, offered: OfferedModel) -> BackendSpec:
         safety=safety,
         model=offered.model,
         revision=offered.revision,
+        lora=offered.lora,
         allow_pickles=settings.allow_pickles,
         dtype=settings.dtype,
         offload="model" if settings.offload else "none",
@@ -108,7 +109,10 @@ def limits(settings: Settings) -> Limits:
 
 def limits_of(settings: Settings, takes: Mapping[str, Traits]) -> Limits:
     """What a request may ask for of these models."""
-    models = {name: _with_defaults(each, settings) for name, each in takes.items()}
+    offered = {each.name: each for each in settings.offered_models}
+    models = {
+        name: _with_defaults(each, settings, offered.get(name)) for name, each in takes.items()
+    }
 
     return Limits(
         max_prompt_chars=settings.max_prompt_chars,
@@ -121,16 +125,26 @@ def limits_of(settings: Settings, takes: Mapping[str, Traits]) -> Limits:
     )
 
 
-def _with_defaults(takes: Traits, settings: Settings) -> Traits:
-    """The defaults of the settings where they are set, and within the limits in any case."""
-    guidance = takes.guidance
-    scale = takes.guidance_scale if settings.default_guidance is None else settings.default_guidance
+def _with_defaults(takes: Traits, settings: Settings, offered: OfferedModel | None) -> Traits:
+    """The defaults of the entry in the settings, or of the settings, where they are set; within the
+    limits in any case. A LoRA for a few steps has its own."""
+    own = offered is not None and offered.lora is not None and offered.lora.few_steps is not None
+    set_steps = None if own else settings.default_steps
+    set_scale = None if own else settings.default_guidance
+    if offered is not None:
+        set_steps, set_scale = offered.steps or set_steps, _first(offered.guidance_scale, set_scale)
+
+    guidance, scale = takes.guidance, _first(set_scale, takes.guidance_scale)
     if guidance is not None and scale is not None:
         guidance = replace(guidance, default=min(scale, settings.max_guidance))
 
-    steps = min(settings.default_steps or takes.steps, settings.max_steps)
+    most = min(settings.max_steps, takes.most_steps or settings.max_steps)
 
-    return replace(takes, steps=steps, guidance=guidance)
+    return replace(takes, steps=min(set_steps or takes.steps, most), guidance=guidance)
+
+
+def _first(*numbers: float | None) -> float | None:
+    return next((number for number in numbers if number is not None), None)
 
 
 def repository_settings(settings: Settings) -> RepositorySettings:

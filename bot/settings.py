@@ -63,6 +63,14 @@ def _names(value: object) -> object:
     return _split(value) if isinstance(value, str) else value
 
 
+def _entries(value: object) -> object:
+    """``"a; b"`` as ``("a", "b")``; anything else as it is."""
+    if not isinstance(value, str):
+        return value
+
+    return tuple(part.strip() for part in value.split(";") if part.strip())
+
+
 def _sizes(value: object) -> object:
     """``"512x512, 64x128"`` as sizes; anything else as it is."""
     return tuple(map(Size.parse, _split(value))) if isinstance(value, str) else value
@@ -158,6 +166,11 @@ class Settings(BaseModel):
         (),
         description="more models for members to choose from: names, with `@revision` if it should "
         "not be the newest, or folders, also those of `oxherd tune`",
+    )
+    loras: Annotated[tuple[str, ...], BeforeValidator(_entries)] = Field(
+        (),
+        description="LoRAs for members to choose as models, separated by `;`: `name=… "
+        "lora=NAME@COMMIT few=lcm`; see [operating](operating.md#loras)",
     )
     allow_pickles: bool = Field(
         False,
@@ -442,7 +455,7 @@ class Settings(BaseModel):
         drawn = self.backend == "placeholder" and "model" not in self.model_fields_set
         default = "placeholder" if drawn else self.model
 
-        return offered_models(default, self.revision, self.more_models)
+        return offered_models(default, self.revision, self.more_models, self.loras)
 
     @model_validator(mode="after")
     def _safety_only_with_a_classifier(self) -> Self:

@@ -40,6 +40,7 @@ class Traits:
     """What a model takes, and what it is asked for unless somebody chooses.
 
     family: its name for people; empty where the table does not know the pipeline.
+    most_steps: None where only the settings limit them.
     guidance: None where the model has none, whatever its call takes.
     negative_prompt: whether one has an effect while guidance is on.
     no_negative_prompt: what the call is given in place of an empty one; None for nothing.
@@ -52,6 +53,7 @@ class Traits:
 
     family: str = ""
     steps: int
+    most_steps: int | None = None
     guidance: Guidance | None
     negative_prompt: bool
     no_negative_prompt: str | None = None

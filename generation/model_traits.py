@@ -25,11 +25,13 @@ def read_traits(spec: BackendSpec) -> Traits:
         return PLACEHOLDER
 
     try:
-        base, _ = base_of(spec)
+        base, lora = base_of(spec)
         folder = local_folder(base.model, index=INDEX)
         read = _reader(base) if folder is None else lambda file: read_settings(folder, file)
 
-        return known_traits(PurePath(base.model).name, read) or UNKNOWN
+        takes = known_traits(PurePath(base.model).name, read) or UNKNOWN
+
+        return takes if lora is None else lora.spec.applied(takes)
     except BackendUnavailable as exc:
         reason = exc.reason
     except Exception as exc:  # noqa: BLE001 - of files that anybody may have made, or of the hub

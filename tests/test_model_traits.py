@@ -10,9 +10,9 @@ import pytest
 from generation.diffusion.checks import check_family
 from generation.diffusion.pipeline_engine import call_problem, traits_by_signature
 from generation.families import UNKNOWN, Guidance
-from generation.lora_folder import WEIGHTS, write_index
+from generation.lora_folder import write_index
 from generation.model_traits import read_traits
-from generation.worker.specs import DiffusersSpec
+from generation.worker.specs import WEIGHTS, DiffusersSpec
 
 COMMIT = "0" * 40
 

@@ -11,8 +11,9 @@ import torch
 from accelerate import Accelerator
 from PIL import Image, ImageDraw, ImageOps
 
+from generation.diffusion.loading import add_lora
 from generation.errors import BackendUnavailable
-from generation.lora_folder import WEIGHTS, fuse, lora_in, write_index
+from generation.lora_folder import lora_in, write_index
 from generation.request import Size
 from generation.tuning.adapter import Adapter
 from generation.tuning.dpo import dpo_loss, draw_noise, errors
@@ -21,6 +22,7 @@ from generation.tuning.fidelity import EdgesMeasure, ImageTextMeasure
 from generation.tuning.job import TuningFailed
 from generation.tuning.learning import Learning, Learnt, Settings
 from generation.tuning.preferences import Encoded, Pair, draw
+from generation.worker.specs import WEIGHTS
 from tests.support.generation.tiny_model import (
     save_tiny_clip,
     tiny_stable_diffusion,
@@ -123,7 +125,7 @@ def test_each_family_learns_what_the_pairs_say_and_is_served_so(
     lora = lora_in(str(tmp_path / "lora"))
     assert lora is not None
     served = tiny(family, tmp_path / "other")
-    fuse(served, lora)
+    add_lora(served, lora)
     rows = tuned.encoded.rows(pairs[:3])
     drawn = draw_noise(rows.latents, 1000, torch.Generator().manual_seed(0))
     with torch.no_grad():

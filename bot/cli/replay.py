@@ -6,7 +6,7 @@ journal nor the repository. The model runs in a worker process.
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,11 +22,20 @@ from bot.prompts.door import IMAGES_PER_REQUEST
 from bot.settings import Settings
 from generation import emoji
 from generation.errors import GenerationError, OutOfMemory
+from generation.lora_folder import LORA_INDEX
 from generation.queue.executor import Executor
 from generation.queue.job import JobProgress
 from generation.queue.limits import ExecutorLimits
 from generation.request import MAX_SEED, ImageRequest, Result
-from generation.worker.specs import BackendSpec, Compile, DiffusersSpec, Dtype, PlaceholderSpec
+from generation.worker.specs import (
+    WEIGHTS,
+    BackendSpec,
+    Compile,
+    DiffusersSpec,
+    Dtype,
+    LoraSpec,
+    PlaceholderSpec,
+)
 from storage.dataset.reader import RecordedImage, find_recorded, recorded_bytes
 from storage.errors import RecordError
 from storage.folder import DataFolder
@@ -117,10 +126,7 @@ def spec_of(recorded: RecordedImage, settings: Settings, *, compiled: Path) -> B
     """The backend to open: the recorded model, revision, dtype and memory layout.
 
     compiled: a folder with the compiled versions that exist, for an image that one of them made.
-
-    The record of a model from a folder has the folder's name and the hash of its content, not its
-    path. So the folder comes from the settings: the one with that name, or else the default. The
-    model that ships with oxherd is always found. Raises CannotReplay if there is no folder.
+    Raises CannotReplay if it was made with a folder that the settings do not have.
     """
     made_by = recorded.made_by
     if made_by["backend"] == "placeholder":
@@ -131,27 +137,13 @@ def spec_of(recorded: RecordedImage, settings: Settings, *, compiled: Path) -> B
             f"Image {recorded.image_id} was made by an unknown backend, {made_by['backend']!r}."
         )
 
-    model, revision = made_by["model"], made_by["revision"]
-    if revision.startswith("sha256:"):
-        folders = [
-            offered.model
-            for offered in settings.offered_models
-            if Path(offered.model).expanduser().is_dir()
-        ]
-        named = [place for place in (*folders, str(emoji.MODEL)) if Path(place).name == model]
-        if not named and not folders:
-            raise CannotReplay(
-                f"Image {recorded.image_id} was made with a model in a folder, {model!r} "
-                f"({revision}). Set OXHERD_MODEL to that folder, or to a copy of it."
-            )
-
-        model, revision = (named or folders)[0], ""
-
+    model, revision, lora = _found(recorded, settings)
     size = ImageRequest.from_json(recorded.request).size
     try:
         return DiffusersSpec(
             model=model,
-            revision=revision or None,
+            revision=revision,
+            lora=lora,
             allow_pickles=settings.allow_pickles,
             dtype=cast("Dtype", made_by["dtype"]),
             offload="model" if settings.offload else "none",
@@ -163,6 +155,64 @@ def spec_of(recorded: RecordedImage, settings: Settings, *, compiled: Path) -> B
         )
     except ValueError as exc:
         raise CannotReplay(f"Image {recorded.image_id} cannot be made again: {exc}") from exc
+
+
+def _found(recorded: RecordedImage, settings: Settings) -> tuple[str, str | None, LoraSpec | None]:
+    """The model to load, its revision on the hub, and the LoRA to add, as the row has them.
+
+    The record of a model from a folder has the folder's name and the hash of its content, not its
+    path. So the folder comes from the settings: the one with that name, or else the default. The
+    model that ships with oxherd is always found. Raises CannotReplay if there is no folder.
+    """
+    made_by, folders = recorded.made_by, _folders(settings)
+    found, revision = _located(recorded, made_by["model"], made_by["revision"], folders)
+    if "base" not in made_by:
+        return found, revision, None
+
+    try:
+        lora = LoraSpec(
+            source=found,
+            revision=revision,
+            file=made_by.get("lora_file", WEIGHTS),
+            weight=float(made_by.get("lora_weight", "1")),
+            few_steps=made_by.get("few_steps"),
+        )
+    except ValueError as exc:
+        raise CannotReplay(f"Image {recorded.image_id} cannot be made again: {exc}") from exc
+
+    if lora.folder is not None and (lora.folder / LORA_INDEX).is_file():
+        return found, None, lora  # it names its base
+
+    base, base_revision = _located(recorded, made_by["base"], made_by["base_revision"], folders)
+
+    return base, base_revision, lora
+
+
+def _folders(settings: Settings) -> list[Path]:
+    """The folders that the settings offer, models and LoRAs."""
+    named = [
+        *(offered.model for offered in settings.offered_models),
+        *(offered.lora.source for offered in settings.offered_models if offered.lora),
+    ]
+
+    return [Path(name).expanduser() for name in named if Path(name).expanduser().is_dir()]
+
+
+def _located(
+    recorded: RecordedImage, name: str, revision: str, folders: Sequence[Path]
+) -> tuple[str, str | None]:
+    """A model or LoRA that the row names: on the hub with its commit, or the folder."""
+    if not revision.startswith("sha256:"):
+        return name, revision
+
+    named = [place for place in (*folders, emoji.MODEL) if place.name == name]
+    if not named and not folders:
+        raise CannotReplay(
+            f"Image {recorded.image_id} was made with a model in a folder, {name!r} "
+            f"({revision}). Set OXHERD_MODEL to that folder, or to a copy of it."
+        )
+
+    return str((named or folders)[0]), None
 
 
 def _compile(made_by: Mapping[str, str]) -> Compile:

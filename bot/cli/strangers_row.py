@@ -16,14 +16,24 @@ def require_offered(
 
     model: one that the operator confirms beside those, as the row names it.
     """
-    named, revision = recorded.made_by["model"], recorded.made_by["revision"]
-    # A folder is found in the settings by its name, whatever the row says.
-    on_hub = recorded.made_by["backend"] == "diffusers" and not revision.startswith("sha256:")
-    if on_hub and named not in {model, *(each.model for each in settings.offered_models)}:
-        raise CannotReplay(
-            f"Image {recorded.image_id} was made with the model {named[:100]!r}, which the "
-            "settings do not offer. If you trust it, confirm it with --model."
-        )
+    made_by = recorded.made_by
+    parts = [(made_by["model"], made_by["revision"])]
+    if "base" in made_by:
+        parts.append((made_by["base"], made_by.get("base_revision", "")))
+
+    known = {
+        model,
+        *(each.model for each in settings.offered_models),
+        *(each.lora.source for each in settings.offered_models if each.lora),
+    }
+    for named, revision in parts:
+        # A folder is found in the settings by its name, whatever the row says.
+        on_hub = made_by["backend"] == "diffusers" and not revision.startswith("sha256:")
+        if on_hub and named not in known:
+            raise CannotReplay(
+                f"Image {recorded.image_id} was made with the model {named[:100]!r}, which the "
+                "settings do not offer. If you trust it, confirm it with --model."
+            )
 
     offered = limits_of(settings, {request.model: UNKNOWN})
     for problem in problems(request, offered):

@@ -161,10 +161,11 @@ def problems(request: ImageRequest, limits: Limits) -> Iterator[Refused]:
     if not any(map(is_visible, request.prompt)):
         yield EmptyPrompt()
 
-    if not 1 <= request.steps <= limits.max_steps:
-        yield OutOfRange("number of steps", request.steps, lowest=1, highest=limits.max_steps)
-
     takes, scale = limits.taken_by(request.model), request.guidance_scale
+    most_steps = min(limits.max_steps, takes.most_steps or limits.max_steps)
+    if not 1 <= request.steps <= most_steps:
+        yield OutOfRange("number of steps", request.steps, lowest=1, highest=most_steps)
+
     if scale is not None and not 0 <= scale <= limits.max_guidance:  # refuses NaN too
         yield OutOfRange("guidance", scale, lowest=0, highest=limits.max_guidance)
 

@@ -44,7 +44,6 @@ from generation.diffusion.provenance import provenance_of
 from generation.errors import BackendUnavailable, Cancelled, NoNegativePrompt
 from generation.families import Traits
 from generation.image_files import finished_image, opened_image
-from generation.model_folder import content_revision
 from generation.request import (
     GeneratedImage,
     ImageRequest,
@@ -108,6 +107,8 @@ class DiffusersBackend:
     prompt_read, negative_prompt_read: how many characters of a prompt the text encoder took, where
         it was too long.
     base, base_revision: of a LoRA, the model that it is added to; `revision` is then the LoRA's.
+    lora_file: of a LoRA, unless it has the usual name. lora_weight: unless it is 1.
+    few_steps: how a LoRA for a few steps is used (a key of `FEW_STEPS`).
     """
 
     def __init__(self, spec: DiffusersSpec, *, device: str) -> None:
@@ -263,15 +264,13 @@ class DiffusersBackend:
         if lora is None:
             return _Revisions(base=base, model=base)
 
-        if lora.hub_revision is None and base != lora.base_revision:
+        if lora.base_revision not in (None, base, lora.hub_revision):
             raise BackendUnavailable(
-                f"The LoRA in {lora.folder} was made for {lora.base} with the content "
+                f"The LoRA in {lora.spec.source} was made for {lora.base} with the content "
                 f"{lora.base_revision}, which now is {base}. Restore that model, or tune anew."
             )
 
-        own = content_revision(lora.folder, [lora.file], remembered=remembered)
-
-        return _Revisions(base=base, model=own)
+        return _Revisions(base=base, model=lora.revision(remembered=remembered))
 
     def _opened(
         self,
@@ -288,8 +287,8 @@ class DiffusersBackend:
         # A folder's path is private to this machine; its name and content are not.
         name = self._spec.model if model.on_hub else model.path.name
         if model.lora is not None:
-            facts |= {"base": model.lora.name, "base_revision": revisions.base}
-            name = model.lora.folder.name
+            facts |= {**model.lora.facts(), "base_revision": revisions.base}
+            name = model.lora.name
 
         previews = warm_start = None
         engine: Engine

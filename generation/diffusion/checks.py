@@ -51,7 +51,10 @@ def check_model(spec: DiffusersSpec) -> Finding:
         return Finding(subject="model", ok=False, detail=exc.reason)
 
     if lora is not None:
-        detail = f"LoRA in {lora.folder}, added to {detail}"
+        try:
+            detail = f"{lora.check()}, added to {detail}"
+        except BackendUnavailable as exc:
+            return Finding(subject="model", ok=False, detail=exc.reason)
 
     return Finding(subject="model", ok=True, detail=detail)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePath
 
+import diffusers
 import torch
 from diffusers import DiffusionPipeline
 
@@ -17,7 +18,8 @@ from generation.diffusion.model_files import (
 from generation.diffusion.pipeline_engine import call_problem
 from generation.errors import BackendUnavailable, OutOfMemory, root_cause
 from generation.families import INDEX, UNKNOWN, Traits, known_traits
-from generation.lora_folder import Lora, base_of, fuse
+from generation.few_steps import FEW_STEPS
+from generation.lora_folder import Lora, base_of
 from generation.model_folder import content_revision, local_folder, not_found
 from generation.model_traits import read_settings
 from generation.worker.specs import DiffusersSpec
@@ -73,9 +75,10 @@ def family_traits(folder: Path, spec: DiffusersSpec) -> Traits | None:
 
     Raises OSError or ValueError for a folder that holds no readable model.
     """
-    base, _ = base_of(spec)
+    base, lora = base_of(spec)
+    takes = known_traits(PurePath(base.model).name, partial(read_settings, folder))
 
-    return known_traits(PurePath(base.model).name, partial(read_settings, folder))
+    return takes if takes is None or lora is None else lora.spec.applied(takes)
 
 
 def load_pipeline(model: ModelFolder, spec: DiffusersSpec, *, device: str) -> DiffusionPipeline:
@@ -100,7 +103,7 @@ def load_pipeline(model: ModelFolder, spec: DiffusersSpec, *, device: str) -> Di
         raise BackendUnavailable(f"The model {spec.model!r} cannot be used. {problem}")
 
     if model.lora is not None:
-        fuse(pipeline, model.lora)  # on the CPU, so that every device gets the same weights
+        add_lora(pipeline, model.lora)  # on the CPU, so that every device gets the same weights
 
     if spec.offload == "model":
         pipeline.enable_model_cpu_offload(device=device)
@@ -110,6 +113,22 @@ def load_pipeline(model: ModelFolder, spec: DiffusersSpec, *, device: str) -> Di
     pipeline.set_progress_bar_config(disable=True)
 
     return pipeline
+
+
+def add_lora(pipeline: DiffusionPipeline, lora: Lora) -> None:
+    """Add the LoRA to the pipeline's weights: nothing is slower then, and every engine serves it.
+
+    One for a few steps brings its scheduler. Raises BackendUnavailable, and whatever diffusers
+    raises for a LoRA that does not fit the pipeline.
+    """
+    file = lora.file()
+    pipeline.load_lora_weights(file.parent, weight_name=file.name, use_safetensors=True)
+    pipeline.fuse_lora(lora_scale=lora.spec.weight)
+    pipeline.unload_lora_weights()
+    if lora.spec.few_steps is not None:
+        usual = FEW_STEPS[lora.spec.few_steps]
+        scheduler = getattr(diffusers, usual.scheduler)
+        pipeline.scheduler = scheduler.from_config(pipeline.scheduler.config, **usual.settings)
 
 
 def require_no_pickles(folder: Path, spec: DiffusersSpec) -> None:

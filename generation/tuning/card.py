@@ -7,9 +7,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from generation.lora_folder import WEIGHTS
 from generation.tuning.fidelity import MOST_LOST, Look
 from generation.tuning.learning import Learnt, Settings
+from generation.worker.specs import WEIGHTS
 
 CARD = "README.md"
 

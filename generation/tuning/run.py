@@ -25,7 +25,7 @@ from generation.diffusion.loading import (
 from generation.diffusion.memory import memory_errors
 from generation.diffusion.model_files import count_weights, read_index
 from generation.errors import BackendUnavailable
-from generation.lora_folder import WEIGHTS, write_index
+from generation.lora_folder import write_index
 from generation.request import ImageRequest
 from generation.tuning.adapter import Adapter
 from generation.tuning.card import Facts, write_card
@@ -41,7 +41,7 @@ from generation.tuning.job import EDGES, NO_FIDELITY, Job, Recipe, TuningFailed,
 from generation.tuning.learning import Learning, Settings
 from generation.tuning.preferences import Encoded, Pair, read_pairs
 from generation.tuning.progress import Tell, progress_bar
-from generation.worker.specs import DiffusersSpec
+from generation.worker.specs import WEIGHTS, DiffusersSpec
 
 _SMALL = 50_000_000
 """Weights. Smaller models learn faster, and fit into memory with a whole batch."""

@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Literal, Self, TypeAlias, get_args
 
+from generation.families import Traits
+from generation.few_steps import FEW_STEPS
 from generation.request import Size
 from generation.safety.screen import SafetySpec
 
@@ -12,6 +14,11 @@ Dtype: TypeAlias = Literal["auto", "float32", "float16", "bfloat16"]
 Offload: TypeAlias = Literal["none", "model"]
 Preview: TypeAlias = Literal["auto", "always", "never"]
 Compile: TypeAlias = Literal["auto", "on", "layout", "off"]
+
+WEIGHTS = "pytorch_lora_weights.safetensors"
+"""The file that diffusers writes a LoRA to."""
+
+_MOST_WEIGHT = 4
 
 DEFAULT_MODEL = "CompVis/stable-diffusion-v1-4"
 
@@ -45,10 +52,44 @@ class PlaceholderSpec(BackendSpec):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LoraSpec:
+    """A LoRA that is added to a model. Raises ValueError for options that cannot be used.
+
+    source: a name on the Hugging Face hub, or a folder. revision: the commit of one on the hub.
+    file: its weights, as diffusers loads them. weight: by which they are multiplied.
+    few_steps: a key of `FEW_STEPS` for one that makes the model draw in a few steps.
+    """
+
+    source: str
+    revision: str | None = None
+    file: str = WEIGHTS
+    weight: float = 1.0
+    few_steps: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.weight <= _MOST_WEIGHT:
+            raise ValueError(
+                f"weight is {self.weight:g}; above 0 and up to {_MOST_WEIGHT} is allowed"
+            )
+
+        if self.few_steps is not None and self.few_steps not in FEW_STEPS:
+            raise ValueError(f"few is {self.few_steps!r}; allowed is {', '.join(FEW_STEPS)}")
+
+    def applied(self, takes: Traits) -> Traits:
+        """What a model takes with the LoRA."""
+        return takes if self.few_steps is None else FEW_STEPS[self.few_steps].applied(takes)
+
+    @property
+    def folder(self) -> Path | None:
+        """Where its file is; None for one on the hub."""
+        return None if self.revision is not None else Path(self.source).expanduser().resolve()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DiffusersSpec(BackendSpec):
     """A text-to-image model of diffusers. Raises ValueError for options that cannot be used.
 
-    model: a name on the Hugging Face hub, or a folder.
+    model: a name on the Hugging Face hub, or a folder. lora: what is added to it; None for nothing.
     revision: a branch, tag or commit of a model on the hub; None is its default branch.
     allow_pickles: whether weights may be pickles, which can run code when they are loaded.
     variant: which of the model's files to load, such as "fp16"; None for those without a variant.
@@ -69,6 +110,7 @@ class DiffusersSpec(BackendSpec):
 
     backend = "generation.diffusion.backend:DiffusersBackend"
     model: str = DEFAULT_MODEL
+    lora: LoraSpec | None = None
     revision: str | None = None
     allow_pickles: bool = False
     variant: str | None = None
