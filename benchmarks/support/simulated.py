@@ -160,7 +160,7 @@ class SimulatedWorker(Link[ToWorker, FromWorker]):
         self._finish(job)
 
     def _finish(self, job: Generate) -> None:
-        made = Made(images=(), provenance=_PROVENANCE)
+        made = Made(request=job.request, images=(), provenance=_PROVENANCE)
         self._later(self._on.seconds_for(job.request), Finished(job_id=job.job_id, made=made))
 
     def _later(self, seconds: float, message: FromWorker) -> None:
