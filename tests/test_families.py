@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from diffusers import PixArtAlphaPipeline
 
 from bot.cli.replay import request_of, spec_of
 from bot.settings import Settings
@@ -135,6 +136,21 @@ def test_the_row_alone_makes_the_image_again(served: Served) -> None:
 
     assert again.images[index].png == made.images[1].png
     assert again.provenance == made.provenance
+
+
+@pytest.mark.long
+def test_a_pipeline_that_the_table_does_not_know_is_served_by_its_signature(tmp_path: Path) -> None:
+    parts = TINY_FAMILIES["pixart"](tmp_path).components
+    PixArtAlphaPipeline(**parts).save_pretrained(tmp_path / "alpha")
+    backend = DiffusersBackend(DiffusersSpec(model=str(tmp_path / "alpha")), device="cpu")
+    backend.load()
+    served = Served(name="alpha", folder=tmp_path / "alpha", backend=backend)
+
+    made = served.made()
+
+    assert made.request.guidance_scale == 4.5
+    assert served.made(guidance_scale=4.5) == made
+    assert served.made(negative_prompt="snow").request.negative_prompt == "snow"
 
 
 def test_all_families_and_variants_are_tried() -> None:

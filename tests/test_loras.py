@@ -135,7 +135,10 @@ def test_the_defaults_are_the_entrys_then_its_kinds_then_the_settings(model: Pat
     assert offered.takes["four"].most_steps == 4
 
 
-@pytest.mark.parametrize("kind", ["lcm", "lightning", "hyper", "dmd2"])
+@pytest.mark.parametrize(
+    "kind",
+    ["dmd2", *(pytest.param(kind, marks=pytest.mark.long) for kind in ("lightning", "hyper"))],
+)
 def test_each_kind_for_a_few_steps_makes_images_with_its_scheduler(kind: str, model: Path) -> None:
     settings = settings_of(model, f"name=it lora={HUB}@{COMMIT} file={FILE} few={kind}")
     backend = opened(model_specs(settings)["it"])

@@ -2,12 +2,16 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from generation.diffusion.backend import DiffusersBackend
+from generation.diffusion.batching import Batching
+from generation.diffusion.pipeline_engine import PipelineEngine
 from generation.errors import Cancelled, CannotVary
+from generation.families import UNKNOWN
 from generation.image_files import finished_image
 from generation.request import ImageRequest, Variation
 from generation.worker.specs import DiffusersSpec
@@ -67,3 +71,45 @@ def test_it_varies_no_image_and_says_so(backend: DiffusersBackend) -> None:
 
     with pytest.raises(CannotVary, match="a StableDiffusion3Pipeline begins with noise alone"):
         backend.generate(request, Onlooker(), parent=parent)
+
+
+class OneAtATime:
+    """A pipeline without an argument for several images."""
+
+    def __init__(self, pipeline: Any) -> None:
+        self._pipeline = pipeline
+
+    def __call__(
+        self,
+        prompt: str,
+        num_inference_steps: int,
+        width: int,
+        height: int,
+        generator: Any,
+        callback_on_step_end: Any,
+    ) -> Any:
+        return self._pipeline(
+            prompt=prompt,
+            num_inference_steps=num_inference_steps,
+            width=width,
+            height=height,
+            generator=generator,
+            callback_on_step_end=callback_on_step_end,
+        )
+
+
+def test_a_pipeline_for_one_image_is_asked_for_one_after_the_other(
+    backend: DiffusersBackend,
+) -> None:
+    assert backend._loaded is not None
+    pipeline: Any = OneAtATime(backend._loaded.pipeline)
+    onlooker = Onlooker()
+
+    images, batch = Batching().make(
+        PipelineEngine(pipeline, UNKNOWN),
+        REQUEST,
+        lambda stage: onlooker.step_done(stage.done, stage.total),
+    )
+
+    assert (len(images), batch) == (2, 1)
+    assert onlooker.steps[-1] == (6, 6)
