@@ -1,14 +1,15 @@
 """Real hosts of a real Ray cluster. The long run is `make chaos-hosts`."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from generation.cluster.doctor import check_cluster
-from generation.cluster.settings import ClusterSettings
 from tests.chaos.hosts import chaos
 from tests.support.generation.loopback_cluster import TWO_WORKERS
+from tests.support.generation.ray_nodes import RayNodes
 
 
 @pytest.mark.long
@@ -22,11 +23,16 @@ def test_no_request_is_lost_or_made_twice_when_hosts_die_freeze_and_join(tmp_pat
 
 @pytest.mark.long
 def test_doctor_says_why_a_cluster_cannot_be_used() -> None:
-    nobody = ClusterSettings(
-        address="127.0.0.1:1", workers=1, gpus=1, resources={}, folder=TWO_WORKERS.folder
-    )
+    nobody = check_cluster(replace(TWO_WORKERS, address="127.0.0.1:1"))
 
-    finding = check_cluster(nobody)
+    assert not nobody.ok
+    assert nobody.detail.startswith("127.0.0.1:1: ")
 
-    assert not finding.ok
-    assert finding.detail.startswith("127.0.0.1:1: ")
+
+@pytest.mark.long
+async def test_a_cluster_that_is_open_to_anybody_is_refused() -> None:
+    async with RayNodes.running(open_to_anybody=True) as nodes:
+        found = await asyncio.to_thread(check_cluster, replace(TWO_WORKERS, address=nodes.address))
+
+    assert not found.ok
+    assert "it takes commands from anybody who reaches it" in found.detail

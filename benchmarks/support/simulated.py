@@ -25,7 +25,7 @@ from generation.worker.messages import (
 
 Outcome = TypeVar("Outcome")
 
-NOTICED_AFTER_S = 12.0
+NOTICED_AFTER_S = 20.0
 """From a host's failure until its workers are given up, as with a real cluster."""
 
 

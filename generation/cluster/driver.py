@@ -37,7 +37,7 @@ from generation.worker.specs import BackendSpec
 
 Pipe: TypeAlias = "Connection[FromDriver, ToDriver]"  # generic for type checkers only
 
-_LOST_AFTER_S = ANSWERS_WITHIN_S + 10.0
+_LOST_AFTER_S = ANSWERS_WITHIN_S + 18.0
 _BEGINS_WITHIN_S = 60.0
 _CLUSTER_ANSWERS_WITHIN_S = 30.0
 

@@ -32,7 +32,7 @@ class RayNodes:
 
     @classmethod
     @asynccontextmanager
-    async def running(cls) -> AsyncIterator[Self]:
+    async def running(cls, *, open_to_anybody: bool = False) -> AsyncIterator[Self]:
         """The head; all nodes end with the context."""
         environment = {"RAY_AUTH_TOKEN": secrets.token_hex(20)}
         process = await asyncio.create_subprocess_exec(
@@ -40,8 +40,9 @@ class RayNodes:
             env={
                 **os.environ,
                 **environment,
-                "RAY_AUTH_MODE": "token",
+                "RAY_AUTH_MODE": "disabled" if open_to_anybody else "token",
                 "RAY_USAGE_STATS_ENABLED": "0",
+                "RAY_worker_niceness": "0",
             },
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
