@@ -17,15 +17,10 @@ import torch
 
 from benchmarks.support.facts import run
 from training.captions import Caption
-from training.codes import fit
-from training.denoiser import (
-    BATCH,
-    DENOISER,
-    new_text_encoder,
-    new_tokenizer,
-    train_denoiser,
-)
-from training.views import VIEWS
+from training.codes import CHANNELS
+from training.denoiser import BATCH, DENOISER, train_denoiser
+from training.reader import LEARNT, new_text_encoder, new_tokenizer, teach
+from training.styles import STYLES
 from training.workers import WORKERS, learn_together, this_worker
 
 PICTURES = 48
@@ -57,21 +52,14 @@ def learn_a_part(folder: Path, steps: int) -> None:
 def pictures_a_second(work: Path, steps: int, *, threads: int) -> float:
     """Of this process, after two steps that are not counted."""
     torch.set_num_threads(threads)
-    views = torch.randint(0, 256, (PICTURES, VIEWS, 3, 128, 128), dtype=torch.uint8)
     captions = [Caption(f"fox {n}", ("animal",), nouns=("fox",)) for n in range(PICTURES)]
-    tokenizer, codes = new_tokenizer(captions), fit(views)
+    codes = torch.randn(PICTURES, len(STYLES), CHANNELS, 8, 8)
+    text_encoder = new_text_encoder(new_tokenizer(captions), PICTURES)
+    teach(text_encoder, torch.nn.Linear(LEARNT.stop, PICTURES + 1), codes)
 
     def learn(count: int) -> float:
         began = time.monotonic()
-        train_denoiser(
-            captions,
-            views[:, :2],
-            codes,
-            tokenizer,
-            new_text_encoder(tokenizer),
-            work / f"{count}.pt",
-            replace(DENOISER, steps=count),
-        )
+        train_denoiser(codes, text_encoder, work / f"{count}.pt", replace(DENOISER, steps=count))
 
         return time.monotonic() - began
 

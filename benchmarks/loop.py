@@ -13,7 +13,7 @@ Controls: the same with votes that are random, averaged over opposite tastes; an
 itself. Fidelity is the share of images whose outlines are those of the right emoji (see
 generation/tuning/edges.py).
 
-Downloads the pictures and labels with npm, unless --pictures and --labels name them. With --check,
+Downloads the pictures and labels with npm, unless --packages has them. With --check,
 exit status 1 if a bar is missed. Prints JSON.
 """
 
@@ -42,6 +42,7 @@ from storage.export.selection import Options, same_prompt, split_of
 from storage.quality.agreement import interval
 from training import emoji as source
 from training.evaluate import Painter
+from training.styles import picture
 
 LEAST_WINS, LEAST_MEAN, LEAST_LOWER = 0.70, 0.75, 0.60
 MOST_CONTROL_OFF = 0.08
@@ -67,10 +68,13 @@ async def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     }
     base = _drawn(painter, held_out, seed=1_000_000)
     again = _drawn(painter, held_out, seed=2_000_000)
-    right = {f"a {one.label}": outline(Image.fromarray(source.picture(one.file))) for one in emoji}
+    right = {
+        f"a {one.label}": [outline(Image.fromarray(picture(drawing))) for drawing in one.drawings]
+        for one in emoji
+    }
 
     def fidelity(images: Images) -> float:
-        found = [likeness(outline(image), [right[prompt]]) for prompt, image in images.items()]
+        found = [likeness(outline(image), right[prompt]) for prompt, image in images.items()]
 
         return round(mean(one >= RECOGNISED for one in found), 3)
 
@@ -173,11 +177,9 @@ def _tell(what: str, found: Mapping[str, Any]) -> None:
 
 def _emoji(options: argparse.Namespace, folder: Path) -> Sequence[source.Emoji]:
     """Those that are drawn: all but flags, which hardly anybody asks for."""
-    pictures, labels = options.pictures, options.labels
-    if pictures is None or labels is None:
-        pictures, labels = source.fetch(folder / "packages")
+    packages = options.packages or folder / "packages"
 
-    return [one for one in source.read(pictures, labels) if one.group != source.FLAGS]
+    return [one for one in source.fetched(packages) if one.group != source.FLAGS]
 
 
 def _prompts(
@@ -261,8 +263,7 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--wrong", type=float, default=0.25, help="share of the votes")
     parser.add_argument("--pairs", type=int, default=len(OPPOSITES), help="of opposite tastes")
     parser.add_argument("--random-runs", type=int, default=5)
-    parser.add_argument("--pictures", type=Path, help="folder of fluent-emoji-3d's WebP files")
-    parser.add_argument("--labels", type=Path, help="emojibase-data's en/data.json")
+    parser.add_argument("--packages", type=Path, help="folder of npm packages fetched before")
     parser.add_argument("--check", action="store_true", help="exit status 1 if a bar is missed")
     parser.add_argument("--tune", nargs=argparse.REMAINDER, default=[], help="options for tune")
 

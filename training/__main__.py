@@ -2,14 +2,18 @@
 
     python -m training --out generation/emoji/model
 
-Downloads the pictures and labels with npm, unless --pictures and --labels name them. Checkpoints
-are written to the folder --work, which can be deleted when the model is complete.
+Downloads the drawings and labels with npm into the folder --work, where checkpoints are written
+too. It can be deleted when the model is complete. With --from, a model's weights are trained on;
+choose another --work for each such run.
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from training import emoji as source
+from training.denoiser import DENOISER
+from training.reader import READER
 from training.recipe import train_model
 from training.workers import learn_together
 
@@ -18,14 +22,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder for the model")
     parser.add_argument("--work", type=Path, default=Path("emoji-training"))
-    parser.add_argument("--pictures", type=Path, help="folder of fluent-emoji-3d's WebP files")
-    parser.add_argument("--labels", type=Path, help="emojibase-data's en/data.json")
+    parser.add_argument(
+        "--from", type=Path, dest="start", metavar="FOLDER", help="a model to go on from"
+    )
+    parser.add_argument("--reader-steps", type=int, default=READER.steps)
+    parser.add_argument("--denoiser-steps", type=int, default=DENOISER.steps)
     given = parser.parse_args()
-    pictures, labels = given.pictures, given.labels
-    if pictures is None or labels is None:
-        pictures, labels = source.fetch(given.work / "packages")
-
-    learn_together(train_model, source.read(pictures, labels), given.out, given.work)
+    emoji = source.fetched(given.work / "packages")
+    learn_together(
+        train_model,
+        emoji,
+        given.out,
+        given.work,
+        given.start,
+        replace(READER, steps=given.reader_steps),
+        replace(DENOISER, steps=given.denoiser_steps),
+    )
 
 
 if __name__ == "__main__":

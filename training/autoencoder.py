@@ -7,8 +7,8 @@ import torch.nn.functional as F  # noqa: N812
 from diffusers import AutoencoderKL
 
 from training.codes import CHANNELS
-from training.emoji import SIDE_PX
 from training.loop import Schedule, Weights, train
+from training.styles import SIDE_PX
 
 WIDTHS = (8, 16, 32, 64, 96)
 """Channels from the full size down to a 16th of it; most of the time goes into the first two."""
@@ -43,7 +43,7 @@ def new_autoencoder() -> AutoencoderKL:
 
 
 def train_autoencoder(
-    views: torch.Tensor,
+    pictures: torch.Tensor,
     codes: torch.Tensor,
     folder: Path,
     *,
@@ -52,21 +52,21 @@ def train_autoencoder(
 ) -> AutoencoderKL:
     """Train both halves, each on its own, because the codes are given.
 
-    views: [n, views, 3, side, side] uint8. codes: [n, views, CHANNELS, side/16, side/16].
+    pictures: [n, styles, 3, side, side] uint8. codes: [n, styles, CHANNELS, side/16, side/16].
     """
     model = new_autoencoder()
     drawing = torch.nn.ModuleDict({"pq": model.post_quant_conv, "dec": model.decoder})
     finding = torch.nn.ModuleDict({"q": model.quant_conv, "enc": model.encoder})
 
     def drawing_loss(step: int) -> torch.Tensor:
-        pixels, wanted, generator = _batch(views, codes, step)
+        pixels, wanted, generator = _batch(pictures, codes, step)
         strength = _NOISE * torch.rand((len(wanted), 1, 1, 1), generator=generator)
         noisy = wanted + strength * torch.randn(wanted.shape, generator=generator)
 
         return picture_loss(drawing["dec"](drawing["pq"](noisy)), pixels)
 
     def finding_loss(step: int) -> torch.Tensor:
-        pixels, wanted, _ = _batch(views, codes, step)
+        pixels, wanted, _ = _batch(pictures, codes, step)
         mean, _ = finding["q"](finding["enc"](pixels)).chunk(2, dim=1)
 
         return F.mse_loss(mean, wanted)
@@ -81,6 +81,14 @@ def train_autoencoder(
         model.quant_conv.bias[CHANNELS:] = -20
 
     return model
+
+
+def encoded(model: AutoencoderKL, pictures: torch.Tensor) -> torch.Tensor:
+    """From [n, styles, 3, side, side] uint8 to [n, styles, CHANNELS, side/16, side/16]."""
+    with torch.no_grad():
+        found = [model.encode(styles.float() / 127.5 - 1).latent_dist.mean for styles in pictures]
+
+    return torch.stack(found)
 
 
 def picture_loss(drawn: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
@@ -99,13 +107,13 @@ def picture_loss(drawn: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
 
 
 def _batch(
-    views: torch.Tensor, codes: torch.Tensor, step: int
+    pictures: torch.Tensor, codes: torch.Tensor, step: int
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Generator]:
     generator = torch.Generator().manual_seed(step)
-    picture = torch.randint(0, len(views), (_BATCH,), generator=generator)
-    view = torch.randint(0, views.shape[1], (_BATCH,), generator=generator)
+    emoji = torch.randint(0, len(pictures), (_BATCH,), generator=generator)
+    style = torch.randint(0, pictures.shape[1], (_BATCH,), generator=generator)
 
-    return views[picture, view].float() / 127.5 - 1, codes[picture, view], generator
+    return pictures[emoji, style].float() / 127.5 - 1, codes[emoji, style], generator
 
 
 def _initialise(model: AutoencoderKL) -> None:

@@ -5,8 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
+from training.everyday import EVERYDAY
+from training.styles import Style
+
 _OPENINGS = (
-    "a picture of", "a photo of", "an image of", "a drawing of", "a 3d picture of", "an emoji of",
+    "a picture of", "a photo of", "an image of", "a drawing of", "an emoji of",
     "show me", "draw me", "please draw", "i would like", "i want", "make", "here is", "there is",
     "my friend has", "we saw", "i dreamt of", "look at", "somebody sent me", "what about", "he has",
     "she has", "he likes", "she bought", "we found", "they want", "i see", "this is", "he gave her",
@@ -16,7 +19,7 @@ _OPENINGS = (
 )  # fmt: skip
 _ENDINGS = (
     "in the rain", "in the snow", "at night", "in the morning", "on a white background", "for me",
-    "for you", "please", "in 3d", "on a sunny day", "by the sea", "at a party", "in winter",
+    "for you", "please", "on a sunny day", "by the sea", "at a party", "in winter",
     "in summer", "on holiday", "and nothing else", "that i like", "who waits for a bus", "today",
     "with a shadow", "at home", "in the evening", "sleeps", "runs", "walks", "stands there",
     "sings", "swims", "flies away", "is here", "is happy", "is on fire", "was lost", "waits",
@@ -47,6 +50,9 @@ _NUMBERS = ("two", "three", "many", "some", "a few", "all")
 FILLERS = _OPENINGS + _ENDINGS + _BESIDE + _PLACES + _ADJECTIVES + _NUMBERS
 """Words around a label that change nothing of the picture."""
 
+_SAID = 0.12
+"""How often a caption says the style."""
+
 _NO_NOUN = re.compile(r"with|without|and|for|the|from|over|not|other|medium|dark|light|facing")
 
 
@@ -66,16 +72,19 @@ class Caption:
 def nouns(described: Sequence[tuple[str, Sequence[str]]]) -> list[list[str]]:
     """For each label with its tags the words that mean it; each word means one picture only.
 
-    It is the picture of which the word tells most: the one that has it for a label, then the one in
-    whose label and tags it is the largest part. The last word of a label counts twice.
+    An everyday word means what `everyday` says. Any other means the picture of which it tells most:
+    the one that has it for a label, then the one in whose label and tags it is the largest part.
+    The last word of a label counts twice.
     """
     best: dict[str, tuple[float, int]] = {}
     for number, (label, tags) in enumerate(described):
         for word, share in _shares(label, tags).items():
-            if share > best.get(word, (0.0, 0))[0]:
+            if word not in EVERYDAY and share > best.get(word, (0.0, 0))[0]:
                 best[word] = (share, number)
 
     found: list[list[str]] = [[] for _ in described]
+    numbers = {label: number for number, (label, _) in enumerate(described)}
+    best |= {word: (1.0, numbers[label]) for word, label in EVERYDAY.items() if label in numbers}
     for word, (_, number) in sorted(best.items()):
         found[number].append(word)
 
@@ -119,12 +128,24 @@ def caption(of: Caption, random: Random, others: Sequence[str] = _PLACES) -> str
         return " ".join(_some(of.tags, random, at_least=2))
 
     if choice < 0.66:
-        return f"a {_with_words_dropped(label, random)}"
+        left = _with_words_dropped(label, random)
+
+        return f"a {left if EVERYDAY.get(left, of.label) == of.label else label}"
 
     if choice < 0.72 and of.nouns:
         return f"a {random.choice(of.nouns)}"
 
     return _sentence(of, label, random, others)
+
+
+def in_style(text: str, style: Style, random: Random) -> str:
+    """The caption, which now and then says the style."""
+    if not text or random.random() >= _SAID:
+        return text
+
+    words = random.choice(style.words)
+
+    return random.choice((f"{text}, {words}", f"{text} {words}", f"{words} {text}"))
 
 
 def _spelt(label: str, random: Random) -> str:

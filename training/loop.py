@@ -107,6 +107,20 @@ def train(
     return averaged
 
 
+def load_if_fitting(model: torch.nn.Module, weights: Weights | None) -> bool:
+    """Load them unless there are none, or a name or a shape differs."""
+    own = model.state_dict()
+    if weights is None or own.keys() != weights.keys():
+        return False
+
+    if any(own[name].shape != value.shape for name, value in weights.items()):
+        return False
+
+    model.load_state_dict(weights)
+
+    return True
+
+
 def _groups(model: torch.nn.Module, shares: Mapping[str, float]) -> list[dict[str, Any]]:
     """The optimizer's parameter groups, one for each share of the learning rate."""
     groups: dict[float, list[torch.nn.Parameter]] = {}

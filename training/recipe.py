@@ -2,18 +2,22 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from transformers import CLIPTextModel
 
 from training import emoji as source
-from training.autoencoder import DECODER, ENCODER, train_autoencoder
+from training.autoencoder import DECODER, ENCODER, encoded, train_autoencoder
 from training.captions import Caption, nouns
-from training.codes import encode_views, fit
-from training.denoiser import DENOISER, READER, new_tokenizer, train_denoiser, train_reader
-from training.loop import Schedule
+from training.codes import encode_all, fit
+from training.denoiser import DENOISER, train_denoiser
+from training.loop import Schedule, Weights
 from training.model_folder import write_model
-from training.views import both_ways, views_of
+from training.reader import READER, new_text_encoder, new_tokenizer, teach, train_reader
+from training.styles import picture
 from training.workers import this_worker
 
 
@@ -21,30 +25,57 @@ def train_model(
     emoji: Sequence[source.Emoji],
     out: Path,
     work: Path,
+    start: Path | None = None,
+    reader: Schedule = READER,
+    denoiser: Schedule = DENOISER,
     *,
     decoder: Schedule = DECODER,
     encoder: Schedule = ENCODER,
-    reader: Schedule = READER,
-    denoiser: Schedule = DENOISER,
 ) -> None:
-    """Train on these emoji and write the model; checkpoints are kept in `work`."""
-    pixels = torch.from_numpy(np.stack([source.picture(one.file) for one in emoji]))
-    views = views_of(pixels, emoji)
-    codes = fit(views)
-    encoded = encode_views(codes, views)
-    owned = nouns([(one.label, one.tags) for one in emoji])
-    captions = [
-        Caption(one.label, one.tags, is_expression=one.group == source.EXPRESSIONS, nouns=words)
-        for one, words in zip(emoji, owned, strict=True)
-    ]
+    """Train on these emoji and write the model; checkpoints are kept in `work`.
+
+    start: a model's folder. Its autoencoder is kept. The text encoder and the UNet go on from its
+        weights, each if it has the same shapes, and begin anew if not.
+    """
+    pictures = pictures_of(emoji)
+    if start is None:
+        codes = encode_all(fit(pictures), pictures)
+        autoencoder = train_autoencoder(pictures, codes, work, decoder=decoder, encoder=encoder)
+    else:
+        autoencoder = AutoencoderKL.from_pretrained(start / "vae", torch_dtype=torch.float32)
+
+    codes = encoded(autoencoder, pictures)
+    captions = captions_of(emoji)
     tokenizer = new_tokenizer(captions)
-    autoencoder = train_autoencoder(views, encoded, work, decoder=decoder, encoder=encoder)
-    reading = train_reader(captions, encoded[:, 0], tokenizer, work / "reader.pt", reader)
-    pictures = both_ways(views, emoji)
-    text_encoder, unet = train_denoiser(
-        captions, pictures, codes, tokenizer, reading, work / "denoiser.pt", denoiser
-    )
+    text_encoder = new_text_encoder(tokenizer, len(emoji))
+    begun = None if start is None else _begun(CLIPTextModel, start / "text_encoder")
+    known = train_reader(captions, tokenizer, text_encoder, work / "reader.pt", reader, begun)
+    teach(text_encoder, known, codes)
+    begun = None if start is None else _begun(UNet2DConditionModel, start / "unet")
+    unet = train_denoiser(codes, text_encoder, work / "denoiser.pt", denoiser, begun)
     if this_worker() == 0:
         write_model(
             out, autoencoder=autoencoder, text_encoder=text_encoder, tokenizer=tokenizer, unet=unet
         )
+
+
+def pictures_of(emoji: Sequence[source.Emoji]) -> torch.Tensor:
+    """[n, styles, 3, side, side] uint8."""
+    drawn = [np.stack([picture(drawing) for drawing in one.drawings]) for one in emoji]
+
+    return torch.from_numpy(np.stack(drawn)).permute(0, 1, 4, 2, 3).contiguous()
+
+
+def captions_of(emoji: Sequence[source.Emoji]) -> list[Caption]:
+    owned = nouns([(one.label, one.tags) for one in emoji])
+
+    return [
+        Caption(one.label, one.tags, is_expression=one.group == source.EXPRESSIONS, nouns=words)
+        for one, words in zip(emoji, owned, strict=True)
+    ]
+
+
+def _begun(kind: Any, folder: Path) -> Weights:
+    model: torch.nn.Module = kind.from_pretrained(folder, torch_dtype=torch.float32)
+
+    return model.state_dict()
