@@ -13,6 +13,7 @@ from generation.request import ImageRequest
 from storage.dataset.writer_process import RepositorySettings
 from storage.store import VoteStore
 from storage.vote import NewImage, NewSet
+from tests.support.discord.payloads import CHANNEL_ID, GUILD_ID
 
 SLOTS = 4
 PROVENANCE = {
@@ -39,7 +40,7 @@ class PostedSet:
 async def posted_sets(
     store: VoteStore, *, count: int, kilobytes: int, randomness: random.Random
 ) -> list[PostedSet]:
-    """So many sets of four, journalled as posted."""
+    """So many sets of four, journalled as posted in the server of the stand-in for Discord."""
     return [
         await _posted_set(store, kilobytes=kilobytes, randomness=randomness) for _ in range(count)
     ]
@@ -51,8 +52,8 @@ async def _posted_set(store: VoteStore, *, kilobytes: int, randomness: random.Ra
     asked = NewSet(
         set_id=set_id,
         requester_id=1,
-        guild_id=1,
-        channel_id=1,
+        guild_id=GUILD_ID,
+        channel_id=CHANNEL_ID,
         interaction_id=1,
         request=ImageRequest(
             prompt="a fox in the snow, oil on canvas, morning light", seeds=seeds, model="model"
