@@ -18,7 +18,7 @@ from generation.request import Size
 from generation.tuning.adapter import Adapter
 from generation.tuning.dpo import dpo_loss, draw_noise, errors
 from generation.tuning.edges import RECOGNISED, likeness, outline
-from generation.tuning.fidelity import EdgesMeasure, ImageTextMeasure
+from generation.tuning.fidelity import EdgesMeasure, ImageTextMeasure, Watch
 from generation.tuning.job import TuningFailed
 from generation.tuning.learning import Learning, Learnt, Settings
 from generation.tuning.preferences import Encoded, Pair, draw
@@ -57,7 +57,13 @@ class Tuned:
     """A tiny model that learns from the pairs."""
 
     def __init__(
-        self, pipeline: Any, pairs: list[Pair], folder: Path, *, at_once: int = 3, look: Any = None
+        self,
+        pipeline: Any,
+        pairs: list[Pair],
+        folder: Path,
+        *,
+        at_once: int = 3,
+        watch: Watch | None = None,
     ) -> None:
         self.pipeline = pipeline
         self.encoded = Encoded(pairs, pipeline, device="cpu", tell=silent)
@@ -70,6 +76,7 @@ class Tuned:
             rank=2,
             learning_rate=3e-3,
             beta=5000.0,
+            least_noise=0.0,
             seed=0,
         )
         self.learning = Learning(
@@ -79,7 +86,7 @@ class Tuned:
             pipeline,
             self.adapter,
             Accelerator(cpu=True),
-            look=look,
+            watch=watch,
             checkpoint=folder / "checkpoint.pt",
             tell=silent,
         )
@@ -90,7 +97,7 @@ class Tuned:
         schedule = self.learning._schedule
         gained = []
         for seed in range(8):
-            drawn = draw_noise(rows.latents, 1000, torch.Generator().manual_seed(seed))
+            drawn = draw_noise(rows.latents, range(1000), torch.Generator().manual_seed(seed))
             with torch.no_grad():
                 now = errors(self.pipeline.unet, schedule, rows, drawn)
                 with self.adapter.off():
@@ -127,7 +134,7 @@ def test_each_family_learns_what_the_pairs_say_and_is_served_so(
     served = tiny(family, tmp_path / "other")
     add_lora(served, lora)
     rows = tuned.encoded.rows(pairs[:3])
-    drawn = draw_noise(rows.latents, 1000, torch.Generator().manual_seed(0))
+    drawn = draw_noise(rows.latents, range(1000), torch.Generator().manual_seed(0))
     with torch.no_grad():
         here, there = (
             errors(unet, tuned.learning._schedule, rows, drawn)
@@ -161,7 +168,7 @@ def test_what_was_broken_off_ends_as_if_it_had_not_been(pairs: list[Pair], tmp_p
     with pytest.raises(KeyboardInterrupt):
         learnt_with(broken_off(), pairs, part)
 
-    resumed = learnt_with(iter([88.5, 88.5]), pairs, part)
+    resumed = learnt_with(iter([90.0, 88.5, 88.5]), pairs, part)
 
     assert resumed.looks == whole.looks
     assert resumed.step == whole.step
@@ -175,6 +182,13 @@ def test_a_step_draws_pairs_of_one_size_and_always_the_same(pairs: list[Pair]) -
     assert drawn == [draw(pairs, 2, seed=0, step=step) for step in range(40)]
     assert all(len({pair.size for pair in step}) == 1 for step in drawn)
     assert {pair for step in drawn for pair in step} == set(pairs)
+
+
+def test_only_timesteps_with_enough_noise_are_drawn() -> None:
+    drawn = draw_noise(torch.zeros(80, 4, 2, 2), range(600, 1000), torch.Generator().manual_seed(0))
+
+    assert drawn.time.shape == (40,)
+    assert 600 <= drawn.time.min() <= drawn.time.max() < 1000
 
 
 def test_a_pair_costs_less_the_more_the_better_image_gained() -> None:
@@ -193,7 +207,8 @@ def learnt_with(points: Iterator[float], pairs: list[Pair], folder: Path) -> Lea
     """Tuned while fidelity is so many points, look after look; goes on if it was broken off."""
     shutil.rmtree(folder / "vocabulary", ignore_errors=True)
     folder.mkdir(exist_ok=True)
-    tuned = Tuned(tiny_stable_diffusion(folder), pairs, folder, look=lambda: next(points))
+    watch = Watch("these points", before=next(points), look=lambda: next(points))
+    tuned = Tuned(tiny_stable_diffusion(folder), pairs, folder, watch=watch)
 
     return tuned.learning.learn()
 
@@ -247,10 +262,15 @@ def test_outlines_tell_what_a_picture_shows_in_any_light_and_mirrored() -> None:
     assert likeness(outline(Image.new("RGB", (8, 8))), right) == 0
 
 
-def test_fidelity_is_the_share_of_images_that_show_what_the_base_showed() -> None:
-    measure = EdgesMeasure(lambda prompt, seeds: [house()] * len(seeds), ["a house"], silent)
+def test_fidelity_is_how_like_images_are_to_those_of_other_seeds_of_the_base() -> None:
+    measure = EdgesMeasure({"a house": [house(), house(), disc()]})
+    of_disc = likeness(outline(disc()), [outline(house())])
 
-    assert measure.points({"a house": [house(), house(), house(), disc()]}) == 75
+    assert measure.points({"a house": [house()]}) == pytest.approx(100, abs=0.1)
+    assert measure.points({"a house": [house(), house(), house()]}) == pytest.approx(100, abs=0.1)
+    assert measure.points({"a house": [house(), house(), disc()]}) == pytest.approx(
+        100 * (2 + of_disc) / 3, abs=0.1
+    )
 
 
 def test_an_image_text_model_scores_images_by_their_prompt(tmp_path: Path) -> None:

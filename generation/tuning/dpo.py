@@ -30,11 +30,12 @@ class Noise:
     time: torch.Tensor
 
 
-def draw_noise(latents: torch.Tensor, times: int, generator: torch.Generator) -> Noise:
-    """For these rows. On the CPU, so that a seed is the same noise on every device."""
+def draw_noise(latents: torch.Tensor, times: range, generator: torch.Generator) -> Noise:
+    """For these rows, at timesteps of this range. On the CPU, so that a seed is the same noise on
+    every device."""
     pairs = len(latents) // 2
     noise = torch.randn((pairs, *latents.shape[1:]), generator=generator)
-    time = torch.randint(0, times, (pairs,), generator=generator)
+    time = torch.randint(times.start, times.stop, (pairs,), generator=generator)
 
     return Noise(noise=noise.to(latents), time=time.to(latents.device))
 

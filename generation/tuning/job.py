@@ -39,6 +39,7 @@ class Recipe:
     batch: pairs in a step. at_once: of these, how many a device takes together; it changes memory
         and time, and the result only by rounding.
     rank: of the LoRA. beta: how near the model stays to the base; more is nearer.
+    least_noise: where in the noise schedule the learned timesteps begin, from 0 (all of them) to 1.
     """
 
     method: str = "dpo"
@@ -48,6 +49,7 @@ class Recipe:
     rank: int = 8
     learning_rate: float | None = None
     beta: float | None = None
+    least_noise: float | None = None
     seed: int = 0
 
 

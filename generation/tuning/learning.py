@@ -4,7 +4,7 @@ All that is random comes from generators that are seeded with the step's number,
 which is replaced as a whole, has the LoRA and the optimizer's state.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from diffusers import DDPMScheduler, DiffusionPipeline
 from generation.atomic_write import atomic_write
 from generation.tuning.adapter import Adapter, Weights
 from generation.tuning.dpo import Noise, Rows, dpo_loss, draw_noise, errors
-from generation.tuning.fidelity import MOST_LOST, Look
+from generation.tuning.fidelity import MOST_LOST, Look, Watch
 from generation.tuning.job import TuningFailed
 from generation.tuning.preferences import Encoded, Pair, draw
 from generation.tuning.progress import Tell
@@ -41,6 +41,7 @@ class Settings:
     rank: int
     learning_rate: float
     beta: float
+    least_noise: float
     seed: int
 
 
@@ -54,7 +55,7 @@ class Learnt:
 
 
 class Learning:
-    """Learns from the pairs. look: points of fidelity now; None if nothing watches."""
+    """Learns from the pairs. watch: None if nothing watches fidelity."""
 
     def __init__(
         self,
@@ -65,7 +66,7 @@ class Learning:
         adapter: Adapter,
         accelerator: Accelerator,
         *,
-        look: Callable[[], float] | None,
+        watch: Watch | None,
         checkpoint: Path,
         tell: Tell,
     ) -> None:
@@ -73,9 +74,11 @@ class Learning:
         self._pairs = pairs
         self._encoded = encoded
         self._schedule = DDPMScheduler.from_config(pipeline.scheduler.config)
+        times = int(self._schedule.config.num_train_timesteps)
+        self._times = range(int(settings.least_noise * times), times)
         self._adapter = adapter
         self._accelerator = accelerator
-        self._look = look
+        self._watch = watch
         self._checkpoint = checkpoint
         self._tell = tell
         optimizer = torch.optim.AdamW(
@@ -86,8 +89,8 @@ class Learning:
     def learn(self) -> Learnt:
         """Raises TuningFailed if the first look finds that too much fidelity is lost."""
         step, looks, kept = self._resumed()
-        if self._look is not None and not looks:
-            looks = [Look(0, self._look())]
+        if self._watch is not None and not looks:
+            looks = [Look(0, self._watch.before)]
 
         total = self._settings.steps
         save_every, look_every = _nth(total, _CHECKPOINTS), _nth(total, LOOKS)
@@ -96,8 +99,8 @@ class Learning:
             self._step(step)
             step += 1
             if step % look_every == 0 or step == total:
-                if self._look is not None:
-                    looks = [*looks, Look(step, self._look())]
+                if self._watch is not None:
+                    looks = [*looks, Look(step, self._watch.look())]
                     if looks[0].points - looks[-1].points > MOST_LOST:
                         break
 
@@ -125,8 +128,7 @@ class Learning:
         pairs = draw(self._pairs, settings.batch, seed=settings.seed, step=step)
         rows = self._encoded.rows(pairs)
         generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + step)
-        times = int(self._schedule.config.num_train_timesteps)
-        noise = draw_noise(rows.latents, times, generator)
+        noise = draw_noise(rows.latents, self._times, generator)
         mine = _shares(len(pairs), self._accelerator.num_processes)[self._accelerator.process_index]
         parts = mine.split(settings.at_once)
         for number, part in enumerate(parts, 1):

@@ -87,6 +87,15 @@ def tune(
         float | None,
         typer.Option(min=0, help="How near the model stays to the base; more is nearer."),
     ] = None,
+    least_noise: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=0.99,
+            help="Where in the noise schedule the learned timesteps begin; 0: all of them. Colours "
+            "and composition are decided where there is much noise.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same model.")] = 0,
 ) -> None:
     """Tune a model with the votes: `oxherd tune --out FOLDER`.
@@ -129,6 +138,7 @@ def tune(
             rank=rank,
             learning_rate=learning_rate,
             beta=beta,
+            least_noise=least_noise,
             seed=seed,
         ),
     )
