@@ -74,6 +74,14 @@ def demo(
     placeholder: Annotated[
         bool, typer.Option("--placeholder", help="Draw without a model; needs no torch.")
     ] = False,
+    story: Annotated[
+        bool,
+        typer.Option(
+            "--story",
+            help="Simulated members vote, the model is tuned, and an arena compares the two: "
+            "ten minutes.",
+        ),
+    ] = False,
 ) -> None:
     """Try the bot in a simulated Discord in your browser: no token, no GPU, no network.
 
@@ -92,6 +100,7 @@ def demo(
             members=[name.strip() for name in members.split(",") if name.strip()],
             open_browser=open_browser,
             placeholder=placeholder,
+            story=story,
         )
     )
 

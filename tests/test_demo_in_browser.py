@@ -126,3 +126,26 @@ async def test_the_shipped_model_draws_and_the_dataset_says_so(tmp_path: Path) -
     assert {image["backend"] for image in images} == {"diffusers"}
     assert {image["model"] for image in images} == {MODEL.name}
     assert len({image["sha256"] for image in images}) == 4
+
+
+@pytest.mark.long
+async def test_the_story_ends_with_a_tuned_model_that_was_compared_blind(tmp_path: Path) -> None:
+    assert CHROMIUM, "chromium is not installed; `make test` installs it on Debian"
+    data = tmp_path / "demo"
+    short = running_demo(data, "--story", module="tests.support.discord.short_story")
+
+    async with short as demo:
+        await demo.line(
+            "The bot was restarted"
+        )  # it has learned; a page would cost time until then
+        async with browser() as chromium:
+            alice = await Member.open(chromium, demo.url, "alice")
+            await alice.sees("The arena is over.")
+            await alice.sees("Before and after")
+
+    votes = dataset_rows(data, "train")
+    compared = dataset_rows(data, "arena")
+    assert len(votes) == 4 * 55
+    assert len({row["voter_id"] for row in votes}) == 3
+    assert len(compared) == 3
+    assert {compared[0]["model_left"], compared[0]["model_right"]} == {MODEL.name, "warmer"}

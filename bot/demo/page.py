@@ -75,6 +75,12 @@ class LivePage:
         finally:
             await self._turn.acquire()
 
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Let something act in the simulated Discord that does not come from the page."""
+        async with self._turn:
+            yield
+
     async def _in_turn(self, context_id: str | None, body: Mapping[str, Any]) -> dict[str, Any]:
         async with self._turn:
             page = self._preview._pages.get(context_id or "")

@@ -10,7 +10,8 @@ import os
 import sys
 import webbrowser
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ from bot.chat import moderators
 from bot.chat.client import OxherdClient
 from bot.cli import control_server
 from bot.demo.page import LivePage
+from bot.demo.story import CAST, Story
 from bot.errors import CannotDemo
 from bot.settings import Settings
 from generation import emoji
@@ -29,6 +31,8 @@ from generation.request import Size
 
 if TYPE_CHECKING:
     from simcord import Env
+    from simcord.actors import MemberActor
+    from simcord.builders import ChannelHandle
 
 WELCOME = """\
 **Welcome to oxherd's demo.** This is a simulated Discord: nothing leaves your machine.
@@ -44,18 +48,33 @@ EMOJI = 'The model here is tiny and knows emoji: try "a strawberry" or "a flag o
 PLACEHOLDER = "No model is used here: the images are drawn without one, whatever the prompt says."
 
 
-def demo_settings(data: Path, *, placeholder: bool = False) -> Settings:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Stage:
+    """The simulated Discord and its page. cast: the members of the story, if it is told."""
+
+    env: "Env"
+    page: LivePage
+    channel: "ChannelHandle"
+    moderator: "MemberActor"
+    cast: "Sequence[MemberActor]"
+
+
+def demo_settings(
+    data: Path, *, placeholder: bool = False, more_models: Sequence[Path] = ()
+) -> Settings:
     """The model that ships, or the placeholder at the same size. Ignores the environment."""
     return Settings(
         data=data,
         backend="placeholder" if placeholder else "diffusers",
         model=str(emoji.MODEL),
+        more_models=tuple(str(folder.resolve()) for folder in more_models),
         devices=("cpu",),
         placeholder_step_seconds=0.3,  # slow enough to see the progress
         default_steps=emoji.STEPS,
         default_guidance=emoji.GUIDANCE,
         sizes=(Size(emoji.SIDE_PX, emoji.SIDE_PX),),
         vary_strength=emoji.VARY_STRENGTH,
+        max_requests_per_minute=1_000,  # the members of the story ask for one after the other
         shutdown_grace_s=0,
         commit_name="oxherd demo",
     )
@@ -68,9 +87,13 @@ async def run_demo(
     members: Sequence[str],
     open_browser: bool,
     placeholder: bool = False,
+    story: bool = False,
     say: Callable[[str], None] = print,
 ) -> None:
     """Serve the demo until it is stopped. Raises CannotDemo and StorageError."""
+    if story and placeholder:
+        raise CannotDemo("The story tunes a model, and --placeholder draws without one.")
+
     if not members:
         raise CannotDemo("The demo needs at least one member, such as --members alice,bob.")
 
@@ -80,10 +103,12 @@ async def run_demo(
             "or draw without a model with --placeholder."
         )
 
-    settings = demo_settings(data, placeholder=placeholder)
     stop, restart = asyncio.Event(), asyncio.Event()
+    cast = CAST if story else ()
     with stopped_by_signals(stop), _keys(restart):
-        async with _simulated_discord(members, port, placeholder=placeholder) as (env, page):
+        async with _simulated_discord(members, cast, port, placeholder=placeholder) as stage:
+            page = stage.page
+            told = Story(page, stage.channel, stage.moderator, stage.cast, data) if story else None
 
             def welcome() -> None:
                 say(f"\n  The demo:   {page.url}")
@@ -96,15 +121,18 @@ async def run_demo(
             def welcome_back() -> None:
                 say("  The bot was restarted; its messages and buttons are still there.")
 
-            await _run_bot(env, page, settings, stop, restart, started=welcome)
+            started = welcome
             while not stop.is_set():
-                await _run_bot(env, page, settings, stop, restart, started=welcome_back)
+                tuned = [] if told is None or told.tuned is None else [told.tuned]
+                settings = demo_settings(data, placeholder=placeholder, more_models=tuned)
+                await _run_bot(stage, settings, told, stop, restart, started=started)
+                started = welcome_back
 
 
 async def _run_bot(
-    env: "Env",
-    page: LivePage,
+    stage: _Stage,
     settings: Settings,
+    story: Story | None,
     stop: asyncio.Event,
     restart: asyncio.Event,
     *,
@@ -117,12 +145,13 @@ async def _run_bot(
             following(parts.requests),
             control_server.served(settings, parts.store, parts.executor, client),
         ):
-            await env.restart_bot(client)
+            await stage.env.restart_bot(client)
             await client.tree.sync()
             async with (
                 moderators.watching(settings, parts.store, client),
                 arenas_kept(parts, client),
-                page.in_use(),
+                stage.page.in_use(),
+                nullcontext() if story is None else story.told(parts, client, restart),
             ):
                 restart.clear()
                 started()
@@ -133,9 +162,12 @@ async def _run_bot(
 
 @asynccontextmanager
 async def _simulated_discord(
-    members: Sequence[str], port: int, *, placeholder: bool
-) -> AsyncIterator[tuple["Env", LivePage]]:
-    """A server with a channel and its members, and the page that shows it."""
+    members: Sequence[str], cast: Sequence[str], port: int, *, placeholder: bool
+) -> AsyncIterator[_Stage]:
+    """A server with a channel, its members and a moderator, and the page that shows it to them.
+
+    cast: more members, whom nobody can be on the page.
+    """
     # simcord tries a client without intents first, which discord.py warns about.
     logging.getLogger("discord.state").setLevel(logging.ERROR)
     try:
@@ -154,7 +186,8 @@ async def _simulated_discord(
             people = [guild.add_member(env.create_user(name)) for name in members]
             may_moderate = discord.Permissions(manage_guild=True, manage_messages=True)
             role = guild.create_role("moderators", permissions=may_moderate)
-            people.append(guild.add_member(env.create_user(MODERATOR), roles=[role]))
+            moderator = guild.add_member(env.create_user(MODERATOR), roles=[role])
+            people.append(moderator)
             room = nobody.get_channel(channel.id)
             assert isinstance(room, discord.TextChannel)
             await room.send(WELCOME.format(model=PLACEHOLDER if placeholder else EMOJI))
@@ -165,7 +198,13 @@ async def _simulated_discord(
                 except SetupError as exc:
                     raise CannotDemo(f"{exc}; --port 0 takes a free one.") from exc
 
-                yield env, page
+                yield _Stage(
+                    env=env,
+                    page=page,
+                    channel=channel,
+                    moderator=moderator,
+                    cast=[guild.add_member(env.create_user(name)) for name in cast],
+                )
 
 
 async def _first_of(*events: asyncio.Event) -> None:
