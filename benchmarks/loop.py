@@ -298,7 +298,7 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, prog="python -m benchmarks.loop")
     parser.add_argument("--prompts", type=int, default=60, help="with four votes each")
     parser.add_argument("--held-out", type=int, default=200, help="prompts")
-    parser.add_argument("--steps", type=int, default=10, help="of each image")
+    parser.add_argument("--steps", type=int, default=8, help="of each image")
     parser.add_argument("--wrong", type=float, default=0.25, help="share of the votes")
     parser.add_argument("--pairs", type=int, default=len(OPPOSITES), help="of opposite tastes")
     parser.add_argument("--random-runs", type=int, default=5)
