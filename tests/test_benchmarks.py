@@ -36,6 +36,8 @@ from benchmarks.support.facts import machine, run
 from tests.support.discord.demo_page import CHROMIUM
 from tests.support.generation.tiny_model import save_tiny_model
 from tests.support.remote import oxen_server
+from training import emoji as source
+from training.styles import STYLES
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -113,12 +115,14 @@ def test_votes_are_counted_from_click_to_commit(tmp_path: Path) -> None:
 
 @pytest.mark.long
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-def test_a_taste_and_random_votes_tune_the_model(tmp_path: Path) -> None:
-    pictures, labels = discs(tmp_path / "packages", 80)
+def test_a_taste_and_random_votes_tune_the_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emoji = discs(tmp_path / "discs", 80)
+    monkeypatch.setattr(source, "fetched", lambda _packages: emoji)
     options = loop.parsed(
         [
             *("--prompts", "50", "--held-out", "5", "--pairs", "1", "--random-runs", "1"),
-            *("--pictures", str(pictures), "--labels", str(labels)),
             *("--tune", "--steps", "2", "--fidelity", "none"),
         ]
     )
@@ -131,21 +135,23 @@ def test_a_taste_and_random_votes_tune_the_model(tmp_path: Path) -> None:
     assert figures["tastes"]["warm"]["wins"]["share"] in {0, 0.2, 0.4, 0.6, 0.8, 1}
 
 
-def discs(folder: Path, count: int) -> tuple[Path, Path]:
-    """Pictures and labels in the two packages' layout."""
-    pictures, labels = folder / "assets", folder / "data.json"
-    pictures.mkdir(parents=True)
+def discs(folder: Path, count: int) -> list[source.Emoji]:
+    """Discs in different reds, each the same in all hands."""
+    folder.mkdir()
+    found = []
     for number in range(count):
-        disc = Image.new("RGBA", (32, 32), (3 * number, 100, 50, 255))
-        disc.save(pictures / f"{0x1F400 + number:x}.webp", lossless=True)
+        drawing = folder / f"{number}.webp"
+        Image.new("RGBA", (32, 32), (3 * number, 100, 50, 255)).save(drawing, lossless=True)
+        emoji = source.Emoji(
+            code=f"{0x1F400 + number:X}",
+            label=f"disc {number}",
+            tags=(),
+            group=7,
+            drawings=(drawing,) * len(STYLES),
+        )
+        found.append(emoji)
 
-    known = [
-        {"hexcode": f"{0x1F400 + number:X}", "label": f"disc {number}", "tags": [], "group": 7}
-        for number in range(count)
-    ]
-    labels.write_text(json.dumps(known))
-
-    return pictures, labels
+    return found
 
 
 @pytest.mark.long
