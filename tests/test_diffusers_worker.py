@@ -121,12 +121,13 @@ async def test_a_missing_model_reaches_whoever_waits_as_a_sentence() -> None:
             await job.result()
 
 
-def test_the_checkup_finds_device_model_and_engine(spec: DiffusersSpec) -> None:
+def test_the_checkup_finds_device_model_family_and_engine(spec: DiffusersSpec) -> None:
     findings = check_backend({MODEL: spec}, device="cpu", timeout_s=600)
 
     assert [(finding.subject, finding.ok) for finding in findings] == [
         ("device", True),
         ("model", True),
+        ("family", True),
         ("engine", True),
     ]
     assert findings[-1].detail.startswith("oxherd's own denoising loop")
