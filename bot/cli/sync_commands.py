@@ -24,6 +24,7 @@ async def register(settings: Settings, *, guild_id: int | None, remove: bool = F
     remove: register nothing there. Raises SettingsError for what a person must change, and
     CannotConnect when Discord cannot be reached.
     """
+    token = settings.usable_token
     async with discord.Client(intents=discord.Intents(guilds=True)) as client:
         tree: CommandTree[discord.Client] = CommandTree(client)
         await tree.set_translator(CommandTranslator())
@@ -34,7 +35,7 @@ async def register(settings: Settings, *, guild_id: int | None, remove: bool = F
 
         where = "everywhere" if guild is None else f"in server {guild_id}"
         with _sentences(guild_id):
-            await client.login(settings.usable_token)
+            await client.login(token)
             registered = await tree.sync(guild=guild)
             names = ", ".join(map(_name, registered))
             done = [f"Registered {where}: {names}." if names else f"Removed {where}."]

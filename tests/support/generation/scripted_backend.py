@@ -24,8 +24,8 @@ ENDLESS = 1_000_000
 _LOOK_S = 0.002
 
 
-_LOADED: list[str] = []
-"""The models that this process holds."""
+_LOADED: dict[Path, list[str]] = {}
+"""The models that this process holds, by the folder of the test: workers may run beside tests."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +69,7 @@ class ScriptedBackend:
 
     def __init__(self, spec: ScriptedSpec, *, device: str) -> None:
         self._folder = spec.folder
+        self._loaded = _LOADED.setdefault(spec.folder, [])
         self._load = spec.load
         self._device = device
         self._model = spec.model
@@ -87,16 +88,16 @@ class ScriptedBackend:
         return [Finding(subject="model", ok=True, detail="scripted")]
 
     def fits(self) -> bool:
-        return len(_LOADED) < self._claim
+        return len(self._loaded) < self._claim
 
     def unload(self) -> None:
-        if self._model in _LOADED:
-            _LOADED.remove(self._model)
+        if self._model in self._loaded:
+            self._loaded.remove(self._model)
             self._note(f"-{self._model}")
 
     def load(self) -> Provenance:
         self._note(f"+{self._model}")
-        if len(_LOADED) >= self._room:
+        if len(self._loaded) >= self._room:
             raise OutOfMemory("by the script")
 
         match self._load.split():
@@ -120,7 +121,7 @@ class ScriptedBackend:
                 while not (self._folder / name).exists():
                     time.sleep(_LOOK_S)
 
-        _LOADED.append(self._model)
+        self._loaded.append(self._model)
 
         return self._provenance()
 
@@ -204,7 +205,7 @@ class ScriptedBackend:
                 raise ZeroDivisionError("by the script")
             case "memory":
                 raise OutOfMemory("by the script")
-            case "crowded" if len(_LOADED) > 1:
+            case "crowded" if len(self._loaded) > 1:
                 raise OutOfMemory("by the script")
 
 
