@@ -67,9 +67,8 @@ class Lora:
         if spec.folder is not None:
             file: Path | None = spec.folder / spec.file
         else:
-            file = cached_file(spec.source, spec.file, revision=spec.revision)
             try:
-                file = file or fetched_file(spec.source, spec.file, revision=spec.revision)
+                file = fetched_file(spec.source, spec.file, revision=spec.revision)
             except Exception as exc:
                 raise BackendUnavailable(not_found(spec.source, exc, what="LoRA")) from exc
 

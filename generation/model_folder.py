@@ -42,12 +42,16 @@ def cached_file(model: str, file: str, *, revision: str | None) -> Path | None:
 
 
 def fetched_file(model: str, file: str, *, revision: str | None) -> Path | None:
-    """A small file of a model on the hub; None if the model does not have it.
+    """A file of a model on the hub, from the local cache if it is there; None if the model does not
+    have it.
 
     Raises what huggingface_hub raises if it cannot be had.
     """
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import RemoteEntryNotFoundError
+
+    if (cached := cached_file(model, file, revision=revision)) is not None:
+        return cached
 
     try:
         found = hf_hub_download(model, file, revision=revision, etag_timeout=_HUB_TIMEOUT_S)

@@ -9,7 +9,7 @@ from typing import Any
 from generation.errors import BackendUnavailable, root_cause
 from generation.families import INDEX, PLACEHOLDER, UNKNOWN, Traits, known_traits
 from generation.lora_folder import base_of
-from generation.model_folder import cached_file, fetched_file, local_folder
+from generation.model_folder import fetched_file, local_folder
 from generation.worker.specs import BackendSpec, DiffusersSpec
 
 log = logging.getLogger(__name__)
@@ -52,8 +52,7 @@ def read_settings(folder: Path, file: str) -> Mapping[str, Any]:
 
 def _reader(spec: DiffusersSpec) -> Callable[[str], Mapping[str, Any]]:
     def read(file: str) -> Mapping[str, Any]:
-        here = cached_file(spec.model, file, revision=spec.revision)
-        found = here or fetched_file(spec.model, file, revision=spec.revision)
+        found = fetched_file(spec.model, file, revision=spec.revision)
 
         return {} if found is None else _json(found)
 

@@ -1,11 +1,11 @@
 """Checks a cluster for `oxherd doctor`, in a process that may import Ray."""
 
-import multiprocessing
 from multiprocessing.connection import Connection
 
 from generation.cluster.main import NOT_INSTALLED, prepare
 from generation.cluster.settings import ClusterSettings
 from generation.worker.backend import Finding
+from generation.worker.check_process import NoAnswer, answer_of
 
 _ANSWERS_WITHIN_S = 120.0
 
@@ -15,24 +15,12 @@ def check_cluster(settings: ClusterSettings) -> Finding:
 
     What is installed on its hosts is checked when a worker starts there; `status` shows it.
     """
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(
-        target=_check, args=(settings, theirs), name="cluster-check", daemon=True
-    )
-    process.start()
-    theirs.close()
     try:
-        if not ours.poll(_ANSWERS_WITHIN_S):
-            return _finding(settings, f"no answer within {_ANSWERS_WITHIN_S:g} s", ok=False)
-
-        found: Finding = ours.recv()
-    except EOFError:
-        return _finding(settings, "the process that checks it ended without an answer", ok=False)
-    finally:
-        process.kill()
-        process.join()
-        ours.close()
+        found: Finding = answer_of(
+            _check, settings, name="cluster-check", within_s=_ANSWERS_WITHIN_S
+        )
+    except NoAnswer as exc:
+        return _finding(settings, str(exc), ok=False)
 
     return found
 

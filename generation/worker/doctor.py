@@ -1,6 +1,5 @@
 """Checks a backend for `oxherd doctor`, in a process that may import it."""
 
-import multiprocessing
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from multiprocessing.connection import Connection
@@ -8,6 +7,7 @@ from multiprocessing.connection import Connection
 from generation.errors import BackendUnavailable
 from generation.safety.screen import SafetySpec, open_classifier
 from generation.worker.backend import Finding, open_backend
+from generation.worker.check_process import NoAnswer, answer_of
 from generation.worker.specs import BackendSpec
 
 
@@ -25,24 +25,12 @@ def check_backend(
     A faulty backend is a finding, never an exception. The calling process imports no model
     library, and the process that does is gone on return.
     """
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(
-        target=_check, args=(models, device, theirs), name="backend-check", daemon=True
-    )
-    process.start()
-    theirs.close()
     try:
-        if not ours.poll(timeout_s):
-            return [_failure(f"no answer within {timeout_s:g} s")]
-
-        findings: list[Finding] = ours.recv()
-    except EOFError:
-        return [_failure("the process that checks it ended without an answer")]
-    finally:
-        process.kill()
-        process.join()
-        ours.close()
+        findings: Sequence[Finding] = answer_of(
+            _check, models, device, name="backend-check", within_s=timeout_s
+        )
+    except NoAnswer as exc:
+        return [_failure(str(exc))]
 
     return findings
 

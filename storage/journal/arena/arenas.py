@@ -31,7 +31,7 @@ MOST_TRIES = 3
 POST_WAITS = timedelta(days=1)
 """How long a post that gets too few votes keeps the next one back."""
 
-ENOUGH_GOLD = 8
+_ENOUGH_GOLD = 8
 """Who answered so many gold images, and fewer than half of them right, has no say in the result. Of
 eight, somebody who is right about 72 % of images has fewer than half with a chance of 4 %; who
 presses at random, of 36 %; who presses the opposite, of 84 %."""
@@ -351,7 +351,7 @@ class Arenas:
                 "gold": SetAside.GOLD,
                 "arena": arena.arena_id,
                 "guild": arena.guild_id,
-                "enough": ENOUGH_GOLD,
+                "enough": _ENOUGH_GOLD,
             },
         )
 
