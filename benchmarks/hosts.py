@@ -4,19 +4,23 @@
 
 Requests of one step, whose one small image the placeholder draws, go through the real executor, one
 after another: to a worker process on a pipe, and to one on a real Ray cluster on the loopback.
-Requests of many steps show what the messages in between cost. Prints JSON.
+Requests of many steps show what the messages in between cost. Processor time is that of all
+processes: this one, the workers, the driver and Ray's own. Prints JSON.
 """
 
 import argparse
 import os
 import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path, PurePosixPath
 from statistics import median
 from typing import Any
 
-from benchmarks.support.facts import run, spread_ms
+import psutil
+
+from benchmarks.support.facts import processor_s, run, spread_ms
 from generation.cluster.settings import ClusterSettings
 from generation.queue.executor import Executor
 from generation.queue.limits import ExecutorLimits
@@ -46,12 +50,16 @@ async def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
             for executor in (pipe, ray):
                 await _timed(executor, steps=1)  # the workers start and load
 
-            took: dict[tuple[str, int], list[float]] = {}
+            processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
+            took: dict[tuple[str, int], list[float]] = defaultdict(list)
+            used_s: dict[tuple[str, int], float] = defaultdict(float)
             for _ in range(options.requests):
                 for way, executor in (("pipe", pipe), ("ray", ray)):
                     for steps in STEPS:
+                        used_before_s = sum(map(processor_s, processes))
                         seconds = await _timed(executor, steps=steps)
-                        took.setdefault((way, steps), []).append(seconds)
+                        took[way, steps].append(seconds)
+                        used_s[way, steps] += sum(map(processor_s, processes)) - used_before_s
 
     more = {
         steps: round(1000 * (median(took["ray", steps]) - median(took["pipe", steps])), 1)
@@ -61,6 +69,10 @@ async def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     return {
         **{f"{way}_{steps}_steps_ms": spread_ms(seconds) for (way, steps), seconds in took.items()},
         "more_ms_median": more,
+        "processor_ms_a_request": {
+            f"{way}_{steps}_steps": round(1000 * seconds / options.requests, 1)
+            for (way, steps), seconds in used_s.items()
+        },
         "missed": [
             f"{steps} steps: {more[steps]} ms more, bar {MOST_MORE_MS:g}"
             for steps in STEPS

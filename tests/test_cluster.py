@@ -3,18 +3,22 @@
 import asyncio
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 
+from generation.cluster import host
 from generation.errors import RequestFailed
 from generation.queue.executor import Executor
 from generation.queue.job import Job, JobState
 from generation.queue.limits import ExecutorLimits
 from generation.queue.status import WorkerState
+from generation.worker.messages import Finished, Generate, Ready, StepDone
 from generation.worker.specs import BackendSpec, DiffusersSpec
+from tests.support.generation.inline_worker import InlineWorker
 from tests.support.generation.loopback_cluster import (
     TWO_WORKERS,
     LoopbackCluster,
@@ -144,6 +148,28 @@ async def test_a_cluster_that_goes_away_loses_its_workers_and_is_taken_again(
         hosts.add("b")
         (tmp_path / "go").touch()
         await job.result()
+
+
+async def test_steps_come_together_from_a_host_and_what_people_wait_for_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "WorkerProcess", InlineWorker)
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", None)  # as `begin` does
+    a = host.Host()
+    await a.begin(models(tmp_path), device="cuda", folder=PurePosixPath(tmp_path), label="a")
+    assert [type(message) for message in (await a.receive()).messages] == [Ready]
+
+    await a.send(Generate(job_id=1, request=a_request("until go")))
+    began = time.monotonic()
+    messages = [message for _ in range(4) for message in (await a.receive()).messages]
+    assert time.monotonic() - began > 3 * host.GATHERS_FOR_S
+
+    (tmp_path / "go").touch()
+    while not isinstance(messages[-1], Finished):
+        messages += (await a.receive()).messages
+
+    steps = [message.step for message in messages if isinstance(message, StepDone)]
+    assert steps == list(range(1, len(messages)))
 
 
 def test_a_host_keeps_what_it_learns_of_models_in_its_own_folder(tmp_path: Path) -> None:

@@ -7,17 +7,30 @@ a host that is gone: the actor answers all the time.
 import asyncio
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path, PurePosixPath
 
 from generation.processes.worker_process import WorkerProcess
 from generation.request import Provenance
-from generation.worker.messages import Finished, FromWorker, Loaded, Ready, ToWorker
+from generation.worker.messages import (
+    Finished,
+    FromWorker,
+    Loaded,
+    PreviewDrawn,
+    Ready,
+    StepDone,
+    ToWorker,
+)
 from generation.worker.specs import BackendSpec
 
 ANSWERS_WITHIN_S = 2.0
 """How long `receive` waits for a message before it answers that there is none."""
+
+GATHERS_FOR_S = 0.05
+"""How long steps and previews wait for more of them: an answer through Ray uses more of the
+processor than many a step, and nobody sees that progress comes this much later."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,14 +81,16 @@ class Host:
     async def receive(self) -> Received:
         """What the worker sent; waits for it, but not for long."""
         messages: list[FromWorker] = []
-        try:
-            async with asyncio.timeout(ANSWERS_WITHIN_S):
-                messages += self._labelled(await self._arrived.get())
-        except TimeoutError:
-            pass
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ANSWERS_WITHIN_S) as limit:
+                message = await self._arrived.get()
+                limit.reschedule(asyncio.get_running_loop().time() + GATHERS_FOR_S)
+                while True:
+                    messages += self._labelled(message)
+                    if self._arrived.empty() and not isinstance(message, StepDone | PreviewDrawn):
+                        break
 
-        while not self._arrived.empty():
-            messages += self._labelled(self._arrived.get_nowait())
+                    message = await self._arrived.get()
 
         ending = "" if self._process is None or not self._arrived.empty() else self._process.ending
 
