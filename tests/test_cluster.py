@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -18,7 +19,7 @@ from generation.queue.limits import ExecutorLimits
 from generation.queue.status import WorkerState
 from generation.worker.messages import Finished, Generate, Ready, StepDone
 from generation.worker.specs import BackendSpec, DiffusersSpec
-from tests.support.generation.inline_worker import InlineWorker
+from tests.support.generation.inline_worker import InlineWorker, inline_workers
 from tests.support.generation.loopback_cluster import (
     TWO_WORKERS,
     LoopbackCluster,
@@ -116,6 +117,28 @@ async def test_a_lost_hosts_request_is_made_elsewhere_and_not_by_its_other_worke
         (tmp_path / "go").touch()
         await job.result()
         assert job.workers_lost == 1
+
+
+async def test_workers_here_and_on_a_cluster_serve_one_queue(
+    tmp_path: Path, hosts: LoopbackCluster
+) -> None:
+    cluster = replace(TWO_WORKERS, workers=1)
+    with inline_workers():
+        async with Executor.open(
+            models(tmp_path), devices=("cuda:0",), cluster=cluster, limits=QUICK
+        ) as executor:
+            first = executor.submit(a_request("until go"), owner=1)
+            second = executor.submit(a_request("until lost"), owner=2)
+            await stepping(first)
+            hosts.add("a")
+            await stepping(second)
+            assert states(executor) == [(WorkerState.BUSY, "a"), (WorkerState.BUSY, None)]
+
+            hosts.lose("a")
+            (tmp_path / "lost").touch()
+            (tmp_path / "go").touch()
+            await asyncio.gather(first.result(), second.result())
+            assert second.workers_lost == 1
 
 
 async def test_a_request_that_loses_two_hosts_fails(tmp_path: Path, hosts: LoopbackCluster) -> None:
