@@ -56,6 +56,7 @@ def _spec(settings: Settings, offered: OfferedModel) -> BackendSpec:
         compile=settings.compile,
         compiled_folder=folder.compiled,
         compiled_size=settings.sizes[0],
+        attention=settings.attention,
     )
 
 

@@ -25,6 +25,7 @@ from pydantic import (
 
 from bot.offered_models import OfferedModel, offered_models
 from generation.request import Size
+from generation.worker.specs import Attention
 from storage.remote.settings import RemoteSettings
 
 PREFIX = "OXHERD_"
@@ -206,7 +207,8 @@ class Settings(BaseModel):
         description="folder on each host of the cluster for what is compiled and learnt of models",
     )
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = Field(
-        "auto", description="the weights' number format; `auto` is float16 on CUDA, else float32"
+        "auto",
+        description="the weights' number format; `auto` is the family's on CUDA, else float32",
     )
     offload: bool = Field(
         False, description="keep idle parts of the model in main memory, for small GPUs; slower"
@@ -220,6 +222,13 @@ class Settings(BaseModel):
         "auto",
         description="serve a compiled version of the model once it is made; `auto` is on for "
         "NVIDIA GPUs since Ampere",
+    )
+    attention: Attention = Field(
+        "native",
+        description="kernels that compute attention, by diffusers' name, for families that let "
+        "them be chosen: `native` (torch chooses), `_native_cudnn`, `_native_efficient`, "
+        "`_native_flash`, `_native_math`, or, if its package is installed, `flash`, `_flash_3`, "
+        "`sage`, `xformers`; see [models](models.md#faster-by-a-setting)",
     )
     placeholder_step_seconds: float = Field(
         0.1, ge=0, le=10, description="how long the placeholder pretends each step takes, seconds"

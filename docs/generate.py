@@ -2,7 +2,7 @@
 
 import ast
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bot.settings import PREFIX, Settings
@@ -66,6 +66,32 @@ cannot know. One that does not take seeds, does not report its steps, or needs m
 refused when it is loaded.
 """
 
+_FASTER = """\
+## Faster, by a setting
+
+These change the images, so they are on only where a setting says so, and the dataset's column
+`versions` has them. `oxherd replay` makes an image again with what its row has. `oxherd doctor`
+says of each model whether it can be had.
+
+Tested on a CPU with tiny random weights, where they save no time. On a GPU, and with published
+weights, they were not tried: how much they save there is not measured.
+
+### Attention
+
+`OXHERD_ATTENTION` chooses the kernels that compute attention, by diffusers' name. `native`, the
+default, lets torch choose. `_native_cudnn`, `_native_efficient`, `_native_flash` and `_native_math`
+are torch's own; `flash` (flash-attn), `_flash_3`, `sage` (sageattention, which computes in 8 bits)
+and `xformers` are packages that you install. Those that diffusers would download are not offered:
+they are code from the hub. Kernels that cannot be used on the device are refused when the model is
+loaded, with a sentence; so are kernels without masks, for a model that needs masks, because a small
+image is made with them first.
+
+Images change by rounding, with `sage` by more. `versions` has it as `attention`. In place of
+diffusers' own variable `DIFFUSERS_ATTN_BACKEND`, which has no effect, use this one.
+
+It has an effect on {chooses_attention}. In the others, torch chooses as ever.
+"""
+
 NOT_TRIED = (
     "Stable Diffusion XL, told its guidance",
     "Stable Diffusion XL Turbo",
@@ -102,7 +128,18 @@ def models_page() -> str:
         if note := family.takes.note:
             notes.append(f"{family.takes.family}: {note}.\n")
 
-    return "\n".join([_MODELS, *lines, "", *notes])
+    return "\n".join([_MODELS, *lines, "", *notes, _faster()])
+
+
+def _faster() -> str:
+    return _FASTER.format(chooses_attention=_pipelines(lambda takes: takes.chooses_attention))
+
+
+def _pipelines(condition: Callable[[Traits], bool]) -> str:
+    """The pipelines of which this is true, in a row."""
+    *first, last = (f"`{family.pipeline}`" for family in FAMILIES if condition(family.takes))
+
+    return f"{', '.join(first)} and {last}"
 
 
 def files_page() -> str:

@@ -48,6 +48,7 @@ class Traits:
     dtype: of its weights on CUDA.
     further: arguments that the call is always given, by the number of steps, because their
         defaults do not serve.
+    chooses_attention: whether diffusers lets kernels for its attention be chosen.
     note: what operators should know, for docs/models.md.
     """
 
@@ -61,6 +62,7 @@ class Traits:
     side_px: int = 1024
     dtype: Literal["float16", "bfloat16"] = "bfloat16"
     further: Callable[[int], Mapping[str, object]] = _nothing
+    chooses_attention: bool = False
     note: str = ""
 
     @property
@@ -171,16 +173,27 @@ _XL: Final = replace(
 _SD3: Final = Traits(
     family="Stable Diffusion 3.x", steps=28, guidance=Guidance(default=7.0), negative_prompt=True
 )
-_FLUX: Final = Traits(family="FLUX.1 schnell", steps=4, guidance=None, negative_prompt=False)
+_FLUX: Final = Traits(
+    family="FLUX.1 schnell",
+    steps=4,
+    guidance=None,
+    negative_prompt=False,
+    chooses_attention=True,
+)
 _TOLD: Final = Guidance(default=3.5, off_up_to=None)
 _FLUX2: Final = Traits(
     family="FLUX.2 dev",
     steps=50,
     guidance=Guidance(default=4.0, off_up_to=None),
     negative_prompt=False,
+    chooses_attention=True,
 )
 _KLEIN: Final = Traits(
-    family="FLUX.2 klein, base", steps=50, guidance=Guidance(default=4.0), negative_prompt=False
+    family="FLUX.2 klein, base",
+    steps=50,
+    guidance=Guidance(default=4.0),
+    negative_prompt=False,
+    chooses_attention=True,
 )
 _QWEN: Final = Traits(
     family="Qwen-Image",
@@ -189,12 +202,14 @@ _QWEN: Final = Traits(
     negative_prompt=True,
     no_negative_prompt=" ",  # without one, its guidance is off
     side_px=1328,
+    chooses_attention=True,
 )
 _Z: Final = Traits(
     family="Z-Image",
     steps=50,
     guidance=Guidance(default=5.0, off_up_to=0.0),
     negative_prompt=True,
+    chooses_attention=True,
 )
 _SANA: Final = Traits(
     family="SANA", steps=20, guidance=Guidance(default=4.5), negative_prompt=True, multiple=32

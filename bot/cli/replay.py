@@ -29,6 +29,7 @@ from generation.queue.limits import ExecutorLimits
 from generation.request import MAX_SEED, ImageRequest, Result
 from generation.worker.specs import (
     WEIGHTS,
+    Attention,
     BackendSpec,
     Compile,
     DiffusersSpec,
@@ -152,6 +153,7 @@ def spec_of(recorded: RecordedImage, settings: Settings, *, compiled: Path) -> B
             compile=_compile(made_by),
             compiled_folder=compiled,
             compiled_size=size,
+            attention=cast("Attention", made_by.get("attention", "native")),
         )
     except ValueError as exc:
         raise CannotReplay(f"Image {recorded.image_id} cannot be made again: {exc}") from exc

@@ -13,6 +13,7 @@ from diffusers import DiffusionPipeline
 from generation.best_device import best_device
 from generation.diffusion.batching import Batching
 from generation.diffusion.checks import (
+    check_attention,
     check_compiling,
     check_device,
     check_dtype,
@@ -26,6 +27,7 @@ from generation.diffusion.compile.warm_start import COMPILED, WarmStart
 from generation.diffusion.denoising import Denoiser
 from generation.diffusion.device import StepPacing, require_device
 from generation.diffusion.engine import OWN, DecodedImage, Engine, Stage, choose_engine
+from generation.diffusion.faster.attention import NATIVE, try_attention, use_attention
 from generation.diffusion.latent_preview import LatentPreviews, open_previews
 from generation.diffusion.loading import (
     ModelFolder,
@@ -109,6 +111,7 @@ class DiffusersBackend:
     base, base_revision: of a LoRA, the model that it is added to; `revision` is then the LoRA's.
     lora_file: of a LoRA, unless it has the usual name. lora_weight: unless it is 1.
     few_steps: how a LoRA for a few steps is used (a key of `FEW_STEPS`).
+    attention: the kernels that computed it, by diffusers' name; none where torch chose.
     """
 
     def __init__(self, spec: DiffusersSpec, *, device: str) -> None:
@@ -119,7 +122,7 @@ class DiffusersBackend:
 
     def check(self) -> Sequence[Finding]:
         device, model = check_device(self._device), check_model(self._spec)
-        findings = [device, model]
+        findings, folder = [device, model], None
         if model.ok:
             folder = known_folder(self._spec)
             if folder is not None:
@@ -130,6 +133,7 @@ class DiffusersBackend:
         if device.ok:
             findings += check_dtype(self._spec, device=self._device)
             findings += check_compiling(self._spec, device=self._device)
+            findings += check_attention(self._spec, folder, device=self._device)
 
         return findings
 
@@ -290,6 +294,11 @@ class DiffusersBackend:
             facts |= {**model.lora.facts(), "base_revision": revisions.base}
             name = model.lora.name
 
+        attention = self._spec.attention
+        told = use_attention(pipeline, attention, device=self._device, dtype=dtype)
+        if told and attention != NATIVE:
+            facts["attention"] = attention
+
         previews = warm_start = None
         engine: Engine
         if choice.name == OWN:
@@ -302,6 +311,8 @@ class DiffusersBackend:
             warm_start = self._open_warm_start(pipeline, engine)
         else:
             engine = PipelineEngine(pipeline, takes)
+            if "attention" in facts:
+                try_attention(engine, takes, attention)
 
         return _Loaded(
             pipeline=pipeline,

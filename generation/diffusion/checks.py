@@ -10,6 +10,7 @@ from generation.diffusion.compile.compiler import can_compile
 from generation.diffusion.compile.layout import pays
 from generation.diffusion.device import device_name, is_slow_on_cpu, require_device
 from generation.diffusion.engine import OWN, choose_engine
+from generation.diffusion.faster.attention import NATIVE, attention_problem
 from generation.diffusion.loading import family_traits, require_no_pickles, torch_dtype
 from generation.diffusion.model_files import (
     count_weights,
@@ -172,3 +173,28 @@ def check_compiling(spec: DiffusersSpec, *, device: str) -> Sequence[Finding]:
     detail = f"torch {torch.__version__} can compile the model ahead of time"
 
     return [Finding(subject="compiling", ok=True, detail=detail)]
+
+
+def check_attention(spec: DiffusersSpec, folder: Path | None, *, device: str) -> Sequence[Finding]:
+    """Whether the kernels that are set can compute attention, and have an effect; nothing where
+    torch chooses. folder: the model's, if it is here."""
+    if spec.attention == NATIVE:
+        return []
+
+    try:
+        takes = None if folder is None else family_traits(folder, spec)
+    except (OSError, ValueError):
+        takes = None  # a damaged model, which `check_engine` reports
+
+    dtype = torch_dtype(spec, takes, device=device)
+    if problem := attention_problem(spec.attention, device=device, dtype=dtype):
+        return [Finding(subject="attention", ok=False, detail=problem)]
+
+    if takes is None:
+        detail = f"{spec.attention}, if diffusers lets the model's attention be chosen"
+    elif takes.chooses_attention:
+        detail = f"{spec.attention}, once the model has made an image with it when it is loaded"
+    else:
+        detail = f"torch chooses: {spec.attention} has no effect on {takes.family}"
+
+    return [Finding(subject="attention", ok=True, detail=detail)]

@@ -14,6 +14,19 @@ Dtype: TypeAlias = Literal["auto", "float32", "float16", "bfloat16"]
 Offload: TypeAlias = Literal["none", "model"]
 Preview: TypeAlias = Literal["auto", "always", "never"]
 Compile: TypeAlias = Literal["auto", "on", "layout", "off"]
+# By diffusers' names, and only what torch or an installed package has: not those that diffusers
+# downloads, because these are code from the hub.
+Attention: TypeAlias = Literal[
+    "native",
+    "_native_cudnn",
+    "_native_efficient",
+    "_native_flash",
+    "_native_math",
+    "flash",
+    "_flash_3",
+    "sage",
+    "xformers",
+]
 
 WEIGHTS = "pytorch_lora_weights.safetensors"
 """The file that diffusers writes a LoRA to."""
@@ -106,6 +119,8 @@ class DiffusersSpec(BackendSpec):
         and "layout" only lays the weights out as for compiling. Not with `offload`.
     compiled_folder: where compiled versions are kept; needed for "on" and "auto".
     compiled_size: which size of image they are made for; needed for "on" and "auto".
+    attention: the kernels that compute it; "native" lets torch choose. Without effect on families
+        whose Traits say so.
     """
 
     backend = "generation.diffusion.backend:DiffusersBackend"
@@ -123,6 +138,7 @@ class DiffusersSpec(BackendSpec):
     compile: Compile = "off"
     compiled_folder: Path | None = None
     compiled_size: Size | None = None
+    attention: Attention = "native"
 
     def kept_in(self, folder: Path) -> Self:
         kept = ("preview_factors", "model_hashes", "compiled_folder")
@@ -146,4 +162,5 @@ _CHOICES: Mapping[str, Sequence[str]] = {
     "offload": get_args(Offload),
     "preview": get_args(Preview),
     "compile": get_args(Compile),
+    "attention": get_args(Attention),
 }

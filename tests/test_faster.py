@@ -1,0 +1,135 @@
+"""What a setting alone turns on to be faster: it works or is refused, the row has it, and the row
+makes the image again."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from diffusers.models.attention_dispatch import AttentionBackendName
+
+from bot.cli.replay import request_of, spec_of
+from bot.settings import Settings
+from generation.diffusion.backend import DiffusersBackend
+from generation.errors import BackendUnavailable
+from generation.model_traits import read_traits
+from generation.request import Made
+from generation.worker.specs import DiffusersSpec
+from tests.support.generation.recorded import recorded_as
+from tests.support.generation.requests import Onlooker, a_request
+from tests.support.generation.tiny_families import TINY_FAMILIES, save_tiny_family
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+SIDE_PX = 64
+
+
+@pytest.fixture(scope="module")
+def flux(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny_family("flux-dev", tmp_path_factory.mktemp("flux"))
+
+
+def opened(model: Path, **options: Any) -> DiffusersBackend:
+    backend = DiffusersBackend(DiffusersSpec(model=str(model), **options), device="cpu")
+    backend.load()
+
+    return backend
+
+
+def made_by(backend: DiffusersBackend, *, seeds: tuple[int, ...] = (1, 2), steps: int = 3) -> Made:
+    return backend.generate(
+        a_request("a fox", seeds=seeds, steps=steps, side_px=SIDE_PX), Onlooker()
+    )
+
+
+def made_again(made: Made, model: Path) -> Made:
+    """The second image and those beside it, from its row alone."""
+    recorded = recorded_as(made, slot=2)
+    request, _ = request_of(recorded)
+    spec = spec_of(recorded, Settings(model=str(model)), compiled=model)
+    assert isinstance(spec, DiffusersSpec)
+    backend = DiffusersBackend(spec, device="cpu")
+    backend.load()
+
+    return backend.generate(request, Onlooker())
+
+
+def finding(subject: str, model: Path, **options: Any) -> tuple[bool, str]:
+    """What doctor says of it."""
+    backend = DiffusersBackend(DiffusersSpec(model=str(model), **options), device="cpu")
+    (found,) = [each for each in backend.check() if each.subject == subject]
+
+    return found.ok, found.detail
+
+
+def test_attention_is_computed_as_set_and_the_row_has_it(flux: Path) -> None:
+    backend = opened(flux, attention="_native_math")
+
+    made = made_by(backend)
+
+    assert backend._loaded is not None
+    blocks = backend._loaded.pipeline.transformer.transformer_blocks
+    assert blocks[0].attn.processor._attention_backend == AttentionBackendName._NATIVE_MATH
+    assert made.provenance.versions["attention"] == "_native_math"
+    again = made_again(made, flux)
+    assert (again.images, again.provenance) == (made.images, made.provenance)
+    assert finding("attention", flux, attention="_native_math")[0]
+
+
+def test_unless_it_is_set_torch_chooses_whatever_diffusers_variable_says(
+    flux: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from diffusers.models.attention_dispatch import _AttentionBackendRegistry
+
+    monkeypatch.setattr(
+        _AttentionBackendRegistry, "_active_backend", AttentionBackendName._NATIVE_CUDNN
+    )
+
+    versions = made_by(opened(flux)).provenance.versions
+
+    assert "attention" not in versions
+
+
+@pytest.mark.parametrize("attention", ["_native_cudnn", "flash", "sage", "xformers"])
+def test_kernels_that_are_not_here_are_refused_with_a_sentence(flux: Path, attention: Any) -> None:
+    sentence = f"OXHERD_ATTENTION={attention} cannot be used on cpu with float32: "
+
+    with pytest.raises(BackendUnavailable, match=sentence):
+        opened(flux, attention=attention)
+
+    ok, detail = finding("attention", flux, attention=attention)
+    assert not ok
+    assert detail.startswith(sentence)
+
+
+def test_a_model_that_needs_masks_refuses_kernels_without(tmp_path: Path) -> None:
+    model = save_tiny_family("z-image", tmp_path)
+
+    with pytest.raises(BackendUnavailable, match=r"=_native_flash: `attn_mask` is not supported"):
+        opened(model, attention="_native_flash")
+
+
+def test_attention_that_nobody_can_choose_is_not_recorded(tmp_path: Path) -> None:
+    model = save_tiny_family("sd3", tmp_path)
+
+    versions = made_by(opened(model, attention="_native_math")).provenance.versions
+
+    assert "attention" not in versions
+    assert finding("attention", model, attention="_native_math") == (
+        True,
+        "torch chooses: _native_math has no effect on Stable Diffusion 3.x",
+    )
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", TINY_FAMILIES)
+def test_the_table_says_what_can_be_set(name: str, tmp_path: Path) -> None:
+    pipeline = TINY_FAMILIES[name](tmp_path)
+    pipeline.save_pretrained(tmp_path / name)
+    denoiser = pipeline.components.get("transformer") or pipeline.unet
+
+    takes = read_traits(DiffusersSpec(model=str(tmp_path / name)))
+
+    assert takes.chooses_attention == any(
+        hasattr(getattr(module, "processor", None), "_attention_backend")
+        for module in denoiser.modules()
+    )
