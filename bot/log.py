@@ -10,16 +10,22 @@ from typing import Literal
 
 
 class JsonLines(logging.Formatter):
-    """Each event as one JSON object on one line, with its time in UTC."""
+    """Each event as one JSON object on one line, with its time in UTC.
+
+    What concerns some of the journal's changes has `changes`: the first and the last of them.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.fromtimestamp(record.created, UTC)
-        line = {
+        line: dict[str, object] = {
             "time": at.isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
         }
+        if (changes := getattr(record, "changes", None)) is not None:
+            line["changes"] = changes
+
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
         elif record.exc_text:  # the queue's handler has formatted it

@@ -58,6 +58,7 @@ from storage.vote import (
     VoteOutcome,
     VoterIds,
     is_elsewhere,
+    log_press,
 )
 
 log = logging.getLogger(__name__)
@@ -545,6 +546,7 @@ class VoteStore:
     # Inside
 
     def _told_committer(self, outcome: VoteOutcome) -> VoteOutcome:
+        log_press(outcome.seq, f"set {outcome.set_id}, image {outcome.slot}: {outcome.kind}")
         if outcome.is_first:
             self._committer.wake()
         elif outcome.kind.changed_something:

@@ -1,11 +1,14 @@
 """Sets of images, votes on them and the outcome of a vote, as plain values."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from storage.acts import Ban, ServerRules
+
+log = logging.getLogger(__name__)
 
 
 class Rating(StrEnum):
@@ -173,6 +176,11 @@ class VoteOutcome:
     is_first: bool = False
     first_haste: bool = False
 
+    @property
+    def seq(self) -> int | None:
+        """The number of the change in the journal that the press made; None if it made none."""
+        return self.ballot.as_of if self.ballot and self.kind.changed_something else None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
@@ -285,3 +293,12 @@ def is_elsewhere(guild_id: int | None, asked_from: int | None) -> bool:
     None: not known, as after the journal was made anew from the dataset. Then it is of every one.
     """
     return None not in (guild_id, asked_from) and guild_id != asked_from
+
+
+def log_press(seq: int | None, what: str) -> None:
+    """Log what a press did, with the change that it made: commits and pushes name what they have.
+
+    At debug, because there may be a hundred a second.
+    """
+    if seq is not None:
+        log.debug("change %d: %s", seq, what, extra={"changes": [seq, seq]})

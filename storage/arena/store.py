@@ -24,7 +24,7 @@ from storage.journal.arena.values import (
 from storage.journal.queries import Journal
 from storage.journal.thread import JournalThread
 from storage.processes.thread import OneThread
-from storage.vote import Choice, ShownIn
+from storage.vote import Choice, ShownIn, log_press
 
 T = TypeVar("T")
 
@@ -142,6 +142,7 @@ class ArenaStore:
                 now=self._clock(),
             )
         )
+        log_press(vote.seq, f"pair {pair_id}: {vote.kind}")
         if vote.kind.changed_something:
             self._committer.wake()
             self.changed.set()

@@ -285,6 +285,11 @@ class Committer:
                 )
             )
             await self._reached(mark.newest_seq)
+            log.info(
+                "the changes up to %d need no commit",
+                mark.newest_seq,
+                extra={"changes": [mark.committed_seq + 1, mark.newest_seq]},
+            )
             return False
 
         def mark_committed(journal: Journal) -> None:
@@ -300,7 +305,12 @@ class Committer:
 
         await self._reached(done.upto_seq)
         self.committed()
-        log.info("committed the changes up to %d as %s", done.upto_seq, done.commit_id)
+        log.info(
+            "committed the changes up to %d as %s",
+            done.upto_seq,
+            done.commit_id,
+            extra={"changes": [mark.committed_seq + 1, done.upto_seq]},
+        )
 
         return True
 

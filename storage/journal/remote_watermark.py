@@ -14,15 +14,16 @@ from storage.clock import moment, timestamp
 class RemoteWatermark:
     """How much of the local dataset the remote holds.
 
-    branch: the one that is pushed to. moved: whether it differs from the one that was set, because
-    somebody else changed that. waiting_since: the time of the oldest commit that is not pushed.
-    alarmed_at: when the moderators were told that the remote is behind, None when it is not.
-    announced_branch: the branch that the moderators were last told of. replaced_branch: the one
-    with the history before the dataset was made anew, to be deleted once the new one is pushed.
-    announced_branch: the branch that the moderators were last told of. free_at: when the remote
-    was seen to have no dataset but this one.
+    seq: the last of the journal's changes that it has. branch: the one that is pushed to. moved:
+    whether it differs from the one that was set, because somebody else changed that. waiting_since:
+    the time of the oldest commit that is not pushed. alarmed_at: when the moderators were told that
+    the remote is behind, None when it is not. announced_branch: the branch that the moderators were
+    last told of. replaced_branch: the one with the history before the dataset was made anew, to be
+    deleted once the new one is pushed. free_at: when the remote was seen to have no dataset but
+    this one.
     """
 
+    seq: int
     branch: str
     moved: bool
     commit_id: str | None
@@ -74,6 +75,7 @@ class RemoteProgress:
         ).fetchone()
 
         return RemoteWatermark(
+            seq=row["pushed_seq"],
             branch=row["pushed_to"],
             moved=row["pushed_to"] != row["branch"],
             commit_id=row["commit_id"],

@@ -14,7 +14,7 @@ from storage.journal.queries import Journal
 from storage.journal.rating.answers import answer
 from storage.journal.rating.showings import Aims, Search, Showings
 from storage.journal.thread import JournalThread
-from storage.vote import Answer, AnsweredBefore, Shown, VoteKind, VoteOutcome
+from storage.vote import Answer, AnsweredBefore, Shown, VoteKind, VoteOutcome, log_press
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +118,9 @@ class RatingStore:
         outcome, found = await self._journal.run(answered)
         if not isinstance(outcome, AnsweredBefore):
             self._committer.wake()
+
+        if isinstance(outcome, VoteOutcome):
+            log_press(outcome.seq, f"set {outcome.set_id}, image {outcome.slot}: {outcome.kind}")
 
         return Turn(outcome=outcome, next=await self._picture(found, rater))
 

@@ -209,7 +209,7 @@ class Pusher:
         try:
             share = await self._committer.share(shared)
             if verify or share.commit_id != mark.commit_id:
-                await self._push_share(share, shared, branch=mark.branch)
+                await self._push_share(share, shared, mark)
 
             self._pushed_commits = share.commits
             async with self._progress:
@@ -220,7 +220,7 @@ class Pusher:
         finally:
             await self._thread.run(lambda: shutil.rmtree(shared, ignore_errors=True))
 
-    async def _push_share(self, share: Share, path: Path, *, branch: str) -> None:
+    async def _push_share(self, share: Share, path: Path, mark: RemoteWatermark) -> None:
         commits_at_once = COMMITS_AT_ONCE if self._patience == 1 else 1
 
         def push(to: str) -> None:
@@ -229,7 +229,7 @@ class Pusher:
             )
 
         try:
-            await self._thread.run(lambda: push(branch))
+            await self._thread.run(lambda: push(mark.branch))
         except RemoteMoved as exc:
             free = await self._thread.run(self._free_branch)
             log.warning("%s Votes are pushed to the branch %s from now on.", exc, free)
@@ -246,7 +246,13 @@ class Pusher:
                 now=self._now(),
             )
         )
-        log.info("pushed %s to %s", share.commit_id, self._settings.url)
+        log.info(
+            "pushed the changes up to %d as %s to %s",
+            share.committed_seq,
+            share.commit_id,
+            self._settings.url,
+            extra={"changes": [mark.seq + 1, share.committed_seq]},
+        )
 
     async def _new_branch_for_a_new_history(self) -> RemoteWatermark:
         """Push to a free branch from now on: the dataset was made anew, and the branch has what was

@@ -115,9 +115,11 @@ class PairVoteKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairVote:
-    """The answer to a press. choice: what is recorded now, None for nothing that counts."""
+    """The answer to a press. choice: what is recorded now, None for nothing that counts. seq: the
+    number of the change in the journal that the press made, None if it made none."""
 
     kind: PairVoteKind
+    seq: int | None = None
     choice: Choice | None = None
     ban: Ban | None = None
     first_haste: bool = False

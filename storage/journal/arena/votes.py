@@ -158,11 +158,11 @@ def vote(
 
     if is_hasty:
         first = journal.moderation.note_haste(voter_id, guild_id, seq=seq, now=now)
-        return PairVote(kind=PairVoteKind.HASTY, first_haste=first)
+        return PairVote(kind=PairVoteKind.HASTY, seq=seq, first_haste=first)
 
     kind = PairVoteKind.RECORDED if previous is None else PairVoteKind.REPLACED
 
-    return PairVote(kind=kind, choice=choice)
+    return PairVote(kind=kind, seq=seq, choice=choice)
 
 
 def _give_place(journal: Journal, set_id: str) -> None:
