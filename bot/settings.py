@@ -105,7 +105,7 @@ def _amounts(value: object) -> object:
 
     parts = [part.rpartition(":") for part in _split(value)]
     if not all(name for name, _, _ in parts):
-        raise ValueError("must be written like oxherd:1,fast:0.5")
+        raise ValueError("must be names with numbers, like one:1,other:0.5")
 
     return {name.strip(): amount for name, _, amount in parts}
 
@@ -229,6 +229,12 @@ class Settings(BaseModel):
         "them be chosen: `native` (torch chooses), `_native_cudnn`, `_native_efficient`, "
         "`_native_flash`, `_native_math`, or, if its package is installed, `flash`, `_flash_3`, "
         "`sage`, `xformers`; see [models](models.md#faster-by-a-setting)",
+    )
+    step_cache: Annotated[Mapping[str, PositiveFloat], BeforeValidator(_amounts)] = Field(
+        {},
+        description="models, by the names that members choose, whose steps are skipped while they "
+        "change less than this share: `FLUX.1-dev:0.1`; see "
+        "[models](models.md#faster-by-a-setting)",
     )
     placeholder_step_seconds: float = Field(
         0.1, ge=0, le=10, description="how long the placeholder pretends each step takes, seconds"
@@ -465,6 +471,21 @@ class Settings(BaseModel):
         default = "placeholder" if drawn else self.model
 
         return offered_models(default, self.revision, self.more_models, self.loras)
+
+    @model_validator(mode="after")
+    def _steps_cached_of_offered_models(self) -> Self:
+        names = [offered.name for offered in self.offered_models]
+        for name, threshold in self.step_cache.items():
+            if name not in names:
+                raise ValueError(
+                    f"OXHERD_STEP_CACHE names {name!r}, and the models that members choose are "
+                    f"{', '.join(names)}"
+                )
+
+            if threshold > 1:
+                raise ValueError(f"OXHERD_STEP_CACHE: {name} has {threshold:g}; up to 1 is allowed")
+
+        return self
 
     @model_validator(mode="after")
     def _safety_only_with_a_classifier(self) -> Self:

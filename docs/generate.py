@@ -90,6 +90,17 @@ Images change by rounding, with `sage` by more. `versions` has it as `attention`
 diffusers' own variable `DIFFUSERS_ATTN_BACKEND`, which has no effect, use this one.
 
 It has an effect on {chooses_attention}. In the others, torch chooses as ever.
+
+### Skipping steps
+
+`OXHERD_STEP_CACHE=FLUX.1-dev:0.1,Qwen-Image:0.05` is for single models, by the names that members
+choose. While what a model's first block adds changes by less than this share from one step to the
+next, the rest of the model is not computed: it is taken to add what it added before (diffusers'
+FirstBlockCache). **This changes pictures**, the more the higher the number, so nothing but this
+setting turns it on. `versions` has the number as `step_cache`. Leave it out where you compare
+models or collect labels of how good a model is, unless this is how it will be used.
+
+It can be had with {caches_steps}. A different model that it names is refused when it is loaded.
 """
 
 NOT_TRIED = (
@@ -132,7 +143,10 @@ def models_page() -> str:
 
 
 def _faster() -> str:
-    return _FASTER.format(chooses_attention=_pipelines(lambda takes: takes.chooses_attention))
+    return _FASTER.format(
+        chooses_attention=_pipelines(lambda takes: takes.chooses_attention),
+        caches_steps=_pipelines(lambda takes: takes.caches_steps),
+    )
 
 
 def _pipelines(condition: Callable[[Traits], bool]) -> str:

@@ -49,6 +49,7 @@ class Traits:
     further: arguments that the call is always given, by the number of steps, because their
         defaults do not serve.
     chooses_attention: whether diffusers lets kernels for its attention be chosen.
+    caches_steps: whether diffusers can skip the rest of the model in steps that change little.
     note: what operators should know, for docs/models.md.
     """
 
@@ -63,6 +64,7 @@ class Traits:
     dtype: Literal["float16", "bfloat16"] = "bfloat16"
     further: Callable[[int], Mapping[str, object]] = _nothing
     chooses_attention: bool = False
+    caches_steps: bool = False
     note: str = ""
 
     @property
@@ -179,6 +181,7 @@ _FLUX: Final = Traits(
     guidance=None,
     negative_prompt=False,
     chooses_attention=True,
+    caches_steps=True,
 )
 _TOLD: Final = Guidance(default=3.5, off_up_to=None)
 _FLUX2: Final = Traits(
@@ -194,6 +197,7 @@ _KLEIN: Final = Traits(
     guidance=Guidance(default=4.0),
     negative_prompt=False,
     chooses_attention=True,
+    caches_steps=True,
 )
 _QWEN: Final = Traits(
     family="Qwen-Image",
@@ -203,6 +207,7 @@ _QWEN: Final = Traits(
     no_negative_prompt=" ",  # without one, its guidance is off
     side_px=1328,
     chooses_attention=True,
+    caches_steps=True,
 )
 _Z: Final = Traits(
     family="Z-Image",

@@ -1,16 +1,19 @@
 """What a setting alone turns on to be faster: it works or is refused, the row has it, and the row
 makes the image again."""
 
+import inspect
 from pathlib import Path
 from typing import Any
 
 import pytest
+from diffusers import CacheMixin
 from diffusers.models.attention_dispatch import AttentionBackendName
 
 from bot.cli.replay import request_of, spec_of
-from bot.settings import Settings
+from bot.configuration import model_specs
+from bot.settings import Settings, SettingsError, load
 from generation.diffusion.backend import DiffusersBackend
-from generation.errors import BackendUnavailable
+from generation.errors import BackendUnavailable, Cancelled
 from generation.model_traits import read_traits
 from generation.request import Made
 from generation.worker.specs import DiffusersSpec
@@ -21,6 +24,7 @@ from tests.support.generation.tiny_families import TINY_FAMILIES, save_tiny_fami
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 SIDE_PX = 64
+NO_FILE = Path("/nonexistent/.env")
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +124,65 @@ def test_attention_that_nobody_can_choose_is_not_recorded(tmp_path: Path) -> Non
     )
 
 
+def test_steps_that_change_little_are_skipped_and_the_row_has_it(flux: Path) -> None:
+    backend = opened(flux, step_cache=0.9)
+
+    made = made_by(backend)
+
+    assert made.images != made_by(opened(flux)).images
+    assert made.provenance.versions["step_cache"] == "0.9"
+    again = made_again(made, flux)
+    assert (again.images, again.provenance) == (made.images, made.provenance)
+    assert finding("step cache", flux, step_cache=0.9) == (
+        True,
+        "steps that change less than 0.9 are skipped; images change",
+    )
+
+
+def test_a_run_that_ended_early_leaves_no_steps_behind(flux: Path) -> None:
+    backend = opened(flux, step_cache=0.9)
+    before = made_by(backend)
+
+    with pytest.raises(Cancelled):
+        backend.generate(a_request("a fox", side_px=SIDE_PX), Onlooker(cancel_after=1))
+
+    assert made_by(backend) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "family"), [("sd3", "Stable Diffusion 3.x"), ("flux2-dev", "FLUX.2 dev")]
+)
+def test_a_model_without_a_cache_is_refused(name: str, family: str, tmp_path: Path) -> None:
+    model = save_tiny_family(name, tmp_path)
+    sentence = f"OXHERD_STEP_CACHE cannot be used: diffusers caches no steps of {family}."
+
+    with pytest.raises(BackendUnavailable, match=sentence):
+        opened(model, step_cache=0.1)
+
+    assert finding("step cache", model, step_cache=0.1) == (False, sentence)
+
+
+def test_only_the_model_that_the_setting_names_skips_steps() -> None:
+    environment = {
+        "OXHERD_MODEL": "somebody/one",
+        "OXHERD_MORE_MODELS": "somebody/other",
+        "OXHERD_STEP_CACHE": "other:0.1",
+    }
+
+    specs = model_specs(load(environment, NO_FILE))
+
+    assert [spec.step_cache for spec in specs.values() if isinstance(spec, DiffusersSpec)] == [
+        None,
+        0.1,
+    ]
+    for text, problem in (
+        ("third:0.1", "names 'third', and the models that members choose are one, other"),
+        ("other:1.5", "other has 1.5; up to 1 is allowed"),
+    ):
+        with pytest.raises(SettingsError, match=problem):
+            load({**environment, "OXHERD_STEP_CACHE": text}, NO_FILE)
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("name", TINY_FAMILIES)
 def test_the_table_says_what_can_be_set(name: str, tmp_path: Path) -> None:
@@ -133,3 +196,5 @@ def test_the_table_says_what_can_be_set(name: str, tmp_path: Path) -> None:
         hasattr(getattr(module, "processor", None), "_attention_backend")
         for module in denoiser.modules()
     )
+    tells_its_pass = "cache_context" in inspect.getsource(type(pipeline).__call__)
+    assert takes.caches_steps == (isinstance(denoiser, CacheMixin) and tells_its_pass)

@@ -79,6 +79,8 @@ class OneAtATime:
     def __init__(self, pipeline: Any) -> None:
         self._pipeline = pipeline
 
+    def maybe_free_model_hooks(self) -> None: ...
+
     def __call__(
         self,
         prompt: str,

@@ -154,6 +154,7 @@ def spec_of(recorded: RecordedImage, settings: Settings, *, compiled: Path) -> B
             compiled_folder=compiled,
             compiled_size=size,
             attention=cast("Attention", made_by.get("attention", "native")),
+            step_cache=float(made_by["step_cache"]) if "step_cache" in made_by else None,
         )
     except ValueError as exc:
         raise CannotReplay(f"Image {recorded.image_id} cannot be made again: {exc}") from exc

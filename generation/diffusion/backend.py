@@ -20,6 +20,7 @@ from generation.diffusion.checks import (
     check_engine,
     check_family,
     check_model,
+    check_step_cache,
     known_folder,
 )
 from generation.diffusion.compile.layout import PREPARED, pays, prepare
@@ -28,6 +29,7 @@ from generation.diffusion.denoising import Denoiser
 from generation.diffusion.device import StepPacing, require_device
 from generation.diffusion.engine import OWN, DecodedImage, Engine, Stage, choose_engine
 from generation.diffusion.faster.attention import NATIVE, try_attention, use_attention
+from generation.diffusion.faster.step_cache import use_step_cache
 from generation.diffusion.latent_preview import LatentPreviews, open_previews
 from generation.diffusion.loading import (
     ModelFolder,
@@ -112,6 +114,7 @@ class DiffusersBackend:
     lora_file: of a LoRA, unless it has the usual name. lora_weight: unless it is 1.
     few_steps: how a LoRA for a few steps is used (a key of `FEW_STEPS`).
     attention: the kernels that computed it, by diffusers' name; none where torch chose.
+    step_cache: the threshold below which steps were skipped; none where all were made.
     """
 
     def __init__(self, spec: DiffusersSpec, *, device: str) -> None:
@@ -134,6 +137,8 @@ class DiffusersBackend:
             findings += check_dtype(self._spec, device=self._device)
             findings += check_compiling(self._spec, device=self._device)
             findings += check_attention(self._spec, folder, device=self._device)
+
+        findings += check_step_cache(self._spec, folder)
 
         return findings
 
@@ -219,14 +224,7 @@ class DiffusersBackend:
             raise Cancelled
 
         compiled_calls = 0 if warm_start is None else warm_start.compiled_calls
-        try:
-            decoded, batch = self._batching.make(
-                self._loaded.engine, request, after_step, parent=image
-            )
-        finally:
-            # A run that ended early left a component on the device.
-            self._loaded.pipeline.maybe_free_model_hooks()
-
+        decoded, batch = self._batching.make(self._loaded.engine, request, after_step, parent=image)
         if previews is not None and latest is not None:
             previews.learn(latest, decoded)
 
@@ -298,6 +296,10 @@ class DiffusersBackend:
         told = use_attention(pipeline, attention, device=self._device, dtype=dtype)
         if told and attention != NATIVE:
             facts["attention"] = attention
+
+        if self._spec.step_cache is not None:
+            use_step_cache(pipeline, takes, self._spec.step_cache)
+            facts["step_cache"] = repr(self._spec.step_cache)
 
         previews = warm_start = None
         engine: Engine

@@ -11,6 +11,7 @@ from generation.diffusion.compile.layout import pays
 from generation.diffusion.device import device_name, is_slow_on_cpu, require_device
 from generation.diffusion.engine import OWN, choose_engine
 from generation.diffusion.faster.attention import NATIVE, attention_problem
+from generation.diffusion.faster.step_cache import cache_problem
 from generation.diffusion.loading import family_traits, require_no_pickles, torch_dtype
 from generation.diffusion.model_files import (
     count_weights,
@@ -20,7 +21,7 @@ from generation.diffusion.model_files import (
 )
 from generation.diffusion.pipeline_engine import call_problem, traits_by_signature
 from generation.errors import BackendUnavailable, root_cause
-from generation.families import INDEX, Traits
+from generation.families import INDEX, UNKNOWN, Traits
 from generation.lora_folder import base_of
 from generation.model_folder import cached_file, check_hub, local_folder
 from generation.worker.backend import Finding
@@ -181,11 +182,7 @@ def check_attention(spec: DiffusersSpec, folder: Path | None, *, device: str) ->
     if spec.attention == NATIVE:
         return []
 
-    try:
-        takes = None if folder is None else family_traits(folder, spec)
-    except (OSError, ValueError):
-        takes = None  # a damaged model, which `check_engine` reports
-
+    takes = _traits_in(folder, spec)
     dtype = torch_dtype(spec, takes, device=device)
     if problem := attention_problem(spec.attention, device=device, dtype=dtype):
         return [Finding(subject="attention", ok=False, detail=problem)]
@@ -198,3 +195,28 @@ def check_attention(spec: DiffusersSpec, folder: Path | None, *, device: str) ->
         detail = f"torch chooses: {spec.attention} has no effect on {takes.family}"
 
     return [Finding(subject="attention", ok=True, detail=detail)]
+
+
+def check_step_cache(spec: DiffusersSpec, folder: Path | None) -> Sequence[Finding]:
+    """Whether the model's steps can be cached; nothing where they are not to be. folder: the
+    model's, if it is here."""
+    if spec.step_cache is None:
+        return []
+
+    problem, detail = None, "known once the model is downloaded"
+    if folder is not None:
+        problem = cache_problem(_traits_in(folder, spec) or UNKNOWN)
+        detail = f"steps that change less than {spec.step_cache:g} are skipped; images change"
+
+    return [Finding(subject="step cache", ok=problem is None, detail=problem or detail)]
+
+
+def _traits_in(folder: Path | None, spec: DiffusersSpec) -> Traits | None:
+    """What the table says of the model, if it is here and can be read."""
+    if folder is None:
+        return None
+
+    try:
+        return family_traits(folder, spec)
+    except (OSError, ValueError):
+        return None  # a damaged model, which `check_engine` reports

@@ -67,13 +67,17 @@ class Denoiser:
         parent: Image.Image | None = None,
     ) -> list[DecodedImage]:
         """See Engine. Raises ValueError as `begin` does."""
-        with memory_errors():
-            run = self.begin(request, parent=parent)
-            while run.done < run.total:
-                run.step()
-                after_step(run)
+        try:
+            with memory_errors():
+                run = self.begin(request, parent=parent)
+                while run.done < run.total:
+                    run.step()
+                    after_step(run)
 
-            return run.finish()
+                return run.finish()
+        finally:
+            # A run that ended early left a component on the device.
+            self._pipeline.maybe_free_model_hooks()
 
     def _is_guided(self, request: ImageRequest) -> bool:
         """Whether each image takes two rows: one with the prompt, one with the negative prompt."""

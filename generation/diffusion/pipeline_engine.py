@@ -61,11 +61,15 @@ class PipelineEngine:
             _SEVERAL: len(request.seeds),
             **self._callback(request, after_step),
         }
-        with memory_errors():
-            made = self._pipeline(
-                **{name: value for name, value in arguments.items() if name in self._parameters},
-                generator=[torch.Generator("cpu").manual_seed(seed) for seed in request.seeds],
-            )
+        try:
+            with memory_errors():
+                made = self._pipeline(
+                    **{name: each for name, each in arguments.items() if name in self._parameters},
+                    generator=[torch.Generator("cpu").manual_seed(seed) for seed in request.seeds],
+                )
+        finally:
+            # A run that ended early left a component on the device, and its steps in the cache.
+            self._pipeline.maybe_free_model_hooks()
 
         flags = getattr(made, "nsfw_content_detected", None) or [False] * len(request.seeds)
 

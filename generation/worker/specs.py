@@ -121,6 +121,8 @@ class DiffusersSpec(BackendSpec):
     compiled_size: which size of image they are made for; needed for "on" and "auto".
     attention: the kernels that compute it; "native" lets torch choose. Without effect on families
         whose Traits say so.
+    step_cache: the rest of the model is skipped in a step in which the first block's output changed
+        by less than this share; None for never.
     """
 
     backend = "generation.diffusion.backend:DiffusersBackend"
@@ -139,6 +141,7 @@ class DiffusersSpec(BackendSpec):
     compiled_folder: Path | None = None
     compiled_size: Size | None = None
     attention: Attention = "native"
+    step_cache: float | None = None
 
     def kept_in(self, folder: Path) -> Self:
         kept = ("preview_factors", "model_hashes", "compiled_folder")
@@ -151,6 +154,9 @@ class DiffusersSpec(BackendSpec):
             value = getattr(self, option)
             if value not in choices:
                 raise ValueError(f"{option} is {value!r}; allowed is {', '.join(choices)}.")
+
+        if self.step_cache is not None and not 0 < self.step_cache <= 1:
+            raise ValueError(f"step_cache is {self.step_cache:g}; above 0 and up to 1 is allowed.")
 
         needs = (self.compiled_folder, self.compiled_size)
         if self.compile in ("auto", "on") and None in needs:
