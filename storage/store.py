@@ -37,7 +37,7 @@ from storage.journal.queries import Journal
 from storage.journal.rating.showings import AIMS, Aims
 from storage.journal.spool import Spool
 from storage.journal.thread import JournalThread
-from storage.moderation import ModerationStore
+from storage.moderation.store import ModerationStore
 from storage.people import Forgotten, Notice
 from storage.processes.inline import InlineProcess
 from storage.processes.thread import OneThread

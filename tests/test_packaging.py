@@ -214,3 +214,15 @@ def test_the_bot_process_imports_neither_torch_nor_oxen() -> None:
     )
 
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_oxens_client_comes_without_data_frames_and_others_still_get_them() -> None:
+    script = (
+        "import sys\n"
+        "from storage.oxen_client import oxen\n"
+        "assert not {'polars', 'requests'} & set(sys.modules)\n"
+        "import polars, requests\n"
+        "assert polars.DataFrame and requests.get and oxen.Repo\n"
+    )
+
+    subprocess.run([sys.executable, "-c", script], check=True)

@@ -125,6 +125,7 @@ def test_a_folder_with_something_else_in_it_is_foreign(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("card", [None, "# My own dataset\n"], ids=["no card", "another card"])
 def test_a_repository_made_by_something_else_is_foreign(tmp_path: Path, card: str | None) -> None:
+    OxenRepository.open(settings(tmp_path / "ours")).close()  # tells Oxen who commits
     (tmp_path / "dataset").mkdir()
     repo = oxen.Repo(str(tmp_path / "dataset"))
     repo.init()

@@ -1,4 +1,4 @@
-"""The dataset in a local Oxen repository. One of the files that import oxen.
+"""The dataset in a local Oxen repository. One of the files that use Oxen's client.
 
 oxen keeps the GIL during every call and allows one process per repository, so this runs in a
 process of its own (`writer_process`). Commits survive `kill -9` of that process and, by
@@ -16,9 +16,6 @@ from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
-import oxen
-import oxen.user
-
 from storage.dataset.card import FOLDER_CARDS, CardFacts, journal_of, render
 from storage.dataset.last_commit import LastCommit
 from storage.dataset.layout import CARD
@@ -27,6 +24,7 @@ from storage.dataset.repository import Changes, CommitInfo
 from storage.dataset.tables import Tables
 from storage.errors import RepositoryError, RepositoryForeign
 from storage.files import make_folder, replace_durably, sync, write_all_durably
+from storage.oxen_client import oxen
 from storage.people import ConsentVersion
 
 log = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""The dataset's files as they were at one commit. One of the files that import oxen.
+"""The dataset's files as they were at one commit. One of the files that use Oxen's client.
 
 The commit's tables are restored into a folder that goes away. It is a repository of its own that
 shares what Oxen only ever adds to, as the pusher's is, so the bot may commit meanwhile.
@@ -15,8 +15,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import oxen
-
 from storage.dataset.card import journal_of
 from storage.dataset.changes import open_for_reading
 from storage.dataset.layout import CARD
@@ -24,6 +22,7 @@ from storage.dataset.oxen import moment
 from storage.dataset.repository import CommitInfo
 from storage.errors import ReadingError
 from storage.folder import DataFolder
+from storage.oxen_client import oxen
 
 NEWEST = "HEAD"
 

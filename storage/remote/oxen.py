@@ -1,4 +1,4 @@
-"""The Oxen server, through Oxen's client. One of the files that import oxen.
+"""The Oxen server, through Oxen's client. One of the files that use Oxen's client.
 
 A push sends what the server does not have, and then moves the branch, which the server only does
 when it has everything. So a push that is killed at any point leaves the branch as it was, and the
@@ -11,14 +11,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self
 
-import oxen
-from oxen.oxen_py import auth
-
 from storage.dataset.card import journal_of
 from storage.dataset.layout import CARD
 from storage.dataset.oxen import list_finely
 from storage.dataset.planner import newest_change
 from storage.errors import RemoteError
+from storage.oxen_client import oxen
 from storage.remote.branches import BranchCommit, dated_branches, goes_on
 from storage.remote.oxen_errors import remote_errors, says_absent
 from storage.remote.repository import COMMITS_AT_ONCE, Fetched
@@ -49,7 +47,7 @@ class OxenRemote:
         with remote_errors(settings, doing="writing its configuration"):
             if settings.token:
                 before = os.umask(0o077)
-                auth.config_auth(settings.host, settings.token, str(config))
+                oxen.oxen_py.auth.config_auth(settings.host, settings.token, str(config))
                 config.chmod(0o600)
                 os.umask(before)
 
