@@ -1,7 +1,7 @@
 """Estimates of how long requests take, and how they are worded."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 
 import pytest
@@ -336,12 +336,16 @@ def test_a_time_is_said_as_people_say_it(seconds: float, said: str) -> None:
     assert duration(seconds) == said
 
 
-def worker(free_in_s: float | None, owner: int | None = None) -> WorkerLoad:
-    return WorkerLoad(free_in_s=free_in_s, owner=owner)
+def worker(
+    free_in_s: float | None, owner: int | None = None, *, models: Set[str] = frozenset({"model"})
+) -> WorkerLoad:
+    return WorkerLoad(free_in_s=free_in_s, owner=owner, models=models, running=None)
 
 
-def waiting(*takes_s: float | None, owner: int = 0) -> WaitingJob:
-    return WaitingJob(owner=owner, takes_s=takes_s)
+def waiting(
+    *runs_s: float | None, owner: int = 0, model: str = "model", load_s: float | None = None
+) -> WaitingJob:
+    return WaitingJob(owner=owner, model=model, load_s=load_s, runs_s=runs_s)
 
 
 def test_a_queue_is_served_by_whichever_worker_is_free_first() -> None:
@@ -377,6 +381,24 @@ def test_who_has_one_at_work_waits_for_it_although_a_worker_is_idle() -> None:
         6.0,
         8.0,
     ]
+
+
+def test_loading_a_model_takes_time_once_and_a_job_waits_where_that_is_sooner() -> None:
+    queue = [waiting(4.0, 4.0, owner=n, model="other", load_s=20.0) for n in range(8)]
+    holder, elsewhere = worker(1.0, models={"model", "other"}), worker(0.0)
+
+    assert finished_in_s([elsewhere], queue[:2], per_person=1) == [24.0, 28.0]
+    assert finished_in_s([holder, elsewhere], queue[:2], per_person=1) == [5.0, 9.0]
+    assert finished_in_s([holder, elsewhere], queue, per_person=1) == [
+        *(5.0, 9.0, 13.0, 17.0, 21.0, 24.0, 25.0, 28.0)
+    ]
+
+
+def test_those_behind_a_job_that_waits_for_its_model_are_served_meanwhile() -> None:
+    queue = [waiting(4.0, 4.0, owner=1, model="other", load_s=20.0), waiting(4.0, 4.0, owner=2)]
+    holder, elsewhere = worker(1.0, models={"model", "other"}), worker(0.0)
+
+    assert finished_in_s([holder, elsewhere], queue, per_person=1) == [5.0, 4.0]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks.support.simulated import SimulatedHost, run_simulated, simulated_workers
 from generation.queue.executor import Executor
+from generation.queue.job import Job
 from generation.queue.limits import ExecutorLimits
 from generation.worker.specs import BackendSpec, PlaceholderSpec
 from tests.support.generation.requests import a_request
@@ -40,6 +41,34 @@ async def timed(executor: Executor, model: str, owner: int) -> float:
     loop = asyncio.get_running_loop()
     began = loop.time()
     await executor.submit(a_request(model=model), owner=owner).result()
+
+    return loop.time() - began
+
+
+def test_the_wait_that_is_told_is_the_one_that_comes() -> None:
+    async def day() -> list[tuple[float | None, float]]:
+        host = SimulatedHost(load_s=LOAD_S, seconds_for=lambda request: RUN_S)
+        devices = {f"gpu {n}": host for n in range(2)}
+        with simulated_workers(devices, "default"):
+            async with Executor.open(MODELS, devices=tuple(devices), limits=LIMITS) as executor:
+                await asyncio.sleep(2 * LOAD_S)
+                for model in ("default", "other"):
+                    await timed(executor, model, 0)
+
+                jobs = [executor.submit(a_request(model="other"), owner=n) for n in range(9)]
+                told = [job.progress.eta_s for job in jobs]
+                took = await asyncio.gather(*(until_made(job) for job in jobs))
+
+                return list(zip(told, took, strict=True))
+
+    for told_s, took_s in run_simulated(day()):
+        assert told_s == pytest.approx(took_s)
+
+
+async def until_made(job: Job) -> float:
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    await job.result()
 
     return loop.time() - began
 

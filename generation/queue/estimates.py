@@ -8,7 +8,7 @@ the known shapes.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -146,6 +146,11 @@ class Estimates:
             after_s=times.after_s * shape.pixels / nearest.pixels,
             step_ratio=times.step_ratio,
         )
+
+
+def first_known(times_s: Iterable[float | None]) -> float | None:
+    """The first that is known, if any."""
+    return next((seconds for seconds in times_s if seconds is not None), None)
 
 
 def _slowdown(before_s: float, now_s: float) -> float:

@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Self
@@ -22,12 +22,13 @@ from generation.errors import (
 )
 from generation.processes.link import StartWorker
 from generation.processes.worker_process import WorkerProcess
+from generation.queue.estimates import first_known
 from generation.queue.fair_queue import FairQueue
 from generation.queue.job import Job, JobProgress, JobState
 from generation.queue.limits import ExecutorLimits
 from generation.queue.status import ExecutorStatus
 from generation.queue.supervisor import WorkerSupervisor
-from generation.queue.waiting_times import queue_finished_in_s
+from generation.queue.waiting_times import queue_finished_in_s, waits
 from generation.request import ImageRequest
 from generation.worker.specs import BackendSpec
 
@@ -206,7 +207,7 @@ class Executor:
     def _progress_of(self, job: Job) -> JobProgress:
         for worker in self._workers:
             if worker.attempt is not None and worker.attempt.job is job:
-                return worker.attempt.progress(eta_s=worker.free_in_s())
+                return worker.attempt.progress(eta_s=worker.free_in_s(self._workers))
 
         steps = job.request.steps_made
         if job.state is JobState.WAITING:
@@ -273,14 +274,11 @@ class Executor:
             return True
 
         holders = [worker for worker in self._workers if worker.holds(model)]
-        load_s = _known(worker.load_s(model) for worker in self._workers)
-        run_s = _known(worker.estimates.total_s(job.request) for worker in holders)
-        free_in_s = [worker.free_in_s() for worker in holders]
+        load_s = first_known(worker.load_s(model) for worker in self._workers)
+        run_s = first_known(worker.estimates.total_s(job.request) for worker in holders)
+        free_in_s = [worker.free_in_s(self._workers) for worker in holders]
         free_s = min((seconds for seconds in free_in_s if seconds is not None), default=None)
-        if load_s is None or run_s is None or free_s is None:
-            return True
-
-        if free_s + run_s * ahead[model] / len(holders) > load_s:
+        if not waits(free_s, run_s, load_s, ahead=ahead[model], holders=len(holders)):
             return True
 
         ahead[model] += 1
@@ -329,8 +327,3 @@ class Executor:
     def _notify_waiting(self) -> None:
         for job in self._queue.in_order():
             job.notify()
-
-
-def _known(times_s: Iterable[float | None]) -> float | None:
-    """The first that is known, if any."""
-    return next((seconds for seconds in times_s if seconds is not None), None)

@@ -3,17 +3,17 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import assert_never
 
 from generation.errors import GenerationError
 from generation.processes.link import StartWorker, WorkerLink
 from generation.queue.attempt import Attempt
-from generation.queue.estimates import Estimates
+from generation.queue.estimates import Estimates, first_known
 from generation.queue.job import Job
 from generation.queue.limits import ExecutorLimits
 from generation.queue.status import WorkerState, WorkerStatus
-from generation.request import ImageRequest, Made, Provenance, Result
+from generation.request import Made, Provenance, Result
 from generation.worker.messages import (
     Cancel,
     Failed,
@@ -93,6 +93,11 @@ class WorkerSupervisor:
         """Whether the model is loaded, so that a request for it starts at once."""
         return model in self._loaded
 
+    @property
+    def models(self) -> Set[str]:
+        """The models that it holds."""
+        return self._loaded.keys()
+
     def load_s(self, model: str) -> float | None:
         """How long loading the model took here the last time; None if it was never requested."""
         return self._load_s.get(model)
@@ -146,27 +151,29 @@ class WorkerSupervisor:
             attempt.stop_reason = reason
             self._worker.send(Cancel(job_id=attempt.job.id))
 
-    def free_in_s(self) -> float | None:
-        """Estimated seconds until the worker is idle; None while unknown."""
+    def free_in_s(self, others: "Sequence[WorkerSupervisor]") -> float | None:
+        """Estimated seconds until the worker is idle; None while unknown.
+
+        others: whose estimates serve until this worker has its own.
+        """
         attempt = self.attempt
         if attempt is None or attempt.stop_reason is not None:
             return 0.0  # a worker that was asked to stop does so after its current step
 
-        if attempt.loading_since is not None:
-            total_s = self.total_s(attempt.job.request)
-            spent_s = time.perf_counter() - attempt.loading_since
-            return None if total_s is None else max(0.0, total_s - spent_s)
+        now = time.perf_counter()
+        request = attempt.job.request
+        known = (self, *others)
+        if self.holds(request.model):
+            return first_known(
+                other.estimates.remaining_s(request, attempt.stopwatch, now=now) for other in known
+            )
 
-        return self.estimates.remaining_s(
-            attempt.job.request, attempt.stopwatch, now=time.perf_counter()
-        )
+        load_s = first_known(other.load_s(request.model) for other in known)
+        run_s = first_known(other.estimates.total_s(request) for other in known)
+        if load_s is None or run_s is None:
+            return None
 
-    def total_s(self, request: ImageRequest) -> float | None:
-        """Estimated seconds for a request here, loading included; None while unknown."""
-        load_s = 0.0 if self.holds(request.model) else self._load_s.get(request.model)
-        run_s = self.estimates.total_s(request)
-
-        return None if load_s is None or run_s is None else load_s + run_s
+        return max(0.0, load_s + run_s - (now - attempt.stopwatch.started_at))
 
     async def _run_worker(self) -> None:
         worker = self._start_worker()
