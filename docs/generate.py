@@ -57,8 +57,13 @@ settings offer.
 - **Number format**: on CUDA, with `OXHERD_DTYPE=auto`. Elsewhere it is float32.
 - **Turbo** and the variants of HiDream are told apart by their names alone, because no file does
   it: a folder with Stable Diffusion Turbo must have "turbo" in its name.
-- Only Stable Diffusion 1.x, 2.x and XL vary images, show previews and are compiled. The others
-  are served by their own pipeline.
+- Only Stable Diffusion 1.x, 2.x and XL vary images and show previews. The others are served by
+  their own pipeline.
+- **Compiling** ([performance](performance.md#warm-start)): of Stable Diffusion 1.x, 2.x and XL the
+  UNet and the decoder; of FLUX.1, FLUX.2, Stable Diffusion 3.x, SANA, SANA-Sprint, PixArt-Σ and
+  the latent consistency model the repeated blocks. Qwen-Image, Z-Image and Lumina 2 are not
+  compiled, because shapes in them depend on the prompt's length. Tested on a CPU: FLUX.1 with tiny
+  random weights was compiled; of the others, what would be compiled. On a GPU it was not tried.
 
 A pipeline that is not in the table is served by its signature: its own default steps and guidance,
 and a negative prompt if it takes one. What had no effect is recorded all the same, because oxherd

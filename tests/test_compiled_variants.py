@@ -12,13 +12,12 @@ import pytest
 import torch
 
 from generation.diffusion.compile import compiler, variants
-from generation.diffusion.compile.part import CALLS, part_of
-from generation.diffusion.compile.variants import RecordedCall, Unusable, record_calls, usable
+from generation.diffusion.compile.part import call_of, part_of
+from generation.diffusion.compile.regions import record_own
+from generation.diffusion.compile.variants import RecordedCall, Unusable, usable
 from generation.diffusion.denoising import Denoiser
-from tests.support.generation.requests import a_request
+from generation.request import Size
 from tests.support.generation.tiny_model import SIDE_PX, tiny_stable_diffusion, tiny_xl
-
-FILE = Path("unet-0.compiled")
 
 
 class Graph:
@@ -50,7 +49,7 @@ def pipeline(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 def call(pipeline: Any) -> RecordedCall:
     engine = Denoiser(pipeline, device="cpu")
 
-    return record_calls(engine, a_request("", seeds=(0,) * 4, steps=2, side_px=SIDE_PX))["unet"]
+    return record_own(engine, pipeline, Size(SIDE_PX, SIDE_PX))[0].call
 
 
 def served(
@@ -59,9 +58,8 @@ def served(
     """The variants that may serve, where the graph does not read the `stale` inputs."""
     graph = type("SomeGraph", (Graph,), {"stale": frozenset(stale)})
     monkeypatch.setattr(variants, "GraphedCall", graph)
-    monkeypatch.setattr(compiler, "load", lambda file: CALLS["unet"])
     with torch.no_grad():
-        loaded = variants.load_variants(FILE, pipeline.unet, call, graphed=True)
+        loaded = variants.variants_of(call_of("unet"), pipeline.unet, call, graphed=True)
 
         return set(usable(pipeline.unet, loaded, call, report=lambda: None))
 
@@ -136,8 +134,8 @@ def test_the_compiler_calls_what_it_made_twice_before_it_hands_over(
             file.write_bytes(b"")
 
     monkeypatch.setattr(torch, "compile", lambda *_, **__: Compiled())
-    latents = torch.zeros(4, 4, 8, 8)
+    call = RecordedCall((torch.zeros(4, 4, 8, 8),), {})
 
-    compiler.compile_to_file(part_of("decoder", pipeline.vae, (latents,), {}), tmp_path)
+    compiler.compile_to_file(part_of("decoder", pipeline.vae, call.layout), tmp_path)
 
     assert happened == ["called", "called", "saved"]

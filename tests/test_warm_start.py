@@ -15,7 +15,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 
 from generation.diffusion.backend import DiffusersBackend
 from generation.diffusion.compile import compiler
-from generation.diffusion.compile.part import CALLS
+from generation.diffusion.compile.part import call_of
 from generation.queue.executor import Executor
 from generation.worker.specs import Compile
 from tests.support.generation.requests import MODEL, a_request
@@ -229,7 +229,7 @@ def replaced_by(change: Callable[[Any], Any]) -> Callable[[Path], Callable[..., 
     """A loader of code that computes what the eager one does, and changes it."""
 
     def load(file: Path) -> Callable[..., Any]:
-        part = CALLS[file.name.partition("-")[0]]
+        part = call_of(file.name.partition("-")[0])
 
         def call(module: Any, *args: Any, **kwargs: Any) -> Any:
             output = part(module, *args, **kwargs)

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 
 import diffusers
 import torch
@@ -23,8 +24,10 @@ from generation.diffusion.checks import (
     check_step_cache,
     known_folder,
 )
+from generation.diffusion.compile.blocks import record_blocks
 from generation.diffusion.compile.layout import PREPARED, pays, prepare
-from generation.diffusion.compile.warm_start import COMPILED, WarmStart
+from generation.diffusion.compile.regions import Region, record_own
+from generation.diffusion.compile.warm_start import WarmStart
 from generation.diffusion.denoising import Denoiser
 from generation.diffusion.device import StepPacing, require_device
 from generation.diffusion.engine import OWN, DecodedImage, Engine, Stage, choose_engine
@@ -104,7 +107,8 @@ class DiffusersBackend:
     The same request on the same device with the same versions makes the same bytes. Provenance
     records what changes them, if only by rounding. In its `versions`, beside the libraries':
 
-    engine: what denoised: "oxherd", "oxherd compiled", or "pipeline" for the model's own.
+    engine: what denoised: "oxherd", or "pipeline" for the model's own; with " compiled" where
+        compiled code did.
     batch: how many images were denoised together. decoded: "one by one", for want of memory.
     compiled: identifies the compiled code. layout: weights that were laid out for it.
     threads, cpu: of a CPU, how many threads it used and its instruction set.
@@ -235,7 +239,8 @@ class DiffusersBackend:
         if any(image.decoded_alone for image in decoded):
             facts["decoded"] = "one by one"
         if warm_start is not None and warm_start.compiled_calls > compiled_calls:
-            facts |= {"engine": COMPILED, "compiled": warm_start.version}
+            engine = f"{self._loaded.engine.name} compiled"
+            facts |= {"engine": engine, "compiled": warm_start.version}
 
         made_by = self._loaded.provenance
 
@@ -304,15 +309,18 @@ class DiffusersBackend:
         previews = warm_start = None
         engine: Engine
         if choice.name == OWN:
-            if self._lays_out_weights():
+            if self._prepares():
                 prepare(pipeline)
                 facts["layout"] = PREPARED
 
-            engine = Denoiser(pipeline, device=self._device)
+            own = engine = Denoiser(pipeline, device=self._device)
             previews = open_previews(self._spec, pipeline, revisions.base, device=self._device)
-            warm_start = self._open_warm_start(pipeline, engine)
+            warm_start = self._open_warm_start(lambda size: record_own(own, pipeline, size))
         else:
-            engine = PipelineEngine(pipeline, takes)
+            engine = called = PipelineEngine(pipeline, takes)
+            warm_start = self._open_warm_start(
+                lambda size: record_blocks(called, pipeline, takes, size)
+            )
             if "attention" in facts:
                 try_attention(engine, takes, attention)
 
@@ -333,7 +341,8 @@ class DiffusersBackend:
             ),
         )
 
-    def _lays_out_weights(self) -> bool:
+    def _prepares(self) -> bool:
+        """Whether the model is compiled, or laid out as for compiling."""
         if self._spec.offload != "none":
             return False  # compiled code would not notice that components move
 
@@ -342,18 +351,17 @@ class DiffusersBackend:
 
         return self._spec.compile != "off"
 
-    def _open_warm_start(self, pipeline: DiffusionPipeline, engine: Denoiser) -> WarmStart | None:
+    def _open_warm_start(self, record: Callable[[Size], Sequence[Region]]) -> WarmStart | None:
         folder, size = self._spec.compiled_folder, self._spec.compiled_size
-        if self._spec.compile == "layout" or not self._lays_out_weights():
+        if self._spec.compile == "layout" or not self._prepares():
             return None
 
         assert folder is not None
         assert size is not None  # the spec requires both
 
         return WarmStart(
-            engine,
-            pipeline,
-            size=size,
+            partial(record, size),
+            device=self._device,
             folder=folder,
             must_be_faster=self._spec.compile == "auto",
         )

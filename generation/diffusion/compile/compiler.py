@@ -22,9 +22,9 @@ from diffusers import ModelMixin
 
 from generation.atomic_write import atomic_write
 from generation.diffusion.compile.part import (
-    CALLS,
     Part,
     TensorLayout,
+    call_of,
     dtype_of,
     file_name,
     tuning,
@@ -93,7 +93,9 @@ def compile_to_file(part: Part, folder: Path) -> None:
     args, kwargs = _emptied(part.arguments)
     options = tuning(part) | {"guard_filter_fn": torch.compiler.skip_all_guards_unsafe}
     with torch.no_grad():
-        call: Any = torch.compile(CALLS[part.name], fullgraph=True, dynamic=False, options=options)
+        call: Any = torch.compile(
+            call_of(part.name), fullgraph=True, dynamic=False, options=options
+        )
         compiled = call.aot_compile(((module, *args), kwargs))
         for _ in range(2):
             compiled(module, *args, **kwargs)
@@ -102,14 +104,18 @@ def compile_to_file(part: Part, folder: Path) -> None:
         compiled.save_compiled_function(unfinished)
 
 
-def _rebuilt(part: Part) -> ModelMixin:
+def _rebuilt(part: Part) -> torch.nn.Module:
     """A module like the part's, with arbitrary weights: code does not depend on them."""
     with torch.device("meta"):
-        module = getattr(diffusers, part.module_class).from_config(part.config).eval()
+        model: ModelMixin = getattr(diffusers, part.model_class).from_config(part.config).eval()
 
     if part.fused:
-        module.fuse_qkv_projections()
+        model.fuse_qkv_projections()
 
+    if part.attention is not None:
+        model.set_attention_backend(part.attention)
+
+    module: torch.nn.Module = model.get_submodule(part.path)
     for name, layout in part.tensors.items():
         owner_name, _, leaf = name.rpartition(".")
         owner = module.get_submodule(owner_name)

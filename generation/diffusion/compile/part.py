@@ -1,4 +1,4 @@
-"""What is compiled: one module of a model, for one shape of its call."""
+"""What is compiled: a model or a block of it, for one shape of its call."""
 
 import hashlib
 import math
@@ -9,6 +9,8 @@ from importlib.metadata import version
 from typing import Any
 
 import torch
+
+from generation.diffusion.faster.attention import attention_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,23 +27,27 @@ class TensorLayout:
 class Part:
     """A module and one shape of its call: everything that the compiler needs.
 
-    name: a key of CALLS, which says how the module is called.
-    module_class: its name in diffusers. config: what diffusers builds it from.
+    name: for people; `call_of` it says how the module is called.
+    model_class: its model's name in diffusers. config: what diffusers builds the model from.
+    path: of the module in the model; empty for the model itself.
+    attention: the kernels that the model was told to use; None where it cannot be told.
     tensors: its parameters and buffers. fused: whether its attention projections are fused.
     arguments: `layout_of` the positional and the named arguments.
     """
 
     name: str
-    module_class: str
+    model_class: str
     config: Mapping[str, Any]
+    path: str
+    attention: str | None
     tensors: Mapping[str, TensorLayout]
     fused: bool
     arguments: Any
 
 
-def predict_noise(unet: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
-    """The UNet, as the engine calls it."""
-    return unet(*args, **kwargs)
+def call_module(module: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
+    """A UNet or a block, as the engine calls it."""
+    return module(*args, **kwargs)
 
 
 def decode(vae: Any, latents: torch.Tensor) -> torch.Tensor:
@@ -51,20 +57,28 @@ def decode(vae: Any, latents: torch.Tensor) -> torch.Tensor:
     return pixels
 
 
-CALLS: Mapping[str, Callable[..., Any]] = {"unet": predict_noise, "decoder": decode}
+def call_of(name: str) -> Callable[..., Any]:
+    """How the module of a part of this name is called."""
+    return decode if name == "decoder" else call_module
 
 
-def part_of(name: str, module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Part:
-    """Describe a module of diffusers on its device, and one call of it."""
+def part_of(name: str, model: Any, arguments: Any, *, path: str = "") -> Part:
+    """Describe a model of diffusers on its device, or the module at a path in it.
+
+    arguments: the layout of those that it is called with.
+    """
+    module = model.get_submodule(path)
     state = [*module.named_parameters(), *module.named_buffers()]
 
     return Part(
         name=name,
-        module_class=type(module).__name__,
-        config={key: value for key, value in module.config.items() if not key.startswith("_")},
+        model_class=type(model).__name__,
+        config={key: value for key, value in model.config.items() if not key.startswith("_")},
+        path=path,
+        attention=attention_of(model),
         tensors={key: layout_of(tensor) for key, tensor in state},
         fused=any("to_qkv" in key for key, _ in state),
-        arguments=layout_of((args, dict(kwargs))),
+        arguments=arguments,
     )
 
 

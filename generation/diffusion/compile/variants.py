@@ -6,21 +6,17 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from generation.diffusion.compile import compiler
 from generation.diffusion.compile.cuda_graph import GraphedCall, mapped, tensors
 from generation.diffusion.compile.part import layout_of
-from generation.diffusion.denoising import Denoiser
-from generation.request import ImageRequest
 
 log = logging.getLogger(__name__)
 
 UNCOMPILED = "uncompiled"
-_COMPILED = "compiled"
+COMPILED = "compiled"
 _GRAPHED = "compiled, in a CUDA graph"
 
 _REPETITIONS = 5
@@ -40,6 +36,11 @@ class RecordedCall:
 
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
+
+    @property
+    def layout(self) -> Any:
+        """What compiled code takes for granted about them."""
+        return layout_of((self.args, self.kwargs))
 
     def repeat(self, callee: Callable[..., Any]) -> Any:
         """Call `callee` with these arguments."""
@@ -61,7 +62,9 @@ class RecordedCall:
 
 def _changed(tensor: torch.Tensor) -> torch.Tensor:
     """A tensor of the same layout and about the same size, with a different value everywhere."""
-    if tensor.is_floating_point():
+    if tensor.dtype == torch.bool:
+        values = tensor.roll(1, dims=-1)
+    elif tensor.is_floating_point() or tensor.is_complex():
         values = 0.5 * tensor.roll(1, dims=-1) + 0.25 * tensor + 0.1
     else:
         values = tensor // 2 - 1
@@ -81,10 +84,10 @@ class FixedShape:
         """How often the compiled variant was called."""
         self._uncompiled = uncompiled
         self._compiled = compiled
-        self._layout = layout_of((example.args, example.kwargs))
+        self._layout = example.layout
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if layout_of((args, kwargs)) != self._layout:
+        if RecordedCall(args, kwargs).layout != self._layout:
             return self._uncompiled(*args, **kwargs)
 
         self.calls += 1
@@ -92,47 +95,24 @@ class FixedShape:
         return self._compiled(*args, **kwargs)
 
 
-def record_calls(engine: Denoiser, request: ImageRequest) -> Mapping[str, RecordedCall]:
-    """The calls of "unet" and "decoder" in a run of one step, which also warms the device up."""
-    calls: dict[str, RecordedCall] = {}
-
-    def recording(name: str, callee: Callable[..., Any]) -> Callable[..., Any]:
-        def record(*args: Any, **kwargs: Any) -> Any:
-            calls[name] = RecordedCall(args, kwargs)
-            return callee(*args, **kwargs)
-
-        return record
-
-    unet, decode = engine.unet, engine.decode
-    engine.unet, engine.decode = recording("unet", unet), recording("decoder", decode)
-    try:
-        run = engine.begin(request)
-        run.step()
-        run.finish()
-    finally:
-        engine.unet, engine.decode = unet, decode
-
-    return calls
-
-
-def load_variants(
-    file: Path, module: torch.nn.Module, call: RecordedCall, *, graphed: bool
+def variants_of(
+    code: Callable[..., Any], module: torch.nn.Module, call: RecordedCall, *, graphed: bool
 ) -> dict[str, Callable[..., Any]]:
     """The compiled variants of a call. graphed: one in a CUDA graph too, where that is possible.
 
-    A graph keeps its memory. Raises whatever torch raises for a file that it cannot load.
+    code: as the compiler loads it. A graph keeps its memory.
     """
-    compiled = partial(compiler.load(file), module)
+    compiled = partial(code, module)
     if not graphed:
-        return {_COMPILED: compiled}
+        return {COMPILED: compiled}
 
     try:
         graph = GraphedCall(compiled, call.args, call.kwargs)
     except RuntimeError:
-        log.warning("%s cannot be recorded as a CUDA graph", file.name, exc_info=True)
-        return {_COMPILED: compiled}
+        log.warning("a %s cannot be recorded as a CUDA graph", type(module).__name__, exc_info=True)
+        return {COMPILED: compiled}
 
-    return {_COMPILED: compiled, _GRAPHED: graph}
+    return {COMPILED: compiled, _GRAPHED: graph}
 
 
 def fastest(
@@ -185,32 +165,36 @@ def _require_alike(
     report: Callable[[], None],
 ) -> None:
     """Raises Unusable where the variant's output differs, or ignores an input that matters."""
-    before, before_by_variant = (_output(each, call, report) for each in (uncompiled, variant))
+    before, before_by_variant = (_outputs(each, call, report) for each in (uncompiled, variant))
     _require_close(before, before_by_variant)
     for changed in call.changed():
-        output, by_variant = (_output(each, changed, report) for each in (uncompiled, variant))
-        _require_close(output, by_variant)
+        outputs, by_variant = (_outputs(each, changed, report) for each in (uncompiled, variant))
+        _require_close(outputs, by_variant)
         # An input may change the output by less than the tolerance: only this finds it ignored.
-        if torch.equal(before_by_variant, by_variant) and not torch.equal(before, output):
+        if _equal(before_by_variant, by_variant) and not _equal(before, outputs):
             raise Unusable("output does not depend on one of its inputs")
 
-        before, before_by_variant = output, by_variant
+        before, before_by_variant = outputs, by_variant
 
 
-def _require_close(expected: torch.Tensor, output: torch.Tensor) -> None:
-    difference = float((expected - output).float().norm() / expected.float().norm())
-    if not difference <= _TOLERANCES[expected.dtype]:  # not, so that NaN raises
-        raise Unusable(f"output differs by {difference:.2g} of its norm")
+def _require_close(expected: list[torch.Tensor], outputs: list[torch.Tensor]) -> None:
+    for right, output in zip(expected, outputs, strict=True):
+        difference = float((right - output).float().norm() / right.float().norm())
+        if not difference <= _TOLERANCES[right.dtype]:  # not, so that NaN raises
+            raise Unusable(f"output differs by {difference:.2g} of its norm")
 
 
-def _output(
+def _equal(some: list[torch.Tensor], others: list[torch.Tensor]) -> bool:
+    return all(map(torch.equal, some, others))
+
+
+def _outputs(
     callee: Callable[..., Any], call: RecordedCall, report: Callable[[], None]
-) -> torch.Tensor:
-    """What the call returns: the tensor, or the first of several."""
+) -> list[torch.Tensor]:
+    """All tensors that the call returns."""
     report()
-    output: torch.Tensor | tuple[torch.Tensor, ...] = call.repeat(callee)
 
-    return output[0] if isinstance(output, tuple) else output
+    return tensors(call.repeat(callee))
 
 
 def _seconds(callee: Callable[..., Any], call: RecordedCall, report: Callable[[], None]) -> float:

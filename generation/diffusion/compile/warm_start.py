@@ -12,41 +12,32 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import torch
-from diffusers import DiffusionPipeline
 
 from generation.diffusion.compile import compiler
 from generation.diffusion.compile.ownership import require_own
-from generation.diffusion.compile.part import Part, bytes_of, file_name, part_of
+from generation.diffusion.compile.part import Part, bytes_of, file_name
+from generation.diffusion.compile.regions import Place, Region
 from generation.diffusion.compile.variants import (
+    COMPILED,
     UNCOMPILED,
     FixedShape,
-    RecordedCall,
     Unusable,
     fastest,
-    load_variants,
-    record_calls,
     usable,
+    variants_of,
 )
-from generation.diffusion.denoising import Denoiser
 from generation.diffusion.memory import free_bytes
-from generation.request import ImageRequest, Size
 
 log = logging.getLogger(__name__)
 
-COMPILED = "oxherd compiled"
-"""`versions["engine"]` of images that the compiled version made."""
-
 _TIMEOUT_S = 3600.0
 """A compiler that takes longer is killed."""
-
-_IMAGES = 4
-"""How many images `/imagine` makes."""
 
 _WORKING_BYTES = 6 * 2**30
 """Kept free while compiling, beside a second copy of the weights: for making four images, and for
@@ -61,37 +52,28 @@ _TRYING = f"{UNCOMPILED}, trying the compiled version"
 class WarmStart:
     """The way of one model from uncompiled to compiled.
 
-    engine, pipeline: the engine, and the loaded pipeline whose components it calls.
-    size: of the images that the compiled version makes. It serves requests for four images of this
-        size with guidance; all others are served uncompiled.
+    record: runs the model once and finds what is compiled of it, for requests like that run; all
+        others are served uncompiled. May raise Unusable.
     folder: where compiled versions are kept for the next start.
     must_be_faster: a compiled version that is measured to be slower is not used.
     """
 
     def __init__(
         self,
-        engine: Denoiser,
-        pipeline: DiffusionPipeline,
+        record: Callable[[], Sequence[Region]],
         *,
-        size: Size,
+        device: str,
         folder: Path,
         must_be_faster: bool,
     ) -> None:
         self.version = ""
         """Identifies the compiled code; empty while there is none."""
         self._serving = UNCOMPILED
-        self._engine = engine
-        self._modules: Mapping[str, torch.nn.Module] = {
-            "unet": pipeline.unet,
-            "decoder": pipeline.vae,
-        }
-        self._request = ImageRequest(
-            prompt="", seeds=(0,) * _IMAGES, steps=2, size=size, model="warm start"
-        )
+        self._record = record
+        self._device = device
         self._folder = folder
         self._must_be_faster = must_be_faster
-        self._calls: Mapping[str, RecordedCall] = {}
-        self._files: Mapping[str, Path] = {}
+        self._regions: Sequence[Region] = ()
         self._compiler: subprocess.Popen[bytes] | None = None
         self._started_s = 0.0
         self._swapped: list[FixedShape] = []
@@ -105,15 +87,10 @@ class WarmStart:
         """Swap now if an earlier start compiled, or else start the compiler."""
         try:
             require_own(self._folder)
-            self._calls = record_calls(self._engine, self._request)
-            parts = [
-                part_of(name, self._modules[name], call.args, call.kwargs)
-                for name, call in self._calls.items()
-            ]
-            self._files = {part.name: self._folder / file_name(part) for part in parts}
-            missing = [part for part in parts if not self._files[part.name].exists()]
+            self._regions = self._record()
+            missing = [each.part for each in self._regions if not self._file(each).exists()]
             if missing:
-                _require_memory(missing, self._engine.device)
+                _require_memory(missing, self._device)
                 self._compiler = compiler.start(missing, self._folder)
                 self._started_s = time.monotonic()
                 self._serving = f"{UNCOMPILED}, compiling"
@@ -158,7 +135,7 @@ class WarmStart:
     def _swap(self, report: Report) -> None:
         # Left behind only by a process that died in here, and would die again at every start.
         # Each device has its own worker, which may be trying at this moment.
-        trying = self._folder / f"being-tried-on-{_device_name(self._engine.device)}"
+        trying = self._folder / f"being-tried-on-{_device_name(self._device)}"
         if trying.exists():
             self._give_up(
                 Unusable(
@@ -178,40 +155,42 @@ class WarmStart:
             trying.unlink(missing_ok=True)
 
     def _use_fastest(self, report: Callable[[], None]) -> None:
-        """Compare and time all variants, then replace what the engine calls.
+        """Compare all variants at all places, time them at one, then replace what is called.
 
         `report` is called before each call of the model.
         """
-        uncompiled: dict[str, Callable[..., Any]] = {
-            "unet": self._engine.unet,
-            "decoder": self._engine.decode,
-        }
-        chosen: dict[str, FixedShape] = {}
+        chosen: list[tuple[Place, FixedShape]] = []
         phrases = []
-        on_gpu = torch.device(self._engine.device).type == "cuda"
-        for name, call in self._calls.items():
+        on_gpu = torch.device(self._device).type == "cuda"
+        for region in self._regions:
             report()
-            # The decoder gets no graph: that would keep its memory, for one call a request.
-            variants = load_variants(
-                self._files[name],
-                self._modules[name],
-                call,
-                graphed=on_gpu and name == "unet",
-            )
-            variants = usable(uncompiled[name], variants, call, report=report)
+            code, call = compiler.load(self._file(region)), region.call
+            first, *others = region.places
+            variants = variants_of(code, first.module, call, graphed=on_gpu and region.graphed)
+            variants = usable(first.call, variants, call, report=report)
             if self._must_be_faster:
-                variants[UNCOMPILED] = uncompiled[name]
+                variants[UNCOMPILED] = first.call
 
             best, seconds = fastest(variants, call, report=report)
-            phrases.append(f"{name} {best} ({1000 * seconds:.1f} ms)")
-            if best != UNCOMPILED:
-                chosen[name] = FixedShape(uncompiled[name], variants[best], call)
+            phrases.append(f"{region.part.name} {best} ({1000 * seconds:.1f} ms)")
+            if best == UNCOMPILED:
+                continue
 
-        self._engine.unet = chosen.get("unet", uncompiled["unet"])
-        self._engine.decode = chosen.get("decoder", uncompiled["decoder"])
-        self._swapped = list(chosen.values())
-        self.version = _digest(self._files.values())
+            chosen.append((first, FixedShape(first.call, variants[best], call)))
+            for place in others:
+                variants = variants_of(code, place.module, call, graphed=False)
+                variants = usable(place.call, variants, call, report=report)
+                chosen.append((place, FixedShape(place.call, variants[COMPILED], call)))
+
+        for place, compiled in chosen:
+            place.put(compiled)
+
+        self._swapped = [compiled for _, compiled in chosen]
+        self.version = _digest(map(self._file, self._regions))
         self._serving = ", ".join(phrases)
+
+    def _file(self, region: Region) -> Path:
+        return self._folder / file_name(region.part)
 
     def _give_up(self, exc: Exception) -> None:
         log.debug("there will be no compiled version", exc_info=exc)

@@ -1,5 +1,6 @@
 """Which kernels compute a pipeline's attention. Images change by rounding, with some by more."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -33,6 +34,14 @@ def use_attention(
         model.set_attention_backend(attention)
 
     return any(_is_told(module) for model in models for module in model.modules())
+
+
+def attention_of(model: torch.nn.Module) -> str | None:
+    """The kernels that the model was told to use; None if it cannot be told."""
+    told: Iterator[Any] = (module for module in model.modules() if _is_told(module))
+    first = next(told, None)
+
+    return None if first is None else str(first.processor._attention_backend.value)
 
 
 def _is_told(module: Any) -> bool:

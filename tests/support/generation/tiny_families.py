@@ -80,12 +80,13 @@ def save_tiny_family(name: str, folder: Path) -> Path:
     return model
 
 
-def _flux(folder: Path, *, told_guidance: bool) -> Any:
+def tiny_flux(folder: Path, *, told_guidance: bool, blocks: int = 1) -> Any:
+    """FLUX.1 dev or schnell. blocks: how many of each of its two kinds."""
     return FluxPipeline(
         transformer=FluxTransformer2DModel(
             in_channels=16,
-            num_layers=1,
-            num_single_layers=1,
+            num_layers=blocks,
+            num_single_layers=blocks,
             attention_head_dim=16,
             num_attention_heads=2,
             joint_attention_dim=20,
@@ -294,8 +295,8 @@ TINY_FAMILIES: Mapping[str, Callable[[Path], Any]] = {
     "sdxl": tiny_xl,
     "lcm": _latent_consistency,
     "sd3": tiny_stable_diffusion_3,
-    "flux-schnell": lambda folder: _flux(folder, told_guidance=False),
-    "flux-dev": lambda folder: _flux(folder, told_guidance=True),
+    "flux-schnell": lambda folder: tiny_flux(folder, told_guidance=False),
+    "flux-dev": lambda folder: tiny_flux(folder, told_guidance=True),
     "flux2-dev": lambda _: _flux2(Flux2Pipeline, layers=30),
     "flux2-klein": lambda _: _flux2(Flux2KleinPipeline, layers=27, is_distilled=True),
     "flux2-klein-base": lambda _: _flux2(Flux2KleinPipeline, layers=27),
