@@ -57,6 +57,7 @@ def _spec(settings: Settings, offered: OfferedModel) -> BackendSpec:
         compiled_folder=folder.compiled,
         compiled_size=settings.sizes[0],
         attention=settings.attention,
+        quantize=settings.quantize.get(offered.name, "none"),
         step_cache=settings.step_cache.get(offered.name),
     )
 

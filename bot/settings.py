@@ -98,16 +98,16 @@ def _address(text: str) -> str:
     return text
 
 
-def _amounts(value: object) -> object:
-    """``"a:1, b:0.5"`` as amounts by name; anything else as it is."""
+def _by_name(value: object) -> object:
+    """``"a:1, b:0.5"`` as values by name; anything else as it is."""
     if not isinstance(value, str):
         return value
 
     parts = [part.rpartition(":") for part in _split(value)]
     if not all(name for name, _, _ in parts):
-        raise ValueError("must be names with numbers, like one:1,other:0.5")
+        raise ValueError("must be names with values, like one:1,other:0.5")
 
-    return {name.strip(): amount for name, _, amount in parts}
+    return {name.strip(): text.strip() for name, _, text in parts}
 
 
 def _known_devices(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -197,7 +197,7 @@ class Settings(BaseModel):
     ray_gpus: float = Field(
         1, ge=0, le=64, description="GPUs that Ray reserves for each of these workers"
     )
-    ray_resources: Annotated[Mapping[str, PositiveFloat], BeforeValidator(_amounts)] = Field(
+    ray_resources: Annotated[Mapping[str, PositiveFloat], BeforeValidator(_by_name)] = Field(
         {},
         description="custom resources that Ray reserves for each of these workers: "
         "`oxherd:1,fast:0.5`",
@@ -230,10 +230,16 @@ class Settings(BaseModel):
         "`_native_flash`, `_native_math`, or, if its package is installed, `flash`, `_flash_3`, "
         "`sage`, `xformers`; see [models](models.md#faster-by-a-setting)",
     )
-    step_cache: Annotated[Mapping[str, PositiveFloat], BeforeValidator(_amounts)] = Field(
+    step_cache: Annotated[Mapping[str, PositiveFloat], BeforeValidator(_by_name)] = Field(
         {},
         description="models, by the names that members choose, whose steps are skipped while they "
         "change less than this share: `FLUX.1-dev:0.1`; see "
+        "[models](models.md#faster-by-a-setting)",
+    )
+    quantize: Annotated[Mapping[str, Literal["int8", "float8"]], BeforeValidator(_by_name)] = Field(
+        {},
+        description="models, by the names that members choose, whose weights are rounded to 8 "
+        "bits: `FLUX.1-dev:int8`, or `float8`; needs the extra `quantized`; see "
         "[models](models.md#faster-by-a-setting)",
     )
     placeholder_step_seconds: float = Field(
@@ -473,15 +479,17 @@ class Settings(BaseModel):
         return offered_models(default, self.revision, self.more_models, self.loras)
 
     @model_validator(mode="after")
-    def _steps_cached_of_offered_models(self) -> Self:
+    def _faster_models_are_offered(self) -> Self:
         names = [offered.name for offered in self.offered_models]
-        for name, threshold in self.step_cache.items():
-            if name not in names:
-                raise ValueError(
-                    f"OXHERD_STEP_CACHE names {name!r}, and the models that members choose are "
-                    f"{', '.join(names)}"
-                )
+        for setting, chosen in (("STEP_CACHE", self.step_cache), ("QUANTIZE", self.quantize)):
+            for name in chosen:
+                if name not in names:
+                    raise ValueError(
+                        f"{PREFIX}{setting} names {name!r}, and the models that members choose are "
+                        f"{', '.join(names)}"
+                    )
 
+        for name, threshold in self.step_cache.items():
             if threshold > 1:
                 raise ValueError(f"OXHERD_STEP_CACHE: {name} has {threshold:g}; up to 1 is allowed")
 

@@ -106,6 +106,22 @@ setting turns it on. `versions` has the number as `step_cache`. Leave it out whe
 models or collect labels of how good a model is, unless this is how it will be used.
 
 It can be had with {caches_steps}. A different model that it names is refused when it is loaded.
+
+### Weights in 8 bits
+
+`OXHERD_QUANTIZE=FLUX.1-dev:int8,Qwen-Image:float8` is for single models too. The weights of all
+linear layers of the transformer or UNet are rounded to 8 bits when the model is loaded (torchao,
+weights only), to a half of what bfloat16 takes; what they are multiplied with keeps its number
+format. **This changes pictures.** `versions` has `quantized`, and the version of
+`torchao`. It needs the extra `quantized`:
+
+```sh
+pip install --no-deps --require-hashes -r locks/gpu.txt -r locks/quantized.txt
+```
+
+The weights are rounded on the CPU, after a LoRA was added, so main memory has the whole model once.
+A model with such weights is not compiled. Tested with Stable Diffusion and FLUX.1. If the extra is
+installed, diffusers imports torchao at every start, whether a model uses it or not.
 """
 
 NOT_TRIED = (

@@ -2,6 +2,9 @@
 makes the image again."""
 
 import inspect
+import re
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,7 @@ from bot.cli.replay import request_of, spec_of
 from bot.configuration import model_specs
 from bot.settings import Settings, SettingsError, load
 from generation.diffusion.backend import DiffusersBackend
+from generation.diffusion.faster import quantized
 from generation.errors import BackendUnavailable, Cancelled
 from generation.model_traits import read_traits
 from generation.request import Made
@@ -25,6 +29,10 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:Depreca
 
 SIDE_PX = 64
 NO_FILE = Path("/nonexistent/.env")
+
+needs_torchao = pytest.mark.skipif(
+    find_spec("torchao") is None, reason="the extra `quantized` is not installed"
+)
 
 
 @pytest.fixture(scope="module")
@@ -162,19 +170,52 @@ def test_a_model_without_a_cache_is_refused(name: str, family: str, tmp_path: Pa
     assert finding("step cache", model, step_cache=0.1) == (False, sentence)
 
 
-def test_only_the_model_that_the_setting_names_skips_steps() -> None:
+@needs_torchao
+@pytest.mark.parametrize("weights", ["int8", "float8"])
+@pytest.mark.parametrize("name", ["sd", "flux-dev"])
+def test_weights_are_rounded_and_the_row_has_it(name: str, weights: Any, tmp_path: Path) -> None:
+    model = save_tiny_family(name, tmp_path)
+    backend = opened(model, quantize=weights)
+
+    made = made_by(backend)
+
+    assert made.images != made_by(opened(model)).images
+    assert made.provenance.versions["quantized"] == weights
+    assert made.provenance.versions["torchao"] == version("torchao")
+    again = made_again(made, model)
+    assert (again.images, again.provenance) == (made.images, made.provenance)
+    assert finding("quantizing", model, quantize=weights)[0]
+
+
+def test_without_its_package_nothing_is_rounded(
+    flux: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quantized, "PACKAGE", "a package that is not here")
+    sentence = r"OXHERD_QUANTIZE needs the extra `quantized` \(.*\), which is not installed\."
+
+    with pytest.raises(BackendUnavailable, match=sentence):
+        opened(flux, quantize="int8")
+
+    ok, detail = finding("quantizing", flux, quantize="int8")
+    assert not ok
+    assert re.fullmatch(sentence, detail)
+
+
+def test_only_the_models_that_the_settings_name_skip_steps_or_are_rounded() -> None:
     environment = {
         "OXHERD_MODEL": "somebody/one",
         "OXHERD_MORE_MODELS": "somebody/other",
         "OXHERD_STEP_CACHE": "other:0.1",
+        "OXHERD_QUANTIZE": "one:int8",
     }
 
     specs = model_specs(load(environment, NO_FILE))
 
-    assert [spec.step_cache for spec in specs.values() if isinstance(spec, DiffusersSpec)] == [
-        None,
-        0.1,
-    ]
+    assert [
+        (spec.step_cache, spec.quantize)
+        for spec in specs.values()
+        if isinstance(spec, DiffusersSpec)
+    ] == [(None, "int8"), (0.1, "none")]
     for text, problem in (
         ("third:0.1", "names 'third', and the models that members choose are one, other"),
         ("other:1.5", "other has 1.5; up to 1 is allowed"),

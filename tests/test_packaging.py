@@ -16,7 +16,7 @@ from packaging.version import Version
 ROOT = Path(__file__).parents[1]
 CONFIGURATION = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT = CONFIGURATION["project"]
-LOCKS = ("build", "demo", "dev", "gpu", "ray")
+LOCKS = ("build", "demo", "dev", "gpu", "quantized", "ray")
 
 
 def locked(name: str) -> dict[str, str]:
@@ -41,9 +41,10 @@ def wanted(*extras: str) -> list[Requirement]:
         ("demo", ["demo"]),
         ("gpu", ["gpu", "safety"]),
         ("ray", ["ray"]),
+        ("quantized", ["quantized"]),
         ("dev", ["demo", "gpu", "ray", "safety", "dev"]),
     ],
-    ids=["demo", "gpu", "ray", "dev"],
+    ids=["demo", "gpu", "ray", "quantized", "dev"],
 )
 def test_every_dependency_is_locked_at_a_version_it_allows(lock: str, extras: list[str]) -> None:
     pins = locked(lock)
@@ -65,7 +66,7 @@ def test_the_locks_agree_with_each_other() -> None:
     for name in ("demo", "gpu", "ray"):
         assert locked(name).items() <= everything.items()
 
-    for distribution, version in locked("build").items():
+    for distribution, version in (*locked("build").items(), *locked("quantized").items()):
         assert everything.get(distribution, version) == version
 
 

@@ -84,7 +84,7 @@ def test_an_unknown_setting_in_the_file_is_named_too(tmp_path: Path) -> None:
         ("OXHERD_DEVICES", ",", "OXHERD_DEVICES"),
         ("OXHERD_RAY", "auto", "OXHERD_RAY: must be an address like 10.0.0.1:6379"),
         ("OXHERD_RAY_WORKERS", "2", "OXHERD_RAY is not: no worker would be on a cluster"),
-        ("OXHERD_RAY_RESOURCES", "fast", "must be names with numbers, like one:1,other:0.5"),
+        ("OXHERD_RAY_RESOURCES", "fast", "must be names with values, like one:1,other:0.5"),
         ("OXHERD_RAY_RESOURCES", "fast:some", "must be a number"),
         ("OXHERD_DEVICES", "gpu", "OXHERD_DEVICES: 'gpu' is not a device. Write auto, cpu, mps"),
         ("OXHERD_KEEP_UNVOTED_DAYS", "inf", "OXHERD_KEEP_UNVOTED_DAYS"),

@@ -36,6 +36,7 @@ from generation.worker.specs import (
     Dtype,
     LoraSpec,
     PlaceholderSpec,
+    Quantize,
 )
 from storage.dataset.reader import RecordedImage, find_recorded, recorded_bytes
 from storage.errors import RecordError
@@ -154,6 +155,7 @@ def spec_of(recorded: RecordedImage, settings: Settings, *, compiled: Path) -> B
             compiled_folder=compiled,
             compiled_size=size,
             attention=cast("Attention", made_by.get("attention", "native")),
+            quantize=cast("Quantize", made_by.get("quantized", "none")),
             step_cache=float(made_by["step_cache"]) if "step_cache" in made_by else None,
         )
     except ValueError as exc:

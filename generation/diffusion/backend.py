@@ -21,6 +21,7 @@ from generation.diffusion.checks import (
     check_engine,
     check_family,
     check_model,
+    check_quantizing,
     check_step_cache,
     known_folder,
 )
@@ -32,6 +33,7 @@ from generation.diffusion.denoising import Denoiser
 from generation.diffusion.device import StepPacing, require_device
 from generation.diffusion.engine import OWN, DecodedImage, Engine, Stage, choose_engine
 from generation.diffusion.faster.attention import NATIVE, try_attention, use_attention
+from generation.diffusion.faster.quantized import quantized
 from generation.diffusion.faster.step_cache import use_step_cache
 from generation.diffusion.latent_preview import LatentPreviews, open_previews
 from generation.diffusion.loading import (
@@ -118,6 +120,7 @@ class DiffusersBackend:
     lora_file: of a LoRA, unless it has the usual name. lora_weight: unless it is 1.
     few_steps: how a LoRA for a few steps is used (a key of `FEW_STEPS`).
     attention: the kernels that computed it, by diffusers' name; none where torch chose.
+    quantized: the number format that the weights were rounded to, by torchao.
     step_cache: the threshold below which steps were skipped; none where all were made.
     """
 
@@ -143,6 +146,7 @@ class DiffusersBackend:
             findings += check_attention(self._spec, folder, device=self._device)
 
         findings += check_step_cache(self._spec, folder)
+        findings += check_quantizing(self._spec)
 
         return findings
 
@@ -297,6 +301,9 @@ class DiffusersBackend:
             facts |= {**model.lora.facts(), "base_revision": revisions.base}
             name = model.lora.name
 
+        if self._spec.quantize != "none":
+            facts |= quantized(self._spec.quantize)
+
         attention = self._spec.attention
         told = use_attention(pipeline, attention, device=self._device, dtype=dtype)
         if told and attention != NATIVE:
@@ -345,6 +352,9 @@ class DiffusersBackend:
         """Whether the model is compiled, or laid out as for compiling."""
         if self._spec.offload != "none":
             return False  # compiled code would not notice that components move
+
+        if self._spec.quantize != "none":
+            return False  # a part's layout does not tell how its weights are kept
 
         if self._spec.compile == "auto":
             return pays(self._device)

@@ -11,6 +11,7 @@ from generation.diffusion.compile.layout import pays
 from generation.diffusion.device import device_name, is_slow_on_cpu, require_device
 from generation.diffusion.engine import OWN, choose_engine
 from generation.diffusion.faster.attention import NATIVE, attention_problem
+from generation.diffusion.faster.quantized import quantizing_problem
 from generation.diffusion.faster.step_cache import cache_problem
 from generation.diffusion.loading import family_traits, require_no_pickles, torch_dtype
 from generation.diffusion.model_files import (
@@ -209,6 +210,17 @@ def check_step_cache(spec: DiffusersSpec, folder: Path | None) -> Sequence[Findi
         detail = f"steps that change less than {spec.step_cache:g} are skipped; images change"
 
     return [Finding(subject="step cache", ok=problem is None, detail=problem or detail)]
+
+
+def check_quantizing(spec: DiffusersSpec) -> Sequence[Finding]:
+    """Whether the weights can be rounded; nothing where they are not to be."""
+    if spec.quantize == "none":
+        return []
+
+    problem = quantizing_problem()
+    detail = f"the weights are rounded to {spec.quantize}; images change, and nothing is compiled"
+
+    return [Finding(subject="quantizing", ok=problem is None, detail=problem or detail)]
 
 
 def _traits_in(folder: Path | None, spec: DiffusersSpec) -> Traits | None:

@@ -10,6 +10,7 @@ import diffusers
 import torch
 from diffusers import DiffusionPipeline
 
+from generation.diffusion.faster.quantized import quantize
 from generation.diffusion.model_files import (
     model_files,
     pickled_components,
@@ -104,6 +105,9 @@ def load_pipeline(model: ModelFolder, spec: DiffusersSpec, *, device: str) -> Di
 
     if model.lora is not None:
         add_lora(pipeline, model.lora)  # on the CPU, so that every device gets the same weights
+
+    if spec.quantize != "none":
+        quantize(pipeline, spec.quantize)
 
     if spec.offload == "model":
         pipeline.enable_model_cpu_offload(device=device)

@@ -14,6 +14,7 @@ Dtype: TypeAlias = Literal["auto", "float32", "float16", "bfloat16"]
 Offload: TypeAlias = Literal["none", "model"]
 Preview: TypeAlias = Literal["auto", "always", "never"]
 Compile: TypeAlias = Literal["auto", "on", "layout", "off"]
+Quantize: TypeAlias = Literal["none", "int8", "float8"]
 # By diffusers' names, and only what torch or an installed package has: not those that diffusers
 # downloads, because these are code from the hub.
 Attention: TypeAlias = Literal[
@@ -121,6 +122,8 @@ class DiffusersSpec(BackendSpec):
     compiled_size: which size of image they are made for; needed for "on" and "auto".
     attention: the kernels that compute it; "native" lets torch choose. Without effect on families
         whose Traits say so.
+    quantize: the number format that the weights of the transformer's or UNet's linear layers are
+        rounded to. What has it is not compiled.
     step_cache: the rest of the model is skipped in a step in which the first block's output changed
         by less than this share; None for never.
     """
@@ -142,6 +145,7 @@ class DiffusersSpec(BackendSpec):
     compiled_size: Size | None = None
     attention: Attention = "native"
     step_cache: float | None = None
+    quantize: Quantize = "none"
 
     def kept_in(self, folder: Path) -> Self:
         kept = ("preview_factors", "model_hashes", "compiled_folder")
@@ -169,4 +173,5 @@ _CHOICES: Mapping[str, Sequence[str]] = {
     "preview": get_args(Preview),
     "compile": get_args(Compile),
     "attention": get_args(Attention),
+    "quantize": get_args(Quantize),
 }
