@@ -284,8 +284,8 @@ def made_of_hub(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     shutil.copytree(made.settings.model, hub / "snapshots" / COMMIT)
     (hub / "refs").mkdir()
     (hub / "refs" / "main").write_text("f" * 40, encoding="utf-8")  # a later one, not here
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     rewrite(made, lambda row: row.update(model="somebody/tiny", revision=COMMIT))
 
     settings = quick_settings(made.settings.data, sizes=f"{SIDE_PX}x{SIDE_PX}")
@@ -293,6 +293,7 @@ def made_of_hub(made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return Made(settings, made.images)
 
 
+@pytest.mark.usefixtures("on_a_thread")
 async def test_a_model_of_the_hub_is_loaded_at_its_recorded_commit(made_of_hub: Made) -> None:
     replayed = await again(made_of_hub)
 
