@@ -1,26 +1,47 @@
 """Members use the demo in a real browser, and the dataset on disk is what they said."""
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import expect
+import pytest_asyncio
+from playwright.async_api import Browser, expect
 
 from generation.emoji import MODEL
 from tests.support.discord.demo_page import CHROMIUM, Member, browser, running_demo
 from tests.support.discord.world import dataset_rows
 
+QUICK = "tests.support.discord.quick_demo"
+
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.timeout(2000),
     pytest.mark.stalls("starts processes; the bot is in another one"),
+    pytest.mark.asyncio(loop_scope="module"),  # the browser's
 ]
 
 
-async def test_two_members_vote_change_undo_and_vote_after_a_restart(tmp_path: Path) -> None:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def started_browser() -> AsyncIterator[Browser]:
     assert CHROMIUM, "chromium is not installed; `make test` installs it on Debian"
+    async with browser() as started:
+        yield started
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def chromium(started_browser: Browser) -> AsyncIterator[Browser]:
+    """The tests share a browser, and no page of it."""
+    yield started_browser
+    for context in started_browser.contexts:
+        await context.close()
+
+
+async def test_two_members_vote_change_undo_and_vote_after_a_restart(
+    tmp_path: Path, chromium: Browser
+) -> None:
     data = tmp_path / "demo"
 
-    async with running_demo(data, "--placeholder") as demo, browser() as chromium:
+    async with running_demo(data, "--placeholder") as demo:
         alice = await Member.open(chromium, demo.url, "alice")
         bob = await Member.open(chromium, demo.url, "bob")
 
@@ -60,10 +81,12 @@ async def test_two_members_vote_change_undo_and_vote_after_a_restart(tmp_path: P
         assert (data / "dataset" / row["path"]).read_bytes().startswith(b"\x89PNG")
 
 
-async def test_a_moderator_pauses_requests_and_writes_guidelines(tmp_path: Path) -> None:
-    assert CHROMIUM, "chromium is not installed; `make test` installs it on Debian"
+async def test_a_moderator_pauses_requests_and_writes_guidelines(
+    tmp_path: Path, chromium: Browser
+) -> None:
+    quick = running_demo(tmp_path / "demo", "--placeholder", module=QUICK)
 
-    async with running_demo(tmp_path / "demo", "--placeholder") as demo, browser() as chromium:
+    async with quick as demo:
         alice = await Member.open(chromium, demo.url, "alice")
         moderator = await Member.open(chromium, demo.url, "moderator")
         await alice.imagine("a fox in the snow")
@@ -86,14 +109,11 @@ async def test_a_moderator_pauses_requests_and_writes_guidelines(tmp_path: Path)
 
 
 async def test_four_images_of_512_px_and_all_their_buttons_are_on_one_screen(
-    tmp_path: Path,
+    tmp_path: Path, chromium: Browser
 ) -> None:
-    assert CHROMIUM, "chromium is not installed; `make test` installs it on Debian"
-    large_demo = running_demo(
-        tmp_path / "demo", "--placeholder", module="tests.support.discord.large_demo"
-    )
+    large = running_demo(tmp_path / "demo", "--placeholder", module=QUICK, SIDE_PX="512")
 
-    async with large_demo as demo, browser() as chromium:
+    async with large as demo:
         alice = await Member.open(chromium, demo.url, "alice")
         await alice.imagine("a fox in the snow")
         message = alice.images("a fox in the snow")
@@ -108,11 +128,12 @@ async def test_four_images_of_512_px_and_all_their_buttons_are_on_one_screen(
         assert all(screen.values()), screen
 
 
-async def test_the_shipped_model_draws_and_the_dataset_says_so(tmp_path: Path) -> None:
-    assert CHROMIUM, "chromium is not installed; `make test` installs it on Debian"
+async def test_the_shipped_model_draws_and_the_dataset_says_so(
+    tmp_path: Path, chromium: Browser
+) -> None:
     data = tmp_path / "demo"
 
-    async with running_demo(data) as demo, browser() as chromium:
+    async with running_demo(data, module=QUICK) as demo:
         alice = await Member.open(chromium, demo.url, "alice")
         await alice.imagine("a happy dog in the rain")
         message = alice.images("a happy dog in the rain")
@@ -129,19 +150,18 @@ async def test_the_shipped_model_draws_and_the_dataset_says_so(tmp_path: Path) -
 
 
 @pytest.mark.long
-async def test_the_story_ends_with_a_tuned_model_that_was_compared_blind(tmp_path: Path) -> None:
-    assert CHROMIUM, "chromium is not installed; `make test` installs it on Debian"
+async def test_the_story_ends_with_a_tuned_model_that_was_compared_blind(
+    tmp_path: Path, chromium: Browser
+) -> None:
     data = tmp_path / "demo"
     short = running_demo(data, "--story", module="tests.support.discord.short_story")
 
     async with short as demo:
-        await demo.line(
-            "The bot was restarted"
-        )  # it has learned; a page would cost time until then
-        async with browser() as chromium:
-            alice = await Member.open(chromium, demo.url, "alice")
-            await alice.sees("The arena is over.")
-            await alice.sees("Before and after")
+        # It has learned then; a page would cost time until then.
+        await demo.line("The bot was restarted")
+        alice = await Member.open(chromium, demo.url, "alice")
+        await alice.sees("The arena is over.")
+        await alice.sees("Before and after")
 
     votes = dataset_rows(data, "train")
     compared = dataset_rows(data, "arena")

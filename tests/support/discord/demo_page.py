@@ -80,14 +80,16 @@ class Demo:
 
 
 @asynccontextmanager
-async def running_demo(data: Path, *options: str, module: str = "bot") -> AsyncIterator[Demo]:
+async def running_demo(
+    data: Path, *options: str, module: str = "bot", **environment: str
+) -> AsyncIterator[Demo]:
     """The demo on a free port; stopped with SIGTERM, which must leave exit status 0."""
     command = ("demo", "--no-open", "--port", "0", "--data", str(data), *options)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", module, *command),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
     )
     try:
         demo = Demo(process, "")
