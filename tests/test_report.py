@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from playwright.async_api import async_playwright, expect
+from playwright.async_api import Page, async_playwright, expect
 from typer.testing import CliRunner, Result
 
 from bot.commands import app
@@ -147,39 +147,46 @@ def test_serve_shows_a_report_on_this_machine(report: tuple[Path, bool]) -> None
 @pytest.mark.browser
 @pytest.mark.stalls("starts a browser")
 @pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
-@pytest.mark.parametrize("width", [1280, 390])
 async def test_it_opens_from_the_disk_in_a_browser(
-    report: tuple[Path, bool], collected: Collected, width: int
+    report: tuple[Path, bool], collected: Collected
 ) -> None:
     out, _ = report
-    images = {vote.image_id for vote in collected.votes}
-    oldest = {vote.image_id for vote in collected.votes if vote.prompt == "a fox number 0"}
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = await browser.new_page(viewport={"width": width, "height": 900})
-        for name in ("index", "images", "prompts", "history"):
-            address = (out / f"{name}.html").as_uri()
-            assert (await loaded(page, address)).processor_s <= 1
-            assert await page.evaluate("document.documentElement.scrollWidth") <= width
-            broken = "[...document.images].filter((i) => i.complete && !i.naturalWidth).length"
-            assert await page.evaluate(broken) == 0
+        for width in (1280, 390):
+            page = await browser.new_page(viewport={"width": width, "height": 900})
+            await opens(page, out, collected, width_px=width)
+            await page.close()
 
-        await page.goto((out / "prompts.html").as_uri())
-        await page.fill("#words", "Fox  number")
-        await expect(page.locator(".prompts li:visible")).to_have_text(re.compile("A Fox  Number"))
-
-        # The filters search all images, not only those that are drawn.
-        await page.goto((out / "images.html").as_uri())
-        figures = page.locator("#gallery figure")
-        assert await figures.count() == 120 < len(images)
-        assert await page.inner_text("#found") == f"{len(images)} of {len(images)} images"
-        await page.fill("#words", "Fox number 0")
-        addresses = [await each.get_attribute("href") for each in await figures.locator("a").all()]
-        assert {address.partition("#")[2] for address in addresses if address} == oldest
-        await page.fill("#words", "")
-        await page.locator("#more").scroll_into_view_if_needed()
-        await expect(figures).to_have_count(len(images))
         await browser.close()
+
+
+async def opens(page: Page, out: Path, collected: Collected, *, width_px: int) -> None:
+    """All pages fit into the width, and their searches and filters find what is there."""
+    images = {vote.image_id for vote in collected.votes}
+    oldest = {vote.image_id for vote in collected.votes if vote.prompt == "a fox number 0"}
+    for name in ("index", "images", "prompts", "history"):
+        address = (out / f"{name}.html").as_uri()
+        assert (await loaded(page, address)).processor_s <= 1
+        assert await page.evaluate("document.documentElement.scrollWidth") <= width_px
+        broken = "[...document.images].filter((i) => i.complete && !i.naturalWidth).length"
+        assert await page.evaluate(broken) == 0
+
+    await page.goto((out / "prompts.html").as_uri())
+    await page.fill("#words", "Fox  number")
+    await expect(page.locator(".prompts li:visible")).to_have_text(re.compile("A Fox  Number"))
+
+    # The filters search all images, not only those that are drawn.
+    await page.goto((out / "images.html").as_uri())
+    figures = page.locator("#gallery figure")
+    assert await figures.count() == 120 < len(images)
+    assert await page.inner_text("#found") == f"{len(images)} of {len(images)} images"
+    await page.fill("#words", "Fox number 0")
+    addresses = [await each.get_attribute("href") for each in await figures.locator("a").all()]
+    assert {address.partition("#")[2] for address in addresses if address} == oldest
+    await page.fill("#words", "")
+    await page.locator("#more").scroll_into_view_if_needed()
+    await expect(figures).to_have_count(len(images))
 
 
 def test_arenas_are_there_with_their_win_rates(collected: Collected, tmp_path: Path) -> None:
