@@ -13,6 +13,7 @@ from generation.errors import BackendUnavailable, Cancelled, RequestFailed
 from generation.queue.executor import Executor
 from generation.queue.job import JobState
 from generation.queue.limits import ExecutorLimits
+from generation.worker.backend import open_backend
 from generation.worker.doctor import check_backend
 from generation.worker.specs import BackendSpec, DiffusersSpec
 from tests.support.generation.inline_worker import inline_workers
@@ -122,7 +123,7 @@ async def test_a_missing_model_reaches_whoever_waits_as_a_sentence() -> None:
 
 
 def test_the_checkup_finds_device_model_family_and_engine(spec: DiffusersSpec) -> None:
-    findings = check_backend({MODEL: spec}, device="cpu", timeout_s=600)
+    findings = open_backend(spec, device="cpu").check()
 
     assert [(finding.subject, finding.ok) for finding in findings] == [
         ("device", True),

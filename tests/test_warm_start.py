@@ -1,8 +1,9 @@
 """A model serves uncompiled while a compiled version is made, and compiled from then on."""
 
 import shutil
+import signal
 import subprocess
-import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -340,34 +341,26 @@ def test_a_model_whose_parts_come_and_go_is_not_compiled(model: Path, tmp_path: 
     assert serving(backend) == ""
 
 
-def test_the_compiler_ends_with_the_worker_that_started_it(tmp_path: Path) -> None:
-    script = (
-        "import pathlib, sys, time\n"
-        "from generation.diffusion.compile import compiler\n"
-        "compiler.PROCESS = ('import time; from generation.worker.parent import die_with_parent; "
-        "die_with_parent(); print(1, flush=True); time.sleep(600)')\n"
-        "folder = pathlib.Path(sys.argv[1])\n"
-        "process = compiler.start([], folder)\n"
-        "while not compiler.log_of(folder).read_text():\n"
-        "    time.sleep(0.02)\n"
-        "print(process.pid)\n"
+def test_the_compiler_ends_with_the_thread_that_started_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As all threads of a worker end that is killed."""
+    monkeypatch.setattr(
+        compiler,
+        "PROCESS",
+        "import time; from generation.worker.parent import die_with_parent; die_with_parent(); "
+        "print(1, flush=True); time.sleep(600)",
     )
-    root = Path(__file__).parents[1]
+    started: list[subprocess.Popen[bytes]] = []
 
-    done = subprocess.run(
-        [sys.executable, "-c", script, tmp_path],
-        cwd=root,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
+    def start() -> None:
+        started.append(compiler.start([], tmp_path))
+        while not compiler.log_of(tmp_path).read_text():
+            time.sleep(0.02)
 
-    assert gone_soon(int(done.stdout))
+    thread = threading.Thread(target=start)
+    thread.start()
+    thread.join()
 
-
-def gone_soon(pid: int) -> bool:
-    deadline_s = time.monotonic() + 10
-    while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline_s:
-        time.sleep(0.02)
-
-    return not Path(f"/proc/{pid}").exists()
+    [process] = started
+    assert process.wait(timeout=10) == -signal.SIGKILL
