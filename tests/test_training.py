@@ -109,7 +109,7 @@ def trained(
 def test_a_few_steps_give_a_model_that_the_bot_can_use(
     emoji: list[source.Emoji], tmp_path: Path
 ) -> None:
-    model = trained(emoji, tmp_path / "model", tmp_path / "work")
+    model = trained(emoji, tmp_path / "model", tmp_path / "work", steps=2)
 
     backend = DiffusersBackend(DiffusersSpec(model=str(model)), device="cpu")
     backend.load()
