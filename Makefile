@@ -34,7 +34,7 @@ chaos: .venv/.dev ## 200 kill -9 of the whole program under load
 chaos-forget: .venv/.dev ## 50 kill -9 of forget and refound; the person is then looked for everywhere
 	$(BIN)/python -m tests.chaos.kill_forgetting --kills 50 $(ARGS)
 
-chaos-hosts: .venv/.dev ## kill, freeze and add hosts of a local Ray cluster while 20 people ask
+chaos-hosts: .venv/.dev ## kill, freeze, cut off and add hosts of a local Ray cluster while 20 people ask
 	$(BIN)/python -m tests.chaos.hosts $(ARGS)
 
 chaos-power: .venv/.dev ## 20 power cuts under load, 10 of them soon after the first start; needs root

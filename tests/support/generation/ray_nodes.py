@@ -1,7 +1,10 @@
-"""A real Ray cluster on the loopback: nodes that are added, killed and frozen.
+"""A real Ray cluster on this machine: nodes that are added, killed, frozen, cut off and taken back.
 
 `python -m tests.support.generation.ray_nodes` is the process that has the nodes, because Ray starts
 them on a main thread only. It reads a command a line and answers each with a line of JSON.
+
+To be cut off, a node needs a network of its own, and to make one this process must be root of its
+network: `unshare --map-root-user --net COMMAND` needs no root.
 """
 
 import asyncio
@@ -10,15 +13,18 @@ import os
 import secrets
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from typing import Any, Self
 
 import psutil
 
 from generation.cluster.settings import LABEL
+from tests.support.generation.networks import Networks
 
 _STORE_BYTES = 80_000_000  # the least that Ray takes
+_ENDS_WITHIN_S = 120.0
 
 
 class RayNodes:
@@ -32,11 +38,13 @@ class RayNodes:
 
     @classmethod
     @asynccontextmanager
-    async def running(cls, *, open_to_anybody: bool = False) -> AsyncIterator[Self]:
-        """The head; all nodes end with the context."""
+    async def running(
+        cls, *, open_to_anybody: bool = False, own_networks: bool = False
+    ) -> AsyncIterator[Self]:
+        """The head; all nodes end with the context. own_networks: whether nodes can be cut off."""
         environment = {"RAY_AUTH_TOKEN": secrets.token_hex(20)}
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", __name__),
+            *(sys.executable, "-m", __name__, *(["own-networks"] if own_networks else [])),
             env={
                 **os.environ,
                 **environment,
@@ -69,6 +77,15 @@ class RayNodes:
         """SIGSTOP for all of its processes: its connections stay open."""
         await self._do("freeze", label)
 
+    async def cut(self, label: str) -> None:
+        """Its network is gone: what is sent to it or by it gets lost, and nobody is told."""
+        await self._do("cut", label)
+
+    async def bring_back(self, label: str) -> None:
+        """Go on with a node that was frozen or cut off, once the cluster takes it for dead. It ends
+        itself when it hears of that, and is started again, as by its supervisor."""
+        await self._do("bring back", label)
+
     async def processes(self, label: str) -> list[int]:
         """The ids of the node's own processes, of its actors and of their workers."""
         found: list[int] = await self._do("processes", label)
@@ -90,53 +107,109 @@ class RayNodes:
         return json.loads(line)
 
 
-def _serve() -> None:
-    from ray.cluster_utils import Cluster
+class _Nodes:
+    """The nodes, in the process that has them."""
 
-    head = {
-        "num_cpus": 0,
-        "num_gpus": 0,
-        "include_dashboard": False,
-        "object_store_memory": _STORE_BYTES,
-    }
-    cluster = Cluster(initialize_head=True, head_node_args=head)
-    nodes: dict[str, Any] = {}
-    _say(cluster.address)
+    def __init__(self, networks: Networks | None) -> None:
+        from ray.cluster_utils import Cluster
+
+        self._networks = networks
+        self._gpus: dict[str, int] = {}
+        self._nodes: dict[str, Any] = {}
+        head = {
+            "num_cpus": 0,
+            "num_gpus": 0,
+            "include_dashboard": False,
+            "object_store_memory": _STORE_BYTES,
+            **({} if networks is None else {"node_ip_address": networks.address}),
+        }
+        self._cluster = Cluster(initialize_head=True, head_node_args=head)
+        self.address: str = self._cluster.address
+
+    def add(self, label: str, gpus: int) -> None:
+        self._gpus[label] = gpus
+        with nullcontext() if self._networks is None else self._networks.of(label) as address:
+            self._nodes[label] = self._cluster.add_node(
+                num_cpus=1,
+                num_gpus=gpus,
+                labels={LABEL: label},
+                object_store_memory=_STORE_BYTES,
+                **({} if address is None else {"node_ip_address": address}),
+            )
+
+    def kill(self, label: str) -> None:
+        self._signal(label, signal.SIGKILL)
+        self._cluster.remove_node(self._nodes.pop(label), allow_graceful=False)
+
+    def freeze(self, label: str) -> None:
+        self._signal(label, signal.SIGSTOP)
+
+    def cut(self, label: str) -> None:
+        assert self._networks is not None
+        self._networks.set(label, "down")
+
+    def bring_back(self, label: str) -> None:
+        while self._is_alive(label):
+            time.sleep(0.5)
+
+        if self._networks is not None:
+            self._networks.set(label, "up")
+
+        self._signal(label, signal.SIGCONT)
+        [raylet] = self._nodes[label].all_processes["raylet"]
+        raylet.process.wait(_ENDS_WITHIN_S)
+        self.kill(label)  # what it left
+        self.add(label, self._gpus[label])
+
+    def end(self) -> None:
+        for label in self._nodes:
+            self._signal(label, signal.SIGKILL)  # a frozen one would not end
+
+        self._cluster.shutdown()
+
+    def processes(self, label: str) -> list[int]:
+        return [process.pid for process in _processes(self._nodes[label])]
+
+    def _is_alive(self, label: str) -> bool:
+        """Whether the cluster takes it for alive."""
+        node_id = self._nodes[label].node_id
+        nodes = self._cluster.global_state.node_table()
+
+        return any(node["NodeID"] == node_id and node["Alive"] for node in nodes)
+
+    def _signal(self, label: str, number: int) -> None:
+        for process in _processes(self._nodes[label]):
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
+
+
+def _serve(*, own_networks: bool) -> None:
+    nodes = _Nodes(Networks() if own_networks else None)
+    _say(nodes.address)
     for line in sys.stdin:
         match json.loads(line):
-            case ["add", label, gpus]:
-                nodes[label] = cluster.add_node(
-                    num_cpus=1,
-                    num_gpus=gpus,
-                    labels={LABEL: label},
-                    object_store_memory=_STORE_BYTES,
-                )
-                _say(None)
-            case ["kill", label]:
-                _signal(nodes[label], signal.SIGKILL)
-                cluster.remove_node(nodes.pop(label), allow_graceful=False)
-                _say(None)
-            case ["freeze", label]:
-                _signal(nodes[label], signal.SIGSTOP)
-                _say(None)
             case ["processes", label]:
-                _say([process.pid for process in _processes(nodes[label])])
+                _say(nodes.processes(label))
+                continue
+            case ["add", label, gpus]:
+                nodes.add(label, gpus)
+            case ["kill", label]:
+                nodes.kill(label)
+            case ["freeze", label]:
+                nodes.freeze(label)
+            case ["cut", label]:
+                nodes.cut(label)
+            case ["bring back", label]:
+                nodes.bring_back(label)
 
-    for node in nodes.values():
-        _signal(node, signal.SIGKILL)  # a frozen one would not end
+        _say(None)
 
-    cluster.shutdown()
+    nodes.end()
 
 
 def _say(answer: object) -> None:
     sys.stdout.write(json.dumps(answer) + "\n")
     sys.stdout.flush()
-
-
-def _signal(node: Any, number: int) -> None:
-    for process in _processes(node):
-        with suppress(psutil.NoSuchProcess):
-            process.send_signal(number)
 
 
 def _processes(node: Any) -> list[psutil.Process]:
@@ -151,4 +224,4 @@ def _processes(node: Any) -> list[psutil.Process]:
 
 
 if __name__ == "__main__":
-    _serve()
+    _serve(own_networks="own-networks" in sys.argv)
