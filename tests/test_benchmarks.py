@@ -208,6 +208,7 @@ def test_memory_is_read_while_messages_are_posted(tmp_path: Path) -> None:
     assert figures["bot_process"]["exit_status"] == 0
 
 
+@pytest.mark.long  # tests/test_cli.py and tests/test_run.py look at one start of each
 def test_the_command_line_and_the_bot_process_import_neither_torch_nor_oxen(
     tmp_path: Path,
 ) -> None:

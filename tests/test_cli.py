@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from benchmarks.startup import HEAVY
 from bot.cli.env_file import DEFAULT_ENV_FILE, settings_from
 from bot.cli.exit_status import Exit
 from bot.commands import app
@@ -52,6 +53,20 @@ def test_without_arguments_it_helps() -> None:
         "replay",
     ):
         assert re.search(rf"^│ {command}\s", done.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", ["--help", "status"])
+def test_commands_that_must_answer_at_once_import_no_large_library(command: str) -> None:
+    traced = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "bot", command],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    imported = {line.rpartition("|")[2].strip() for line in traced.stderr.splitlines()}
+    assert "bot.commands" in imported
+    assert not imported & set(HEAVY)
 
 
 @pytest.mark.parametrize("command", ["run", "sync-commands"])

@@ -10,22 +10,40 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from datetime import timedelta
 from pathlib import Path
 
+import psutil
 import pytest
+from discord.http import Route
+from typer.testing import CliRunner
 
 from bot.chat.custom_ids import VoteId
+from bot.commands import app
+from storage.dataset.memory import MemoryRepository
+from storage.dataset.writer_process import RepositorySettings
 from storage.journal.file import JournalFile
+from storage.store import VoteStore
+from storage.vote import Rating
 from tests.support.discord.payloads import Message
 from tests.support.discord.stub import DiscordStub
 from tests.support.discord.whole_program import QUICK, ROOT, WholeProgram, family, role
 from tests.support.discord.world import dataset_rows
+from tests.support.remote.bench import show
 
 pytestmark = pytest.mark.stalls("starts processes; the bot is a process of its own")
 
 PATIENCE_S = 100.0
 ALICE, BOB = 2_000_000_000_000_000_001, 2_000_000_000_000_000_002
+TOKEN = ".".join(["M" * 26, "G" * 6, "x" * 38])
+NOBODY = "http://127.0.0.1:9"
+
+
+@pytest.fixture(autouse=True)
+def no_env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The commands run in a folder without a file of settings."""
+    monkeypatch.chdir(tmp_path)
 
 
 @asynccontextmanager
@@ -61,12 +79,35 @@ async def problems(program: WholeProgram) -> list[str]:
     return list(status.problems)
 
 
-async def oxherd(*arguments: str, data: Path, **settings: str) -> tuple[int, str, str]:
-    """A command from another shell: exit status, standard output, standard error."""
+def opened(
+    data: Path, repository: RepositorySettings | MemoryRepository
+) -> AbstractAsyncContextManager[VoteStore]:
+    """The storage alone, in this process."""
+    return VoteStore.open(data, repository=repository, keep_unvoted=timedelta(days=7))
+
+
+def oxherd(*arguments: str, data: Path) -> tuple[int, str, str]:
+    """A command in this process: exit status, standard output, standard error."""
+    settings = {**QUICK, "OXHERD_DATA": str(data), "OXHERD_TOKEN": TOKEN}
+    done = CliRunner().invoke(app, arguments, env=settings)
+    assert isinstance(done.exception, SystemExit | None), done.exc_info
+
+    return done.exit_code, done.stdout, done.stderr
+
+
+async def another_shell(*arguments: str, data: Path, url: str = NOBODY) -> tuple[int, str, str]:
+    """The same in a process of its own. url: of the stand-in for Discord."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bot", *arguments),
+        *(sys.executable, "-m", "tests.support.discord.launch", *arguments),
         cwd=data.parent,
-        env={**os.environ, **QUICK, "OXHERD_DATA": str(data), "PYTHONPATH": str(ROOT), **settings},
+        env={
+            **os.environ,
+            **QUICK,
+            "OXHERD_DATA": str(data),
+            "OXHERD_TOKEN": TOKEN,
+            "PYTHONPATH": str(ROOT),
+            "STUB_URL": url,
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
@@ -120,19 +161,20 @@ async def test_the_status_can_be_read_from_another_shell(tmp_path: Path) -> None
         await vote(stub, await images(stub))
         await program.settled(within_s=PATIENCE_S)
 
-        healthy = await oxherd("status", "--check", data=data)
-        table = await oxherd("status", data=data)
-        state = json.loads((await oxherd("status", "--json", data=data))[1])
-        log = await oxherd("log", data=data)
-        snapshot = await oxherd("snapshot", data=data)
+        healthy = await another_shell("status", "--check", data=data)
+        table, state, log, snapshot = [
+            await asyncio.to_thread(oxherd, *command.split(), data=data)
+            for command in ("status", "status --json", "log", "snapshot")
+        ]
 
         assert healthy == (0, "", "")
         assert others_can_read(data) == []
         assert inherited_tokens(program) == []
+        assert not [name for name in mapped(program) if "torch" in name or "oxen_py" in name]
         for word in ("connected", "queue", "worker cpu", "idle", "votes waiting", "last commit"):
             assert word in table[1]
-        assert state["votes"]["waiting"] == 0
-        assert state["problems"] == []
+        assert json.loads(state[1])["votes"]["waiting"] == 0
+        assert json.loads(state[1])["problems"] == []
         assert "1 vote: 1 good, 0 bad, on 1 image" in log[1]
         assert "a fox" not in log[1]
         assert "train.csv" in snapshot[1]
@@ -144,6 +186,13 @@ def others_can_read(data: Path) -> list[Path]:
     return [path for path in (data, *data.rglob("*")) if path.lstat().st_mode & 0o077]
 
 
+def mapped(program: WholeProgram) -> set[str]:
+    """The names of the libraries in the memory of the bot's process."""
+    process = psutil.Process(program.process.pid)
+
+    return {Path(library.path).name for library in process.memory_maps()}
+
+
 def inherited_tokens(program: WholeProgram) -> list[str]:
     """Processes beside the bot that have its token in their environment."""
     children = [p for p in family(program.data) if p.pid != program.process.pid]
@@ -152,61 +201,59 @@ def inherited_tokens(program: WholeProgram) -> list[str]:
     return [role(process) for process in children if "OXHERD_TOKEN" in process.environ()]
 
 
-async def test_health_fails_while_the_gateway_is_gone(tmp_path: Path) -> None:
+async def test_health_fails_while_a_part_is_gone_and_lost_processes_are_replaced(
+    tmp_path: Path,
+) -> None:
     data = tmp_path / "data"
-    async with running(data) as (stub, _):
+    async with running(data) as (stub, program):
+        for who in ("worker", "writer"):
+            [victim] = [process for process in family(data) if role(process) == who]
+
+            victim.kill()
+
+            async with asyncio.timeout(PATIENCE_S):
+                while not any(who in p for p in await problems(program)):  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+
+                while await problems(program):  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+
         await stub.hang_up()
 
-        status, said, _ = await oxherd("status", "--check", data=data)
+        status, said, _ = await another_shell("status", "--check", data=data)
 
         assert status == 1
         assert "The gateway is not connected." in said
 
 
-@pytest.mark.parametrize("who", ["writer", "worker"])
-async def test_health_fails_while_a_process_is_gone_and_it_is_replaced(
-    tmp_path: Path, who: str
-) -> None:
-    data = tmp_path / "data"
-    async with running(data) as (_, program):
-        [victim] = [process for process in family(data) if role(process) == who]
-
-        victim.kill()
-
-        async with asyncio.timeout(PATIENCE_S):
-            while not any(who in problem for problem in await problems(program)):  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
-
-            while await problems(program):  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
-
-
 async def test_a_second_bot_on_the_folder_is_refused_with_a_sentence(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    async with running(data) as (_, program):
-        status, _, said = await oxherd("run", data=data, OXHERD_TOKEN=_a_token())
+    async with opened(data, MemoryRepository()):
+        status, _, said = await another_shell("run", data=data)
 
-        assert status == 1
-        assert f"process {program.process.pid}" in said
-        assert said.count("\n") == 1
+    assert status == 1
+    assert f"process {os.getpid()}" in said
+    assert said.count("\n") == 1
 
 
 async def test_offline_commands_answer_when_no_bot_runs(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    async with running(data) as (stub, _):
-        await vote(stub, await images(stub))
+    async with opened(data, RepositorySettings()) as store:
+        images = await show(store, "set-0")
+        await store.vote(images[0], BOB, Rating.GOOD)
 
-    log = await oxherd("log", data=data)
-    snapshot = await oxherd("snapshot", data=data)
+    snapshot = await asyncio.to_thread(oxherd, "snapshot", data=data)
+    log = await asyncio.to_thread(oxherd, "log", data=data)
 
-    assert "1 vote" in log[1]
     assert snapshot[0] == 0
+    assert "1 vote" in log[1]
+    assert "snapshot" in log[1]
     assert (data / "dataset" / "train.csv").read_text().count("\n") == 2
 
 
 async def test_a_token_that_discord_refuses_is_a_sentence(tmp_path: Path) -> None:
     async with DiscordStub.open() as stub:
-        status, _, said = await _run_to_its_end(stub.url, tmp_path / "data", _a_token())
+        status, _, said = await another_shell("run", data=tmp_path / "data", url=stub.url)
 
     assert status == 78
     assert said.endswith(
@@ -215,15 +262,19 @@ async def test_a_token_that_discord_refuses_is_a_sentence(tmp_path: Path) -> Non
     )
 
 
-async def test_discord_away_asks_the_supervisor_to_try_later(tmp_path: Path) -> None:
-    status, _, said = await _run_to_its_end("http://127.0.0.1:9", tmp_path / "data", _a_token())
+def test_discord_away_asks_the_supervisor_to_try_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Route, "BASE", NOBODY)
+
+    status, _, said = oxherd("run", data=tmp_path / "data")
 
     assert status == 75
     assert "oxherd: Discord could not be reached" in said
 
 
 @pytest.mark.parametrize("what", ["foreign", "newer", "damaged"])
-async def test_a_journal_that_is_not_ours_is_left_alone(tmp_path: Path, what: str) -> None:
+def test_a_journal_that_is_not_ours_is_left_alone(tmp_path: Path, what: str) -> None:
     data = tmp_path / "data"
     data.mkdir()
     journal = data / "journal.sqlite3"
@@ -238,19 +289,19 @@ async def test_a_journal_that_is_not_ours_is_left_alone(tmp_path: Path, what: st
             )
     before = journal.read_bytes()
 
-    status, _, said = await _run_to_its_end("http://127.0.0.1:9", data, _a_token())
+    status, _, said = oxherd("run", data=data)
 
     assert status == 1
     assert str(journal) in said
     assert journal.read_bytes() == before
 
 
-async def test_a_repository_made_by_something_else_is_left_alone(tmp_path: Path) -> None:
+def test_a_repository_made_by_something_else_is_left_alone(tmp_path: Path) -> None:
     data = tmp_path / "data"
     (data / "dataset").mkdir(parents=True)
     (data / "dataset" / "README.md").write_text("mine")
 
-    status, _, said = await _run_to_its_end("http://127.0.0.1:9", data, _a_token())
+    status, _, said = oxherd("run", data=data)
 
     assert status == 78
     assert "was not made by oxherd" in said
@@ -281,7 +332,7 @@ async def test_a_full_disk_refuses_votes_and_loses_none(small_disk: Path) -> Non
 
 async def test_a_full_disk_under_the_dataset_delays_commits_and_loses_none(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    async with running(data):
+    async with opened(data, RepositorySettings()):
         pass
 
     (data / "dataset").rename(data / "moved")
@@ -345,29 +396,3 @@ def _database(path: Path) -> Iterator[sqlite3.Connection]:
         database.commit()
     finally:
         database.close()
-
-
-def _a_token() -> str:
-    return ".".join(["M" * 26, "G" * 6, "x" * 38])
-
-
-async def _run_to_its_end(url: str, data: Path, token: str) -> tuple[int, str, str]:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.support.discord.launch", "run"),
-        cwd=data.parent,
-        env={
-            **os.environ,
-            **QUICK,
-            "OXHERD_DATA": str(data),
-            "OXHERD_TOKEN": token,
-            "PYTHONPATH": str(ROOT),
-            "STUB_URL": url,
-        },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    out, err = await asyncio.wait_for(process.communicate(), PATIENCE_S)
-    assert process.returncode is not None
-    assert b"Traceback" not in out + err
-
-    return process.returncode, out.decode(), err.decode()

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -524,8 +524,7 @@ async def test_a_foreign_dataset_stops_the_start(tmp_path: Path) -> None:
             pass
 
 
-async def test_offline_commands_work_when_no_bot_runs_and_only_then(tmp_path: Path) -> None:
-    settings = RepositorySettings()
+async def test_offline_checks_work_when_no_bot_runs_and_only_then(tmp_path: Path) -> None:
     async with oxen_store(tmp_path) as store:
         image_id, *_ = await show(store)
         await store.vote(image_id, ALICE, Rating.GOOD)
@@ -533,17 +532,8 @@ async def test_offline_commands_work_when_no_bot_runs_and_only_then(tmp_path: Pa
         with pytest.raises(JournalInUse):
             await asyncio.to_thread(offline.check_journal, tmp_path)
 
-    def commands() -> Sequence[object]:
-        return (
-            offline.check_journal(tmp_path),
-            offline.check_repository(tmp_path, settings),
-            offline.snapshot(tmp_path, settings),
-            offline.log(tmp_path, settings, limit=1)[0].message,
-        )
+    journal = await asyncio.to_thread(offline.check_journal, tmp_path)
+    repository = await asyncio.to_thread(offline.check_repository, tmp_path, RepositorySettings())
 
-    journal, repository, commit_id, newest = await asyncio.to_thread(commands)
-
-    assert "0 votes wait" in str(journal)
-    assert "opens" in str(repository)
-    assert commit_id is not None
-    assert str(newest).startswith("snapshot")
+    assert "0 votes wait" in journal
+    assert "opens" in repository
