@@ -254,7 +254,7 @@ def test_what_is_compiled_of_each_family(name: str, tmp_path: Path) -> None:
     size = Size(SIDE_PX, SIDE_PX)
     try:
         regions = record_blocks(PipelineEngine(pipeline, takes), pipeline, takes, size)
-    except Unusable:
+    except (Unusable, RuntimeError):  # HiDream does not make four images of this size
         regions = []
 
     assert {region.part.name for region in regions} == BLOCKS_OF.get(name, set())

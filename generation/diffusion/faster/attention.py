@@ -37,11 +37,12 @@ def use_attention(
 
 
 def attention_of(model: torch.nn.Module) -> str | None:
-    """The kernels that the model was told to use; None if it cannot be told."""
+    """The kernels that the model was told to use; None if it was not, or cannot be told."""
     told: Iterator[Any] = (module for module in model.modules() if _is_told(module))
     first = next(told, None)
+    kernels = None if first is None else first.processor._attention_backend
 
-    return None if first is None else str(first.processor._attention_backend.value)
+    return None if kernels is None else str(kernels.value)
 
 
 def _is_told(module: Any) -> bool:
