@@ -37,7 +37,7 @@ NOISE: dict[str, Any] = {
 """Ends in pure noise: otherwise a background of a single colour could not be learned."""
 
 DENOISER = Schedule(
-    steps=5000,
+    steps=7600,
     learning_rate=1.2e-3,
     warm_up=100,
     weight_decay=0.01,

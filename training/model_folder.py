@@ -45,6 +45,8 @@ def write_model(
         feature_extractor=None,
         requires_safety_checker=False,
     )
+    tokenizer.backend_tokenizer.no_truncation()  # as reading the captions has left it
+    tokenizer.backend_tokenizer.no_padding()
     pipeline.to(dtype=torch.float16).save_pretrained(folder)
     for file in folder.rglob("*.json"):
         config = json.loads(file.read_text(encoding="utf-8"))

@@ -57,7 +57,7 @@ _LOUD = 8.0
 _STEADY = _LOUD * (1 - 1 / GRID)
 """The value of the place that an address names; the others have `_STEADY - _LOUD`."""
 
-_RADIUS = 400.0
+_RADIUS = 1600.0
 """The length of what the memory writes: much more than everything else together."""
 
 _MEANT = 8.0
@@ -69,7 +69,7 @@ _COMPUTING = 640
 
 _BATCH = 64
 READER = Schedule(
-    steps=3000,
+    steps=5000,
     learning_rate=1.5e-3,
     warm_up=100,
     weight_decay=0.0,
@@ -452,7 +452,7 @@ def _remember(
 ) -> None:
     """A hand's neurons: excited where the hand is drawn, they write scores of the same length."""
     memory.fc1.weight[neurons, LEARNT] = known.weight
-    memory.fc1.weight[neurons] += _OFF / 4 * _address(_STYLE, hand)
+    memory.fc1.weight[neurons] += _OFF * _address(_STYLE, hand)
     memory.fc1.bias[neurons] = known.bias
     written = F.pad(_scale(scores) * scores, (0, 0, 0, 1))
     rest = ((_RADIUS**2 - written.pow(2).sum(1)) / 2).sqrt()

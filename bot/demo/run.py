@@ -44,7 +44,7 @@ at the end of the channel.
 
 MODERATOR = "moderator"
 
-EMOJI = 'The model here is tiny and knows emoji: try "a strawberry" or "a flag of France".'
+EMOJI = 'The model here is tiny and knows emoji: try "a strawberry" or "a castle, flat".'
 PLACEHOLDER = "No model is used here: the images are drawn without one, whatever the prompt says."
 
 

@@ -6,8 +6,11 @@ MODEL = Path(__file__).parent / "oxherd-emoji"
 """A folder for StableDiffusionPipeline. training/, which is not installed, made it."""
 
 SIDE_PX = 128
-STEPS, GUIDANCE = 20, 2.5
+STEPS, GUIDANCE = 20, 1.5
 """The settings of its evaluation, `python -m training.evaluate`."""
 
 VARY_STRENGTH = 0.9
 """Below this, its variations of an emoji can hardly be told apart."""
+
+STYLES = ("in 3d", "flat", "black and white", "as a cartoon")
+"""What a prompt may add, after a comma, to be drawn in this style. Otherwise the seed decides."""

@@ -30,6 +30,7 @@ from generation.request import ImageRequest
 from generation.tuning.adapter import Adapter
 from generation.tuning.card import Facts, write_card
 from generation.tuning.fidelity import (
+    OTHER_SEEDS,
     PROMPTS,
     SEEDS,
     Drawn,
@@ -198,15 +199,18 @@ def _watch(
 
         return total / prompts
 
-    base_images = drawn(draw, mine, SEEDS, tell)
+    def in_each_style(prompt: str, seeds: Sequence[int]) -> Sequence[Image.Image]:
+        styles = [f"{prompt}, {style}" for style in emoji.STYLES]
+
+        return [draw(asked, [seed])[0] for asked, seed in zip(styles, seeds, strict=True)]
+
     measure: Measure = (
-        EdgesMeasure(base_images)
+        EdgesMeasure(drawn(in_each_style if ships else draw, mine, OTHER_SEEDS, tell))
         if measured_by == EDGES
         else ImageTextMeasure(measured_by, device=device)
     )
 
-    return Watch(
-        measure.name,
-        before=mean(base_images),
-        look=lambda: mean(drawn(draw, mine, SEEDS, tell)),
-    )
+    def look() -> float:
+        return mean(drawn(draw, mine, SEEDS, tell))
+
+    return Watch(measure.name, before=look(), look=look)
