@@ -177,7 +177,8 @@ async def test_steps_come_together_from_a_host_and_what_people_wait_for_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(host, "WorkerProcess", InlineWorker)
-    monkeypatch.setattr(sys.modules["__main__"], "__file__", None)  # as `begin` does
+    # `begin` sets it; a process of pytest-xdist has none.
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", None, raising=False)
     a = host.Host()
     await a.begin(models(tmp_path), device="cuda", folder=PurePosixPath(tmp_path), label="a")
     assert [type(message) for message in (await a.receive()).messages] == [Ready]
