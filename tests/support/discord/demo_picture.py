@@ -13,7 +13,7 @@ from PIL import Image
 
 from tests.support.discord.demo_page import Member, browser, running_demo
 
-PROMPT = "a strawberry for my friend"
+PROMPT = "a carrot for my rabbit"
 
 
 async def take(folder: Path) -> None:
