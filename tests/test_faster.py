@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from diffusers import DiffusionPipeline
 from diffusers import CacheMixin
 from diffusers.models.attention_dispatch import AttentionBackendName
 
@@ -185,6 +186,18 @@ def test_weights_are_rounded_and_the_row_has_it(name: str, weights: Any, tmp_pat
     again = made_again(made, model)
     assert (again.images, again.provenance) == (made.images, made.provenance)
     assert finding("quantizing", model, quantize=weights)[0]
+
+
+def test_a_pipeline_that_has_nothing_to_round_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Collage(DiffusionPipeline):
+        """Makes images without a transformer or a UNet."""
+
+    monkeypatch.setattr(quantized, "PACKAGE", "torch")  # one that is here
+
+    with pytest.raises(BackendUnavailable, match="and a Collage has neither"):
+        quantized.quantize(Collage(), "int8")
 
 
 def test_without_its_package_nothing_is_rounded(

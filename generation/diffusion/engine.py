@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
+from diffusers import DiffusionPipeline
 from PIL import Image
 
 from generation.request import PIPELINE, ImageRequest
@@ -122,6 +123,11 @@ def choose_engine(index: Mapping[str, Any]) -> Choice:
             return Choice(name=PIPELINE, reason=f"it has an unknown component, {name}")
 
     return Choice(name=OWN, reason="it supports every component of the model")
+
+
+def denoiser_of(pipeline: DiffusionPipeline) -> torch.nn.Module | None:
+    """The part of a pipeline that denoises: a transformer or a UNet. None where it has neither."""
+    return getattr(pipeline, "transformer", None) or getattr(pipeline, "unet", None)
 
 
 def _class_of(value: Any) -> str | None:

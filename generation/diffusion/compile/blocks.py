@@ -16,7 +16,7 @@ from diffusers import DiffusionPipeline, ModelMixin
 from generation.diffusion.compile.part import part_of
 from generation.diffusion.compile.regions import IMAGES, Place, Region, recording
 from generation.diffusion.compile.variants import RecordedCall, Unusable
-from generation.diffusion.engine import Stage
+from generation.diffusion.engine import Stage, denoiser_of
 from generation.diffusion.pipeline_engine import PipelineEngine
 from generation.families import Traits
 from generation.request import ImageRequest, Size
@@ -37,7 +37,7 @@ def record_blocks(
     Makes two first steps, which also warms the device up. Raises Unusable for a model without such
     blocks, or whose blocks have other shapes for another prompt.
     """
-    model = getattr(pipeline, "transformer", None) or getattr(pipeline, "unet", None)
+    model = denoiser_of(pipeline)
     if model is None:
         raise Unusable(f"a {type(pipeline).__name__} has neither a transformer nor a UNet")
 

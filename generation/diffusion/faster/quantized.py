@@ -5,6 +5,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from diffusers import DiffusionPipeline
 
+from generation.diffusion.engine import denoiser_of
 from generation.errors import BackendUnavailable
 
 PACKAGE = "torchao"
@@ -28,9 +29,15 @@ def quantize(pipeline: DiffusionPipeline, weights: str) -> None:
     if problem := quantizing_problem():
         raise BackendUnavailable(problem)
 
+    model = denoiser_of(pipeline)
+    if model is None:
+        raise BackendUnavailable(
+            "OXHERD_QUANTIZE is for the weights of a transformer or a UNet, and a "
+            f"{type(pipeline).__name__} has neither."
+        )
+
     from torchao.quantization import Float8WeightOnlyConfig, Int8WeightOnlyConfig, quantize_
 
-    model = getattr(pipeline, "transformer", None) or pipeline.unet
     quantize_(model, Int8WeightOnlyConfig() if weights == "int8" else Float8WeightOnlyConfig())
 
 
