@@ -22,14 +22,14 @@ from training import emoji as source
 from training.autoencoder import DECODER, ENCODER
 from training.captions import FILLERS, Caption, caption, in_style, nouns
 from training.codes import encode_all, fit
-from training.denoiser import DENOISER
+from training.denoiser import DENOISER, shades_of, suiting
 from training.evaluate import BARS, NOUNS, Gallery, missed
 from training.everyday import EVERYDAY
 from training.loop import Schedule, train
 from training.reader import (
     READER,
-    TOKENS,
     WORDS,
+    heard,
     ids_of,
     new_text_encoder,
     new_tokenizer,
@@ -37,7 +37,7 @@ from training.reader import (
     told,
     train_reader,
 )
-from training.recipe import captions_of, pictures_of, train_model
+from training.recipe import captions_of, pictures_of, said_of, train_model
 from training.styles import STYLES, drawings, fetch, key, picture
 from training.workers import learn_together
 
@@ -52,7 +52,7 @@ READ = replace(READER, steps=15, checkpoint_every=15, warm_up=5, average=0.5)
 
 @pytest.fixture
 def emoji(tmp_path: Path) -> list[source.Emoji]:
-    """Four discs and what they are called, drawn in as many hands: rings of different widths."""
+    """Four discs and what they are called, drawn in as many styles: rings of different widths."""
     labels = tmp_path / "data.json"
     known = [
         {"hexcode": f"1F53{number}-FE0F", "label": f"{colour} disc", "tags": ["round"], "group": 7}
@@ -192,7 +192,7 @@ def test_a_worker_that_fails_ends_the_training_with_its_reason(tmp_path: Path) -
         learn_together(fail, tmp_path)
 
 
-def test_what_people_vote_on_is_learnt_if_all_hands_have_drawn_it(
+def test_what_people_vote_on_is_learnt_if_all_styles_have_drawn_it(
     emoji: list[source.Emoji],
 ) -> None:
     labels = [f"{colour} disc" for colour in COLOURS]
@@ -255,7 +255,7 @@ def test_the_codes_keep_most_of_a_picture(emoji: list[source.Emoji]) -> None:
     assert (drawn - (pictures[0, 0].float() / 127.5 - 1)).pow(2).mean() < 0.03
 
 
-def test_the_text_encoder_tells_the_picture_that_is_meant_in_all_hands(
+def test_the_text_encoder_tells_the_picture_that_is_meant_in_all_styles(
     emoji: list[source.Emoji], tmp_path: Path
 ) -> None:
     captions = captions_of(emoji)
@@ -266,18 +266,42 @@ def test_the_text_encoder_tells_the_picture_that_is_meant_in_all_hands(
     teach(encoder, known, codes)
 
     tells = told(encoder, len(emoji))[:, WORDS:]
-    ids = tokenizer(
-        [f"a {one.label}" for one in emoji],
-        padding="max_length",
-        max_length=TOKENS,
-        return_tensors="pt",
-    ).input_ids
-    with torch.no_grad():
-        said = encoder(ids)[0][:, WORDS:]
+    said = heard(encoder, tokenizer, [f"a {one.label}" for one in emoji])[:, WORDS:].float()
 
     apart = torch.cdist(said.flatten(1), tells.flatten(1))
     assert apart.argmin(1).tolist() == list(range(len(emoji)))
     assert ids_of(tokenizer, ["a red disc"]).shape[1] < WORDS
+
+
+def test_the_denoiser_is_told_of_the_same_captions_in_each_worker(
+    emoji: list[source.Emoji],
+) -> None:
+    said = said_of(captions_of(emoji))
+
+    assert said == said_of(captions_of(emoji))
+    assert {len(texts) for texts in said} == {4}
+    assert all(all(texts) for texts in said)
+    assert len({tuple(texts) for texts in said}) == len(emoji)
+
+
+def test_noise_suits_one_style_and_is_still_normal_over_all() -> None:
+    generator = torch.Generator().manual_seed(1)
+    codes = torch.randn(6, len(STYLES), 24, 8, 8, generator=generator)
+    codes += torch.randn(1, len(STYLES), 24, 1, 1, generator=generator)  # what tells styles apart
+    shades = shades_of(codes)
+    style = torch.arange(4000) % len(STYLES)
+    noise = torch.randn(len(style), 24, 8, 8, generator=generator)
+
+    suits = suiting(noise, style, shades)
+
+    means = suits.mean((2, 3))
+    assert torch.equal((means @ shades.T).argmax(1), style)
+    assert torch.allclose(suits.pow(2).sum((1, 2, 3)), noise.pow(2).sum((1, 2, 3)), rtol=1e-4)
+    assert torch.allclose(suiting(suits, style, shades), suits)
+    assert (means.mean(0) * 8).abs().max() < 0.07  # of 4,000: a standard error is 0.016
+    assert (means.std(0) * 8 - 1).abs().max() < 0.05
+    told = codes.mean((0, 3, 4)) - codes.mean((0, 1, 3, 4))
+    assert torch.equal((told @ shades.T).argmax(1), torch.arange(len(STYLES)))
 
 
 def test_captions_are_short_often_and_always_of_the_label_or_its_tags() -> None:
@@ -333,7 +357,7 @@ def test_an_expression_gets_no_adjective_and_a_flag_is_asked_for_as_people_do() 
     assert {"a flag: Chad", "a flag of Chad", "a Chad flag"} <= of_flag
 
 
-def test_a_caption_may_ask_for_a_hand() -> None:
+def test_a_caption_may_ask_for_a_style() -> None:
     flat = STYLES[1]
     made = [in_style("a fox", flat, Random(number)) for number in range(1000)]
 
@@ -358,7 +382,7 @@ def test_every_everyday_noun_that_is_measured_means_a_picture_that_counts() -> N
     assert all(EVERYDAY[noun] in labels for noun, labels in NOUNS.items())
 
 
-def test_the_gallery_knows_a_drawing_and_its_hand(emoji: list[source.Emoji]) -> None:
+def test_the_gallery_knows_a_drawing_and_its_style(emoji: list[source.Emoji]) -> None:
     gallery = Gallery(emoji)
     drawn = Image.fromarray(picture(emoji[1].drawings[2]))
 

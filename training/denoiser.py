@@ -1,7 +1,11 @@
 """The UNet: from noise and what the text encoder tells to codes.
 
-It is trained with what the encoder tells of an emoji that is plainly meant, which is computed once.
-So a step costs only the UNet, and the two can be trained side by side.
+It is trained with what the encoder tells of captions, which is computed once, so a step costs only
+the UNet. Two things make the seed choose the style:
+
+* What is told of a caption is never quite the same in all styles, and a UNet that was trained only
+  with what is told of a plainly meant emoji takes the difference for a wish.
+* Noise suits one style: see `suiting`.
 """
 
 import math
@@ -12,22 +16,23 @@ from typing import Any
 import torch
 import torch.nn.functional as F  # noqa: N812
 from diffusers import DDPMScheduler, UNet2DConditionModel
-from transformers import CLIPTextModel
 
 from training.codes import CHANNELS
 from training.loop import Schedule, Weights, load_if_fitting, train
-from training.reader import GRID, LEARNT, WIDTH, WORDS, asked, told
+from training.reader import GRID, LEARNT, WIDTH, WORDS, asked
 from training.styles import STYLES
 
 BATCH = 24
 """Pictures in one worker's part of a step."""
 
 HEADS = 4
-_TOWARDS_NOISE = 0.5
+_TOWARDS_NOISE = 0.4
+"""The exponent of an even number in 0..1 that becomes a timestep: less is more noise."""
+
 _LOOKS = 0.1
 """The weight of looking at the right cell, beside that of the pictures."""
 
-_SAYS_NOTHING, _SAYS_THE_HAND, _SAYS_MORE = 0.1, 0.12, 0.3
+_SAYS_NOTHING, _SAYS_THE_STYLE, _SAYS_MORE, _SAYS_PLAINLY = 0.1, 0.12, 0.3, 0.3
 
 NOISE: dict[str, Any] = {
     "beta_schedule": "squaredcos_cap_v2",
@@ -66,14 +71,16 @@ def new_unet(width: int = WIDTH) -> UNet2DConditionModel:
 
 def train_denoiser(
     codes: torch.Tensor,
-    text_encoder: CLIPTextModel,
+    tells: torch.Tensor,
+    heard: torch.Tensor,
     checkpoint: Path,
     schedule: Schedule = DENOISER,
     begun: Weights | None = None,
 ) -> UNet2DConditionModel:
-    """codes: [n, hands, CHANNELS, 8, 8] of the emoji that the text encoder knows.
+    """codes: [n, styles, CHANNELS, 8, 8] of the emoji that the text encoder knows.
 
-    begun: weights to go on from.
+    tells: what it tells of each that is plainly meant, and of nothing; see `told`. heard: [n,
+    captions, TOKENS, WIDTH], what it tells of captions. begun: weights to go on from.
     """
     torch.manual_seed(0)
     unet = new_unet(WIDTH - LEARNT.stop)
@@ -86,30 +93,65 @@ def train_denoiser(
 
     looking = _Looking(unet)
     signal = DDPMScheduler(**NOISE).alphas_cumprod
-    tells = told(text_encoder, len(codes))[..., LEARNT.stop :].contiguous()
+    tells = tells[..., LEARNT.stop :].contiguous()
+    heard = heard[..., LEARNT.stop :].contiguous()
+    shades = shades_of(codes)
 
     def loss_at(step: int) -> torch.Tensor:
         generator = torch.Generator().manual_seed(step)
         emoji = torch.randint(0, len(codes), (BATCH,), generator=generator)
-        hand = (torch.arange(BATCH) + step) % len(STYLES)
-        clean = codes[emoji, hand]
-        # Spread over the batch, with more noisy timesteps: there the hand is decided.
+        style = (torch.arange(BATCH) + step) % len(STYLES)
+        clean = codes[emoji, style]
+        # Spread over the batch, with more noisy timesteps: there the style is decided.
         time = (torch.rand(1, generator=generator) + torch.arange(BATCH) / BATCH) % 1
         time = (time**_TOWARDS_NOISE * len(signal)).long()
         time = time[torch.randperm(BATCH, generator=generator)]
-        noise = torch.randn(clean.shape, generator=generator)
+        noise = suiting(torch.randn(clean.shape, generator=generator), style, shades)
         kept = signal[time].view(-1, 1, 1, 1)
         noisy = kept.sqrt() * clean + (1 - kept).sqrt() * noise
         velocity = kept.sqrt() * noise - (1 - kept).sqrt() * clean
-        heard = _heard(tells, emoji, hand, generator)
+        said = _said(tells, heard, emoji, style, generator)
 
-        apart: torch.Tensor = (unet(noisy, time, heard).sample - velocity).pow(2).mean()
+        apart: torch.Tensor = (unet(noisy, time, said).sample - velocity).pow(2).mean()
 
         return apart + _LOOKS * looking.elsewhere()
 
     unet.load_state_dict(train(unet, loss_at, schedule, checkpoint, title="denoiser"))
 
     return _widened(unet)
+
+
+def shades_of(codes: torch.Tensor) -> torch.Tensor:
+    """[styles, CHANNELS]: a direction for each style, in which the mean of its codes over all
+    places differs most from the other styles'. The angles between the directions are equal.
+
+    codes: [n, styles, CHANNELS, side, side].
+    """
+    means = codes.mean((0, 3, 4))
+    apart = means - means.mean(0)
+    styles = len(apart)
+    even = torch.eye(styles) - 1 / styles  # a simplex: equal lengths, equal angles
+    left, _, right = torch.linalg.svd(even @ apart, full_matrices=False)
+    turned: torch.Tensor = even @ left[:, : styles - 1] @ right[: styles - 1]
+
+    return F.normalize(turned, dim=1)
+
+
+def suiting(noise: torch.Tensor, style: torch.Tensor, shades: torch.Tensor) -> torch.Tensor:
+    """The noise, mirrored so that its mean over all places is nearest to the shade of these styles.
+
+    If any noise may become any of an emoji's pictures, a small UNet aims at their mean and ends at
+    the picture nearest to it, whatever the seed. So noise and pictures are paired, as minibatch
+    optimal transport does (Tong et al., 2023). All noise together is still normal, because a
+    reflection keeps the normal distribution.
+
+    noise: [n, CHANNELS, side, side]. style: [n]. shades: see `shades_of`.
+    """
+    said = (noise.mean((2, 3)) @ shades.T).argmax(1)
+    across = F.normalize(shades[said] - shades[style], dim=1)  # 0 where it suits already
+    along = torch.einsum("nchw,nc->n", noise, across) / noise[0, 0].numel()
+
+    return noise - 2 * (along[:, None] * across)[:, :, None, None]
 
 
 class _Looking:
@@ -135,7 +177,7 @@ class _Looking:
 
     def elsewhere(self) -> torch.Tensor:
         """The mean of minus the logarithm of how much of what a place looks at is its own cell, in
-        any hand; in the last forward pass.
+        any style; in the last forward pass.
         """
         found = []
         for seen in self._seen.values():
@@ -170,12 +212,16 @@ def _widened(unet: UNet2DConditionModel) -> UNet2DConditionModel:
     return wide
 
 
-def _heard(
-    tells: torch.Tensor, emoji: torch.Tensor, hand: torch.Tensor, generator: torch.Generator
+def _said(
+    tells: torch.Tensor,
+    heard: torch.Tensor,
+    emoji: torch.Tensor,
+    style: torch.Tensor,
+    generator: torch.Generator,
 ) -> torch.Tensor:
-    """[n, TOKENS, width]: as the encoder tells it, which is not always plain.
+    """[n, TOKENS, width]: what is told of the emoji, or of a caption of it.
 
-    Now and then nothing is said, or the hand too, or a little of another emoji.
+    Now and then nothing is said, or the style too, or a little of another emoji.
     """
     count = len(emoji)
     chance = torch.rand(count, generator=generator)
@@ -183,7 +229,10 @@ def _heard(
     share = 0.3 * torch.rand(count, generator=generator) * (chance > 1 - _SAYS_MORE)
     nothing = chance < _SAYS_NOTHING
     meant = torch.where(nothing, len(tells) - 1, emoji)
-    said = torch.rand(count, generator=generator) < _SAYS_THE_HAND
-    added = asked(torch.where(said & ~nothing, hand, -1))[..., LEARNT.stop :]
+    asks = torch.rand(count, generator=generator) < _SAYS_THE_STYLE
+    added = asked(torch.where(asks & ~nothing, style, -1))[..., LEARNT.stop :]
+    which = torch.randint(0, heard.shape[1], (count,), generator=generator)
+    plain = nothing | (torch.rand(count, generator=generator) < _SAYS_PLAINLY)
+    found = torch.where(plain.view(-1, 1, 1), tells[meant], heard[emoji, which].float())
 
-    return torch.lerp(tells[meant], tells[other], share.view(-1, 1, 1)) + added
+    return torch.lerp(found, tells[other], share.view(-1, 1, 1)) + added

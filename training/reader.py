@@ -5,12 +5,12 @@ a plain CLIPTextModel, is half trained and half computed.
 
 * Trained: two layers of attention that tell which emoji a prompt means. Captions are short, so this
   is cheap.
-* Computed: the second layer's MLP is a memory. It has one neuron for each emoji in each hand; the
+* Computed: the second layer's MLP is a memory. It has one neuron for each emoji in each style; the
   neuron of the emoji that is meant writes the picture's principal components. The third layer's
   MLP turns them into the picture: each of the last 64 positions is a cell of a 4x4 grid over the
-  picture in one hand, and has neurons of its own that compute this cell's part.
+  picture in one style, and has neurons of its own that compute this cell's part.
 
-A UNet that reads cells need not learn any picture, only to copy, in the hand that the noise
+A UNet that reads cells need not learn any picture, only to copy, in the style that the noise
 suggests.
 
 The hidden state has fixed places: see `LEARNT` and those after it. Those that are not learned keep
@@ -59,6 +59,11 @@ _STEADY = _LOUD * (1 - 1 / GRID)
 
 _RADIUS = 1600.0
 """The length of what the memory writes: much more than everything else together."""
+
+_STEADYING = 4.0
+"""How many times longer than that is what is added last, where nobody reads it. A prompt that is
+half understood excites its neuron half as much; the last norm would make up for that by making
+everything louder, the cells' addresses too, and the UNet would draw coloured patches."""
 
 _MEANT = 8.0
 """How much the neuron of the emoji that is meant is excited; others are not."""
@@ -186,13 +191,13 @@ def _fix_embeddings(body: Any, end: int) -> None:
 
 
 def _addresses() -> torch.Tensor:
-    """[CELLS, 12]: the cells' hands, rows and columns, with a mean of 0."""
+    """[CELLS, 12]: the cells' styles, rows and columns, with a mean of 0."""
     ones = _LOUD * (torch.eye(GRID) - 1 / GRID)
-    hands, rows, columns = torch.meshgrid(
+    styles, rows, columns = torch.meshgrid(
         torch.arange(len(STYLES)), torch.arange(GRID), torch.arange(GRID), indexing="ij"
     )
 
-    return torch.cat([ones[hands.flatten()], ones[rows.flatten()], ones[columns.flatten()]], 1)
+    return torch.cat([ones[styles.flatten()], ones[rows.flatten()], ones[columns.flatten()]], 1)
 
 
 def _ignore_ends(attention: Any) -> None:
@@ -273,7 +278,7 @@ class _Reading(torch.nn.Module):
                 self.known.bias.copy_(second.mlp.fc1.bias[: emoji + 1])
 
     def forward(self, ids: torch.Tensor, cell: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """What the neurons are excited by, [n, emoji + 1], and the hands asked for, [n, hands].
+        """What the neurons are excited by, [n, emoji + 1], and the styles asked for, [n, styles].
 
         ids: [n, length]. cell: [n], the place of the last.
         """
@@ -327,14 +332,14 @@ def train_reader(
     def loss_at(step: int) -> torch.Tensor:
         random, generator = Random(step), torch.Generator().manual_seed(step)
         chosen = torch.randint(0, len(captions), (_BATCH,), generator=generator)
-        hands = [random.randrange(len(STYLES)) for _ in chosen]
+        styles = [random.randrange(len(STYLES)) for _ in chosen]
         plain = [caption(captions[n], random, others) for n in chosen]
         texts = [
-            in_style(text, STYLES[hand], random) for text, hand in zip(plain, hands, strict=True)
+            in_style(text, STYLES[style], random) for text, style in zip(plain, styles, strict=True)
         ]
         meant = torch.where(torch.tensor([bool(one) for one in plain]), chosen, len(captions))
         said = [text != before for text, before in zip(texts, plain, strict=True)]
-        asked = torch.nn.functional.one_hot(torch.tensor(hands), len(STYLES))
+        asked = torch.nn.functional.one_hot(torch.tensor(styles), len(STYLES))
         asked = _LOUD * asked * torch.tensor(said)[:, None]
         cell = torch.randint(0, CELLS, (_BATCH,), generator=generator)
         ids = ids_of(tokenizer, texts)
@@ -376,7 +381,7 @@ def ids_of(tokenizer: CLIPTokenizer, texts: Sequence[str]) -> torch.Tensor:
 def teach(encoder: CLIPTextModel, known: torch.nn.Linear, codes: torch.Tensor) -> None:
     """Compute what the memory writes and how cells are drawn.
 
-    known: from `train_reader`. codes: [n, hands, CHANNELS, side, side] of the emoji.
+    known: from `train_reader`. codes: [n, styles, CHANNELS, side, side] of the emoji.
     """
     drawn, weights = _compressed(codes)
     _, second, third = _body(encoder).encoder.layers
@@ -389,20 +394,21 @@ def teach(encoder: CLIPTextModel, known: torch.nn.Linear, codes: torch.Tensor) -
         second.mlp.fc2.weight.zero_()
         third.mlp.fc1.bias.fill_(-_OFF)
         second.mlp.fc1.bias.fill_(-_OFF)
-        for hand in range(len(STYLES)):
-            scores, components = _components(drawn[:, hand])
-            neurons = slice(hand * len(known.bias), (hand + 1) * len(known.bias))
-            _remember(second.mlp, neurons, known, hand, scores)
-            cells = slice(hand * GRID**2, (hand + 1) * GRID**2)
+        for style in range(len(STYLES)):
+            scores, components = _components(drawn[:, style])
+            neurons = slice(style * len(known.bias), (style + 1) * len(known.bias))
+            _remember(second.mlp, neurons, known, style, scores)
+            cells = slice(style * GRID**2, (style + 1) * GRID**2)
             _paint(third.mlp, cells, components / _scale(scores), loudest)
 
         _remember_nothing(second.mlp, len(STYLES) * len(known.bias))
         _paint_nothing(third.mlp, loudest)
+        third.mlp.fc2.bias[_LEVEL] = _STEADYING * _RADIUS / 2**0.5 * torch.tensor([-1.0, 1.0])
         _last_norm(_body(encoder).final_layer_norm, weights)
 
 
 def _compressed(codes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """From [n, hands, CHANNELS, 2 * GRID, 2 * GRID] to [n, hands, cells, _WIDTH_OF_CELL], and the
+    """From [n, styles, CHANNELS, 2 * GRID, 2 * GRID] to [n, styles, cells, _WIDTH_OF_CELL], and the
     weights that even out their deviations.
     """
     blocks = codes.reshape(*codes.shape[:2], CHANNELS, GRID, 2, GRID, 2)
@@ -447,12 +453,12 @@ def _remember(
     memory: Any,
     neurons: slice,
     known: torch.nn.Linear,
-    hand: int,
+    style: int,
     scores: torch.Tensor,
 ) -> None:
-    """A hand's neurons: excited where the hand is drawn, they write scores of the same length."""
+    """A style's neurons: excited where the style is drawn, they write scores of the same length."""
     memory.fc1.weight[neurons, LEARNT] = known.weight
-    memory.fc1.weight[neurons] += _OFF * _address(_STYLE, hand)
+    memory.fc1.weight[neurons] += _OFF * _address(_STYLE, style)
     memory.fc1.bias[neurons] = known.bias
     written = F.pad(_scale(scores) * scores, (0, 0, 0, 1))
     rest = ((_RADIUS**2 - written.pow(2).sum(1)) / 2).sqrt()
@@ -498,7 +504,7 @@ def _paint_nothing(painter: Any, loudest: torch.Tensor) -> None:
 
 def _last_norm(norm: torch.nn.LayerNorm, weights: torch.Tensor) -> None:
     """Evens out what the UNet reads; hides what it need not know."""
-    spread = _RADIUS / WIDTH**0.5
+    spread = _RADIUS * (1 + _STEADYING**2) ** 0.5 / WIDTH**0.5
     norm.weight.zero_()
     norm.bias.zero_()
     norm.weight[_CELL] = spread * weights
@@ -521,8 +527,8 @@ def told(encoder: CLIPTextModel, emoji: int) -> torch.Tensor:
         return found
 
     with torch.no_grad():
-        hands = written.T.view(len(STYLES), emoji + 1, WIDTH).transpose(0, 1)
-        hidden = hands.repeat_interleave(GRID**2, 1) + places[WORDS:]
+        styles = written.T.view(len(STYLES), emoji + 1, WIDTH).transpose(0, 1)
+        hidden = styles.repeat_interleave(GRID**2, 1) + places[WORDS:]
         cells = torch.cat([last(some) for some in hidden.split(16)])
         nothing = second.mlp.fc2.weight[:, len(STYLES) * (emoji + 1)] * _MEANT
         words = last(places[:WORDS] + nothing).expand(len(cells), -1, -1)
@@ -530,9 +536,20 @@ def told(encoder: CLIPTextModel, emoji: int) -> torch.Tensor:
     return torch.cat([words, cells], 1)
 
 
-def asked(hand: torch.Tensor) -> torch.Tensor:
-    """[n, TOKENS, WIDTH]: what is added to all cells if a hand, [n], is asked for; -1 for none."""
-    found = torch.zeros(len(hand), TOKENS, WIDTH)
-    found[:, WORDS:, _ASKED] = 2 * (hand[:, None] == torch.arange(len(STYLES))).float()[:, None]
+def heard(encoder: CLIPTextModel, tokenizer: CLIPTokenizer, texts: Sequence[str]) -> torch.Tensor:
+    """[texts, TOKENS, WIDTH] float16: what the encoder tells of prompts."""
+    ids = tokenizer(
+        list(texts), padding="max_length", truncation=True, max_length=TOKENS, return_tensors="pt"
+    ).input_ids
+    with torch.no_grad():
+        found = [encoder(some).last_hidden_state.half() for some in ids.split(16)]
+
+    return torch.cat(found)
+
+
+def asked(style: torch.Tensor) -> torch.Tensor:
+    """[n, TOKENS, WIDTH]: what is added to all cells if a style, [n], is asked for; -1 for none."""
+    found = torch.zeros(len(style), TOKENS, WIDTH)
+    found[:, WORDS:, _ASKED] = 2 * (style[:, None] == torch.arange(len(STYLES))).float()[:, None]
 
     return found

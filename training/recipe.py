@@ -1,7 +1,9 @@
 """The steps from pictures and captions to a model's folder, which every worker runs."""
 
 from collections.abc import Sequence
+from itertools import count, islice
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -11,14 +13,25 @@ from transformers import CLIPTextModel
 
 from training import emoji as source
 from training.autoencoder import DECODER, ENCODER, encoded, train_autoencoder
-from training.captions import Caption, nouns
+from training.captions import Caption, caption, mentioned, nouns
 from training.codes import encode_all, fit
 from training.denoiser import DENOISER, train_denoiser
 from training.loop import Schedule, Weights
 from training.model_folder import write_model
-from training.reader import READER, new_text_encoder, new_tokenizer, teach, train_reader
+from training.reader import (
+    READER,
+    heard,
+    new_text_encoder,
+    new_tokenizer,
+    teach,
+    told,
+    train_reader,
+)
 from training.styles import picture
 from training.workers import this_worker
+
+_PROMPTS = 4
+"""Of each emoji, for the denoiser."""
 
 
 def train_model(
@@ -52,7 +65,9 @@ def train_model(
     known = train_reader(captions, tokenizer, text_encoder, work / "reader.pt", reader, begun)
     teach(text_encoder, known, codes)
     begun = None if start is None else _begun(UNet2DConditionModel, start / "unet")
-    unet = train_denoiser(codes, text_encoder, work / "denoiser.pt", denoiser, begun)
+    tells = told(text_encoder, len(codes))
+    says = torch.stack([heard(text_encoder, tokenizer, texts) for texts in said_of(captions)])
+    unet = train_denoiser(codes, tells, says, work / "denoiser.pt", denoiser, begun)
     if this_worker() == 0:
         write_model(
             out, autoencoder=autoencoder, text_encoder=text_encoder, tokenizer=tokenizer, unet=unet
@@ -73,6 +88,17 @@ def captions_of(emoji: Sequence[source.Emoji]) -> list[Caption]:
         Caption(one.label, one.tags, is_expression=one.group == source.EXPRESSIONS, nouns=words)
         for one, words in zip(emoji, owned, strict=True)
     ]
+
+
+def said_of(captions: Sequence[Caption]) -> list[list[str]]:
+    """A few prompts for each, the same in every worker. None is empty."""
+    random, others = Random(0), mentioned(captions)
+    found = []
+    for one in captions:
+        drawn = (caption(one, random, others) for _ in count())
+        found.append(list(islice(filter(None, drawn), _PROMPTS)))
+
+    return found
 
 
 def _begun(kind: Any, folder: Path) -> Weights:

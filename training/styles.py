@@ -1,6 +1,6 @@
-"""The four hands in which an emoji is drawn: npm packages under the MIT and Apache licences.
+"""The four styles in which an emoji is drawn: npm packages under the MIT and Apache licences.
 
-A caption does not name the hand, so a model that learns from all four lets the seed choose. Words
+A caption does not name the style, so a model that learns from all four lets the seed choose. Words
 such as "flat" ask for one.
 """
 
@@ -25,7 +25,7 @@ Drawing = Path | str
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Style:
-    """A hand. package: on npm. words: what a prompt may add to ask for it."""
+    """Where its drawings are, and what a prompt may add to ask for it. package: on npm."""
 
     name: str
     package: str
