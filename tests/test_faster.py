@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from diffusers import DiffusionPipeline
 from diffusers import CacheMixin
 from diffusers.models.attention_dispatch import AttentionBackendName
 
