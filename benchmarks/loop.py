@@ -97,9 +97,7 @@ async def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         write_voted(
             place / "dataset",
             {
-                prompt: list(
-                    zip(_png(images), votes(taste, images, chance, wrong=wrong), strict=True)
-                )
+                prompt: list(zip(_png(images), _useful(taste, images, chance, wrong), strict=True))
                 for prompt, images in sets.items()
             },
         )
@@ -237,6 +235,19 @@ class Drawer:
             ).images
 
         return made
+
+
+def _useful(
+    taste: Taste, images: Sequence[Image.Image], chance: Random, wrong: float
+) -> Sequence[bool]:
+    """The votes on a set. Random ones are drawn again if all are alike: they would make no pair,
+    and `oxherd tune` would find that votes are missing.
+    """
+    found = votes(taste, images, chance, wrong=wrong)
+    while wrong == 0.5 and len(set(found)) == 1:
+        found = votes(taste, images, chance, wrong=wrong)
+
+    return found
 
 
 def _png(images: Sequence[Image.Image]) -> Sequence[bytes]:

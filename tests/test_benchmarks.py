@@ -118,25 +118,25 @@ def test_votes_are_counted_from_click_to_commit(tmp_path: Path) -> None:
 def test_a_taste_and_random_votes_tune_the_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    emoji = discs(tmp_path / "discs", 80)
+    emoji = discs(tmp_path / "discs", 100)
     monkeypatch.setattr(source, "fetched", lambda _packages: emoji)
     options = loop.parsed(
         [
-            *("--prompts", "50", "--held-out", "5", "--pairs", "1", "--random-runs", "1"),
+            *("--prompts", "60", "--held-out", "5", "--pairs", "1", "--random-runs", "1"),
             *("--tune", "--steps", "2", "--fidelity", "none"),
         ]
     )
 
     figures = asyncio.run(loop.measure(tmp_path, options))
 
-    assert figures["votes"] == 200
+    assert figures["votes"] == 240
     assert set(figures["tastes"]) == {"warm", "cool"}
     assert len(figures["random_votes"]) == 1
     assert figures["tastes"]["warm"]["wins"]["share"] in {0, 0.2, 0.4, 0.6, 0.8, 1}
 
 
 def discs(folder: Path, count: int) -> list[source.Emoji]:
-    """Discs in different reds, each the same in all hands."""
+    """Discs in different reds, each the same in all styles."""
     folder.mkdir()
     found = []
     for number in range(count):

@@ -70,7 +70,7 @@ def test_the_command_leaves_a_lora_with_its_card_and_nothing_else(tuned: Path, m
     assert sorted(file.name for file in tuned.iterdir()) == ["README.md", "lora.json", WEIGHTS]
     card = (tuned / "README.md").read_text(encoding="utf-8")
     assert f"240 of {VOTES} votes were used" in card
-    assert "| beta | 1000.0 |" in card
+    assert "| beta | 100.0 |" in card
     assert str(model) not in card
     assert any(
         weight.abs().max() > 0

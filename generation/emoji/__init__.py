@@ -10,7 +10,7 @@ STEPS, GUIDANCE = 20, 1.5
 """The settings of its evaluation, `python -m training.evaluate`."""
 
 VARY_STRENGTH = 0.9
-"""Below this, variations by the predecessor of these weights could hardly be told apart."""
+"""Variations mostly keep the style of the image; below this they can hardly be told apart."""
 
 STYLES = ("in 3d", "flat", "black and white", "as a cartoon")
 """What a prompt may add, after a comma, to be drawn in this style. Otherwise the seed decides."""

@@ -22,7 +22,7 @@ from generation.tuning.job import TuningFailed
 from generation.tuning.preferences import Encoded, Pair, draw
 from generation.tuning.progress import Tell
 
-LOOKS = 3
+LOOKS = 10
 """How often fidelity is looked at, the last step included."""
 
 _CHECKPOINTS = 20

@@ -1,15 +1,20 @@
 """Takes the documentation's pictures of the demo.
 
 python -m tests.support.discord.demo_picture docs
+python -m tests.support.discord.demo_picture docs --story
+
+The story's picture takes as long as the story; it prints how long that was, in seconds.
 """
 
 import asyncio
 import sys
 import tempfile
+import time
 from io import BytesIO
 from pathlib import Path
 
 from PIL import Image
+from playwright.async_api import expect
 
 from tests.support.discord.demo_page import Member, browser, running_demo
 
@@ -35,6 +40,19 @@ async def take(folder: Path) -> None:
             await _picture(alice, folder / "demo.png", of=2)
 
 
+async def take_story(folder: Path) -> None:
+    """The end of the story: the arena's result, and images before and after."""
+    with tempfile.TemporaryDirectory() as data:
+        began = time.monotonic()
+        async with running_demo(Path(data), "--story") as demo, browser() as chromium:
+            alice = await Member.open(chromium, demo.url, "alice")
+            await expect(alice.page.get_by_text("Before and after")).to_be_visible()
+            sys.stdout.write(f"{time.monotonic() - began:.0f}\n")
+            await alice.page.set_viewport_size({"width": 1300, "height": 1200})
+            await asyncio.sleep(3)
+            await _picture(alice, folder / "story.png", of=1)
+
+
 async def _picture(member: Member, target: Path, *, of: int) -> None:
     """What the member sees, with an `of`-th of the width and of the height."""
     await member.page.mouse.move(5, 5)
@@ -44,4 +62,4 @@ async def _picture(member: Member, target: Path, *, of: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(take(Path(sys.argv[1])))
+    asyncio.run((take_story if "--story" in sys.argv else take)(Path(sys.argv[1])))
