@@ -14,7 +14,6 @@ from io import BytesIO
 from pathlib import Path
 
 from PIL import Image
-from playwright.async_api import expect
 
 from tests.support.discord.demo_page import Member, browser, running_demo
 
@@ -46,11 +45,18 @@ async def take_story(folder: Path) -> None:
         began = time.monotonic()
         async with running_demo(Path(data), "--story") as demo, browser() as chromium:
             alice = await Member.open(chromium, demo.url, "alice")
-            await expect(alice.page.get_by_text("Before and after")).to_be_visible()
+            await alice.sees("Before and after")
             sys.stdout.write(f"{time.monotonic() - began:.0f}\n")
             await alice.page.set_viewport_size({"width": 1300, "height": 1200})
             await asyncio.sleep(3)
-            await _picture(alice, folder / "story.png", of=1)
+            latest = alice.page.get_by_text("jump to latest")
+            if await latest.is_visible():
+                await latest.click()
+
+            end = alice.message("Before and after")
+            await end.evaluate("message => message.scrollIntoView({block: 'end'})")
+            await asyncio.sleep(3)
+            await _picture(alice, folder / "story.png", of=2)
 
 
 async def _picture(member: Member, target: Path, *, of: int) -> None:
