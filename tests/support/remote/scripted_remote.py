@@ -17,6 +17,7 @@ class ScriptedRemote:
     failures: list[Exception] = field(default_factory=list)  # of the next pushes
     dataset: Mapping[str, bytes] = field(default_factory=dict)  # the files that `fetch` finds
     at_once: list[int] = field(default_factory=list)  # of each push, how many commits
+    deleted: dict[str, frozenset[str]] = field(default_factory=dict)  # and the branches left then
     unreachable: bool = False  # for `fetch`
     closed: int = 0
 
@@ -33,6 +34,7 @@ class ScriptedRemote:
 
     def delete_branch(self, branch: str) -> None:
         self.branches.pop(branch, None)
+        self.deleted[branch] = frozenset(self.branches)
 
     def describe(self, branch: str) -> str:
         return "answers"
