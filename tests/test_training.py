@@ -29,15 +29,15 @@ from training.loop import Schedule, train
 from training.reader import (
     READER,
     WORDS,
-    heard,
+    caption_embeddings,
+    ideal_embeddings,
     ids_of,
     new_text_encoder,
     new_tokenizer,
     teach,
-    told,
     train_reader,
 )
-from training.recipe import captions_of, pictures_of, said_of, train_model
+from training.recipe import captions_of, pictures_of, prompts_of, train_model
 from training.styles import STYLES, drawings, fetch, key, picture
 from training.workers import learn_together
 
@@ -255,7 +255,7 @@ def test_the_codes_keep_most_of_a_picture(emoji: list[source.Emoji]) -> None:
     assert (drawn - (pictures[0, 0].float() / 127.5 - 1)).pow(2).mean() < 0.03
 
 
-def test_the_text_encoder_tells_the_picture_that_is_meant_in_all_styles(
+def test_a_caption_is_embedded_nearest_to_its_own_picture_in_all_styles(
     emoji: list[source.Emoji], tmp_path: Path
 ) -> None:
     captions = captions_of(emoji)
@@ -265,23 +265,24 @@ def test_the_text_encoder_tells_the_picture_that_is_meant_in_all_styles(
     known = train_reader(captions, tokenizer, encoder, tmp_path / "reader.pt", READ)
     teach(encoder, known, codes)
 
-    tells = told(encoder, len(emoji))[:, WORDS:]
-    said = heard(encoder, tokenizer, [f"a {one.label}" for one in emoji])[:, WORDS:].float()
+    ideal = ideal_embeddings(encoder, len(emoji))[:, WORDS:]
+    texts = [f"a {one.label}" for one in emoji]
+    captioned = caption_embeddings(encoder, tokenizer, texts)[:, WORDS:].float()
 
-    apart = torch.cdist(said.flatten(1), tells.flatten(1))
+    apart = torch.cdist(captioned.flatten(1), ideal.flatten(1))
     assert apart.argmin(1).tolist() == list(range(len(emoji)))
     assert ids_of(tokenizer, ["a red disc"]).shape[1] < WORDS
 
 
-def test_the_denoiser_is_told_of_the_same_captions_in_each_worker(
+def test_the_denoiser_is_trained_with_the_same_prompts_in_each_worker(
     emoji: list[source.Emoji],
 ) -> None:
-    said = said_of(captions_of(emoji))
+    prompts = prompts_of(captions_of(emoji))
 
-    assert said == said_of(captions_of(emoji))
-    assert {len(texts) for texts in said} == {4}
-    assert all(all(texts) for texts in said)
-    assert len({tuple(texts) for texts in said}) == len(emoji)
+    assert prompts == prompts_of(captions_of(emoji))
+    assert {len(texts) for texts in prompts} == {4}
+    assert all(all(texts) for texts in prompts)
+    assert len({tuple(texts) for texts in prompts}) == len(emoji)
 
 
 def test_noise_suits_one_style_and_is_still_normal_over_all() -> None:
@@ -300,8 +301,8 @@ def test_noise_suits_one_style_and_is_still_normal_over_all() -> None:
     assert torch.allclose(suiting(suits, style, shades), suits)
     assert (means.mean(0) * 8).abs().max() < 0.07  # of 4,000: a standard error is 0.016
     assert (means.std(0) * 8 - 1).abs().max() < 0.05
-    told = codes.mean((0, 3, 4)) - codes.mean((0, 1, 3, 4))
-    assert torch.equal((told @ shades.T).argmax(1), torch.arange(len(STYLES)))
+    apart = codes.mean((0, 3, 4)) - codes.mean((0, 1, 3, 4))
+    assert torch.equal((apart @ shades.T).argmax(1), torch.arange(len(STYLES)))
 
 
 def test_captions_are_short_often_and_always_of_the_label_or_its_tags() -> None:

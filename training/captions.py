@@ -51,7 +51,7 @@ FILLERS = _OPENINGS + _ENDINGS + _BESIDE + _PLACES + _ADJECTIVES + _NUMBERS
 """Words around a label that change nothing of the picture."""
 
 _SAID = 0.12
-"""How often a caption says the style."""
+"""How often a caption names the style."""
 
 _NO_NOUN = re.compile(r"with|without|and|for|the|from|over|not|other|medium|dark|light|facing")
 
@@ -72,7 +72,7 @@ class Caption:
 def nouns(described: Sequence[tuple[str, Sequence[str]]]) -> list[list[str]]:
     """For each label with its tags the words that mean it; each word means one picture only.
 
-    An everyday word means what `everyday` says. Any other means the picture of which it tells most:
+    An everyday word means what `everyday` says. Any other means the picture that it describes best:
     the one that has it for a label, then the one in whose label and tags it is the largest part.
     The last word of a label counts twice.
     """
@@ -94,10 +94,13 @@ def nouns(described: Sequence[tuple[str, Sequence[str]]]) -> list[list[str]]:
 def _shares(label: str, tags: Sequence[str]) -> Mapping[str, float]:
     spoken = label.lower()
     parts = re.findall(r"[^\W\d_]+", spoken)
-    said = [*parts, *parts[-1:], *(tag.lower() for tag in tags)]
-    words = {word for word in said if len(word) > 2 and not _NO_NOUN.fullmatch(word)}
+    described = [*parts, *parts[-1:], *(tag.lower() for tag in tags)]
+    words = {word for word in described if len(word) > 2 and not _NO_NOUN.fullmatch(word)}
 
-    return {word: 1.0 if word == spoken else said.count(word) / (len(said) + 1) for word in words}
+    return {
+        word: 1.0 if word == spoken else described.count(word) / (len(described) + 1)
+        for word in words
+    }
 
 
 def mentioned(captions: Sequence[Caption]) -> list[str]:
@@ -139,7 +142,7 @@ def caption(of: Caption, random: Random, others: Sequence[str] = _PLACES) -> str
 
 
 def in_style(text: str, style: Style, random: Random) -> str:
-    """The caption, which now and then says the style."""
+    """The caption, which sometimes names the style."""
     if not text or random.random() >= _SAID:
         return text
 

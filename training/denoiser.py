@@ -1,10 +1,10 @@
-"""The UNet: from noise and what the text encoder tells to codes.
+"""The UNet: from noise and the text encoder's embeddings to codes.
 
-It is trained with what the encoder tells of captions, which is computed once, so a step costs only
-the UNet. Two things make the seed choose the style:
+It is trained with the embeddings of captions, which are computed once, so a step costs only the
+UNet. Two things make the seed choose the style:
 
-* What is told of a caption is never quite the same in all styles, and a UNet that was trained only
-  with what is told of a plainly meant emoji takes the difference for a wish.
+* A caption's embedding is never quite the same in all styles, and a UNet that was trained only with
+  ideal embeddings takes the difference for a wish.
 * Noise suits one style: see `suiting`.
 """
 
@@ -32,7 +32,9 @@ _TOWARDS_NOISE = 0.4
 _LOOKS = 0.1
 """The weight of looking at the right cell, beside that of the pictures."""
 
-_SAYS_NOTHING, _SAYS_THE_STYLE, _SAYS_MORE, _SAYS_PLAINLY = 0.1, 0.12, 0.3, 0.3
+_EMPTY, _WITH_STYLE, _MIXED, _IDEAL = 0.1, 0.12, 0.3, 0.3
+"""The shares of pictures whose prompt is empty, asks for the style, has a little of another emoji,
+and whose embedding is ideal."""
 
 NOISE: dict[str, Any] = {
     "beta_schedule": "squaredcos_cap_v2",
@@ -53,7 +55,7 @@ DENOISER = Schedule(
 
 
 def new_unet(width: int = WIDTH) -> UNet2DConditionModel:
-    """width: of what it is told."""
+    """width: of the embeddings."""
     return UNet2DConditionModel(
         sample_size=8,
         in_channels=CHANNELS,
@@ -71,16 +73,16 @@ def new_unet(width: int = WIDTH) -> UNet2DConditionModel:
 
 def train_denoiser(
     codes: torch.Tensor,
-    tells: torch.Tensor,
-    heard: torch.Tensor,
+    ideal: torch.Tensor,
+    captioned: torch.Tensor,
     checkpoint: Path,
     schedule: Schedule = DENOISER,
     begun: Weights | None = None,
 ) -> UNet2DConditionModel:
     """codes: [n, styles, CHANNELS, 8, 8] of the emoji that the text encoder knows.
 
-    tells: what it tells of each that is plainly meant, and of nothing; see `told`. heard: [n,
-    captions, TOKENS, WIDTH], what it tells of captions. begun: weights to go on from.
+    ideal: see `ideal_embeddings`. captioned: [n, captions, TOKENS, WIDTH], the embeddings of
+    captions. begun: weights to go on from.
     """
     torch.manual_seed(0)
     unet = new_unet(WIDTH - LEARNT.stop)
@@ -93,8 +95,8 @@ def train_denoiser(
 
     looking = _Looking(unet)
     signal = DDPMScheduler(**NOISE).alphas_cumprod
-    tells = tells[..., LEARNT.stop :].contiguous()
-    heard = heard[..., LEARNT.stop :].contiguous()
+    ideal = ideal[..., LEARNT.stop :].contiguous()
+    captioned = captioned[..., LEARNT.stop :].contiguous()
     shades = shades_of(codes)
 
     def loss_at(step: int) -> torch.Tensor:
@@ -110,9 +112,9 @@ def train_denoiser(
         kept = signal[time].view(-1, 1, 1, 1)
         noisy = kept.sqrt() * clean + (1 - kept).sqrt() * noise
         velocity = kept.sqrt() * noise - (1 - kept).sqrt() * clean
-        said = _said(tells, heard, emoji, style, generator)
+        embeddings = _embeddings(ideal, captioned, emoji, style, generator)
 
-        apart: torch.Tensor = (unet(noisy, time, said).sample - velocity).pow(2).mean()
+        apart: torch.Tensor = (unet(noisy, time, embeddings).sample - velocity).pow(2).mean()
 
         return apart + _LOOKS * looking.elsewhere()
 
@@ -147,18 +149,18 @@ def suiting(noise: torch.Tensor, style: torch.Tensor, shades: torch.Tensor) -> t
 
     noise: [n, CHANNELS, side, side]. style: [n]. shades: see `shades_of`.
     """
-    said = (noise.mean((2, 3)) @ shades.T).argmax(1)
-    across = F.normalize(shades[said] - shades[style], dim=1)  # 0 where it suits already
+    nearest = (noise.mean((2, 3)) @ shades.T).argmax(1)
+    across = F.normalize(shades[nearest] - shades[style], dim=1)  # 0 where it suits already
     along = torch.einsum("nchw,nc->n", noise, across) / noise[0, 0].numel()
 
     return noise - 2 * (along[:, None] * across)[:, :, None, None]
 
 
 class _Looking:
-    """Tells where the cross-attentions look.
+    """Knows where the cross-attentions look.
 
     A UNet knows where it is only from the zeros beside a picture, and without help it takes long to
-    find the cell that tells of a place: after 12,000 pictures all places looked at all cells.
+    find the cell that describes a place: after 12,000 pictures all places looked at all cells.
     """
 
     def __init__(self, unet: UNet2DConditionModel) -> None:
@@ -190,7 +192,7 @@ class _Looking:
 
 
 def _own_cells(places: int) -> torch.Tensor:
-    """[places, TOKENS]: which tokens tell of the places of a square, row by row."""
+    """[places, TOKENS]: which tokens describe the places of a square, row by row."""
     side = math.isqrt(places)
     cell = torch.arange(side) * GRID // side
     own = F.one_hot((GRID * cell[:, None] + cell).flatten(), GRID**2).bool()
@@ -199,7 +201,7 @@ def _own_cells(places: int) -> torch.Tensor:
 
 
 def _widened(unet: UNet2DConditionModel) -> UNet2DConditionModel:
-    """The same for all that is told: the part that was left out of the training is not read."""
+    """The same for whole embeddings: the part that was left out of the training is not read."""
     wide = new_unet()
     weights = {
         name: F.pad(value, (LEARNT.stop, 0)) if value.shape != wanted.shape else value
@@ -212,27 +214,27 @@ def _widened(unet: UNet2DConditionModel) -> UNet2DConditionModel:
     return wide
 
 
-def _said(
-    tells: torch.Tensor,
-    heard: torch.Tensor,
+def _embeddings(
+    ideal: torch.Tensor,
+    captioned: torch.Tensor,
     emoji: torch.Tensor,
     style: torch.Tensor,
     generator: torch.Generator,
 ) -> torch.Tensor:
-    """[n, TOKENS, width]: what is told of the emoji, or of a caption of it.
+    """[n, TOKENS, width]: the ideal embedding of each emoji, or that of a caption of it.
 
-    Now and then nothing is said, or the style too, or a little of another emoji.
+    Now and then the prompt is empty, asks for the style, or has a little of another emoji.
     """
     count = len(emoji)
     chance = torch.rand(count, generator=generator)
-    other = torch.randint(0, len(tells), (count,), generator=generator)
-    share = 0.3 * torch.rand(count, generator=generator) * (chance > 1 - _SAYS_MORE)
-    nothing = chance < _SAYS_NOTHING
-    meant = torch.where(nothing, len(tells) - 1, emoji)
-    asks = torch.rand(count, generator=generator) < _SAYS_THE_STYLE
-    added = asked(torch.where(asks & ~nothing, style, -1))[..., LEARNT.stop :]
-    which = torch.randint(0, heard.shape[1], (count,), generator=generator)
-    plain = nothing | (torch.rand(count, generator=generator) < _SAYS_PLAINLY)
-    found = torch.where(plain.view(-1, 1, 1), tells[meant], heard[emoji, which].float())
+    other = torch.randint(0, len(ideal), (count,), generator=generator)
+    share = 0.3 * torch.rand(count, generator=generator) * (chance > 1 - _MIXED)
+    empty = chance < _EMPTY
+    meant = torch.where(empty, len(ideal) - 1, emoji)
+    asks = torch.rand(count, generator=generator) < _WITH_STYLE
+    added = asked(torch.where(asks & ~empty, style, -1))[..., LEARNT.stop :]
+    which = torch.randint(0, captioned.shape[1], (count,), generator=generator)
+    is_ideal = empty | (torch.rand(count, generator=generator) < _IDEAL)
+    found = torch.where(is_ideal.view(-1, 1, 1), ideal[meant], captioned[emoji, which].float())
 
-    return torch.lerp(found, tells[other], share.view(-1, 1, 1)) + added
+    return torch.lerp(found, ideal[other], share.view(-1, 1, 1)) + added

@@ -338,20 +338,20 @@ def train_reader(
             in_style(text, STYLES[style], random) for text, style in zip(plain, styles, strict=True)
         ]
         meant = torch.where(torch.tensor([bool(one) for one in plain]), chosen, len(captions))
-        said = [text != before for text, before in zip(texts, plain, strict=True)]
+        has_style = [text != before for text, before in zip(texts, plain, strict=True)]
         asked = torch.nn.functional.one_hot(torch.tensor(styles), len(STYLES))
-        asked = _LOUD * asked * torch.tensor(said)[:, None]
+        asked = _LOUD * asked * torch.tensor(has_style)[:, None]
         cell = torch.randint(0, CELLS, (_BATCH,), generator=generator)
         ids = ids_of(tokenizer, texts)
         is_long = torch.rand(_BATCH, generator=generator) < _IS_LONG
         any_word = torch.randint(0, len(tokenizer), (_BATCH,), generator=generator)
         ids[:, -1] = torch.where(is_long, any_word, ids[:, -1])
-        excited, heard = model(ids, cell)
+        excited, styled = model(ids, cell)
         wanted = torch.nn.functional.one_hot(meant, excited.shape[1]).float()
         apart = (F.gelu(excited) / _MEANT - wanted).pow(2).sum(1).mean()
 
         loss: torch.Tensor = (
-            F.cross_entropy(excited, meant) + apart + (heard - asked).pow(2).mean() / 8
+            F.cross_entropy(excited, meant) + apart + (styled - asked).pow(2).mean() / 8
         )
 
         return loss
@@ -512,9 +512,9 @@ def _last_norm(norm: torch.nn.LayerNorm, weights: torch.Tensor) -> None:
     norm.weight[_DRAWN] = 2 * spread / _LOUD
 
 
-def told(encoder: CLIPTextModel, emoji: int) -> torch.Tensor:
-    """[emoji + 1, TOKENS, WIDTH]: what the encoder tells of each emoji that is plainly meant, and
-    of the empty prompt.
+def ideal_embeddings(encoder: CLIPTextModel, emoji: int) -> torch.Tensor:
+    """[emoji + 1, TOKENS, WIDTH]: the encoder's output if it understood a prompt for each emoji
+    perfectly; the last is that of the empty prompt.
     """
     body = _body(encoder)
     _, second, third = body.encoder.layers
@@ -536,8 +536,10 @@ def told(encoder: CLIPTextModel, emoji: int) -> torch.Tensor:
     return torch.cat([words, cells], 1)
 
 
-def heard(encoder: CLIPTextModel, tokenizer: CLIPTokenizer, texts: Sequence[str]) -> torch.Tensor:
-    """[texts, TOKENS, WIDTH] float16: what the encoder tells of prompts."""
+def caption_embeddings(
+    encoder: CLIPTextModel, tokenizer: CLIPTokenizer, texts: Sequence[str]
+) -> torch.Tensor:
+    """[texts, TOKENS, WIDTH] float16: the encoder's output for prompts."""
     ids = tokenizer(
         list(texts), padding="max_length", truncation=True, max_length=TOKENS, return_tensors="pt"
     ).input_ids

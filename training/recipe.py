@@ -20,11 +20,11 @@ from training.loop import Schedule, Weights
 from training.model_folder import write_model
 from training.reader import (
     READER,
-    heard,
+    caption_embeddings,
+    ideal_embeddings,
     new_text_encoder,
     new_tokenizer,
     teach,
-    told,
     train_reader,
 )
 from training.styles import picture
@@ -65,9 +65,11 @@ def train_model(
     known = train_reader(captions, tokenizer, text_encoder, work / "reader.pt", reader, begun)
     teach(text_encoder, known, codes)
     begun = None if start is None else _begun(UNet2DConditionModel, start / "unet")
-    tells = told(text_encoder, len(codes))
-    says = torch.stack([heard(text_encoder, tokenizer, texts) for texts in said_of(captions)])
-    unet = train_denoiser(codes, tells, says, work / "denoiser.pt", denoiser, begun)
+    ideal = ideal_embeddings(text_encoder, len(codes))
+    captioned = torch.stack(
+        [caption_embeddings(text_encoder, tokenizer, texts) for texts in prompts_of(captions)]
+    )
+    unet = train_denoiser(codes, ideal, captioned, work / "denoiser.pt", denoiser, begun)
     if this_worker() == 0:
         write_model(
             out, autoencoder=autoencoder, text_encoder=text_encoder, tokenizer=tokenizer, unet=unet
@@ -90,7 +92,7 @@ def captions_of(emoji: Sequence[source.Emoji]) -> list[Caption]:
     ]
 
 
-def said_of(captions: Sequence[Caption]) -> list[list[str]]:
+def prompts_of(captions: Sequence[Caption]) -> list[list[str]]:
     """A few prompts for each, the same in every worker. None is empty."""
     random, others = Random(0), mentioned(captions)
     found = []
