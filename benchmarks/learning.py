@@ -19,7 +19,7 @@ from benchmarks.support.facts import run
 from training.captions import Caption
 from training.codes import CHANNELS
 from training.denoiser import BATCH, DENOISER, train_denoiser
-from training.reader import LEARNT, new_text_encoder, new_tokenizer, teach, told
+from training.reader import LEARNT, ideal_embeddings, new_text_encoder, new_tokenizer, teach
 from training.styles import STYLES
 from training.workers import WORKERS, learn_together, this_worker
 
@@ -56,12 +56,14 @@ def pictures_a_second(work: Path, steps: int, *, threads: int) -> float:
     codes = torch.randn(PICTURES, len(STYLES), CHANNELS, 8, 8)
     text_encoder = new_text_encoder(new_tokenizer(captions), PICTURES)
     teach(text_encoder, torch.nn.Linear(LEARNT.stop, PICTURES + 1), codes)
-    tells = told(text_encoder, PICTURES)
-    heard = tells[:-1, None].half()
+    ideal = ideal_embeddings(text_encoder, PICTURES)
+    captioned = ideal[:-1, None].half()
 
     def learn(count: int) -> float:
         began = time.monotonic()
-        train_denoiser(codes, tells, heard, work / f"{count}.pt", replace(DENOISER, steps=count))
+        train_denoiser(
+            codes, ideal, captioned, work / f"{count}.pt", replace(DENOISER, steps=count)
+        )
 
         return time.monotonic() - began
 

@@ -135,9 +135,9 @@ def _with_defaults(takes: Traits, settings: Settings, offered: OfferedModel | No
     set_steps = None if own else settings.default_steps
     set_scale = None if own else settings.default_guidance
     if offered is not None:
-        set_steps, set_scale = offered.steps or set_steps, _first(offered.guidance_scale, set_scale)
+        set_steps, set_scale = offered.steps or set_steps, _first(offered.guidance, set_scale)
 
-    guidance, scale = takes.guidance, _first(set_scale, takes.guidance_scale)
+    guidance, scale = takes.guidance, _first(set_scale, takes.default_guidance)
     if guidance is not None and scale is not None:
         guidance = replace(guidance, default=min(scale, settings.max_guidance))
 

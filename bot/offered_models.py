@@ -18,7 +18,7 @@ _KEYS = ("name", "lora", "file", "model", "weight", "few", "steps", "guidance")
 class OfferedModel:
     """name: what members see; model and revision: what is loaded, and lora what is added to it.
 
-    steps, guidance_scale: the defaults; None for those of the settings, or of the model.
+    steps, guidance: the defaults; None for those of the settings, or of the model.
     """
 
     name: str
@@ -26,7 +26,7 @@ class OfferedModel:
     revision: str | None
     lora: LoraSpec | None = None
     steps: int | None = None
-    guidance_scale: float | None = None
+    guidance: float | None = None
 
 
 def offered_models(
@@ -123,7 +123,7 @@ def lora_model(text: str, *, default: OfferedModel) -> OfferedModel:
         revision=base_revision,
         lora=lora,
         steps=steps,
-        guidance_scale=guidance,
+        guidance=guidance,
     )
 
 

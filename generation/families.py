@@ -13,6 +13,9 @@ from generation.request import ImageRequest
 
 INDEX = "model_index.json"
 
+GUIDANCE: Final = "guidance_scale"
+"""The argument for guidance in most pipelines' calls."""
+
 ReadSettings: TypeAlias = Callable[[str], Mapping[str, Any]]
 """Reads a small JSON file of a model, such as `transformer/config.json`."""
 
@@ -30,7 +33,7 @@ class Guidance:
         negative prompt; None for a scale that the model is told, which always has an effect.
     """
 
-    argument: str = "guidance_scale"
+    argument: str = GUIDANCE
     default: float | None
     off_up_to: float | None = 1.0
 
@@ -68,13 +71,15 @@ class Traits:
     note: str = ""
 
     @property
-    def guidance_scale(self) -> float | None:
-        """The default."""
+    def default_guidance(self) -> float | None:
+        """None for the pipeline's own, or none at all."""
         return None if self.guidance is None else self.guidance.default
 
     def described(self) -> str:
         """For operators: the defaults, what has no effect, sizes and the number format."""
-        default = "its own default" if self.guidance_scale is None else f"{self.guidance_scale:g}"
+        default = (
+            "its own default" if self.default_guidance is None else f"{self.default_guidance:g}"
+        )
         guidance = "no guidance" if self.guidance is None else f"guidance {default}"
         negative = "a" if self.negative_prompt else "no"
 
@@ -99,11 +104,15 @@ class Traits:
         not."""
         scale = None if self.guidance is None else request.guidance_scale
         if scale is None:
-            scale = self.guidance_scale
+            scale = self.default_guidance
 
         negative = request.negative_prompt if self.uses_negative_prompt(scale) else ""
 
         return replace(request, guidance_scale=scale, negative_prompt=negative)
+
+    def with_default_guidance(self, request: ImageRequest) -> ImageRequest:
+        """The request without what has no effect, and with the default for guidance."""
+        return self.used(replace(request, guidance_scale=None))
 
     def arguments(self, request: ImageRequest) -> dict[str, Any]:
         """The call's arguments for what the model uses of the request; see `used`."""

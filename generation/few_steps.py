@@ -23,34 +23,32 @@ class FewSteps:
     settings: Mapping[str, object]
     steps: int
     most_steps: int
-    guidance_scale: float
+    guidance: float
 
     def applied(self, takes: Traits) -> Traits:
         """What a model takes with such a LoRA."""
         guidance = takes.guidance
         if guidance is not None:
-            guidance = replace(guidance, default=self.guidance_scale)
+            guidance = replace(guidance, default=self.guidance)
 
         return replace(takes, steps=self.steps, most_steps=self.most_steps, guidance=guidance)
 
 
 FEW_STEPS: Final[Mapping[str, FewSteps]] = {
-    "lcm": FewSteps(
-        scheduler="LCMScheduler", settings={}, steps=4, most_steps=50, guidance_scale=1.0
-    ),
+    "lcm": FewSteps(scheduler="LCMScheduler", settings={}, steps=4, most_steps=50, guidance=1.0),
     "lightning": FewSteps(
         scheduler="EulerDiscreteScheduler",
         settings={"timestep_spacing": "trailing"},
         steps=4,
         most_steps=8,
-        guidance_scale=0.0,
+        guidance=0.0,
     ),
     "hyper": FewSteps(
         scheduler="DDIMScheduler",
         settings={"timestep_spacing": "trailing"},
         steps=8,
         most_steps=12,
-        guidance_scale=0.0,
+        guidance=0.0,
     ),
     # Its four timesteps are 999, 749, 499 and 249.
     "dmd2": FewSteps(
@@ -58,6 +56,6 @@ FEW_STEPS: Final[Mapping[str, FewSteps]] = {
         settings={"original_inference_steps": 4},
         steps=4,
         most_steps=4,
-        guidance_scale=0.0,
+        guidance=0.0,
     ),
 }

@@ -42,7 +42,7 @@ def admitted(**options: Any) -> ImageRequest:
     usual: dict[str, Any] = {
         "prompt": "a fox",
         "steps": 50,
-        "guidance_scale": 7.5,
+        "guidance": 7.5,
         "size": "512x512",
         "model": "red",
     }
@@ -105,9 +105,9 @@ def admitted(**options: Any) -> ImageRequest:
             id="negative seed",
         ),
         pytest.param({"seed": 2**32}, OutOfRange, "you gave 4294967296", id="large seed"),
-        pytest.param({"guidance_scale": math.nan}, OutOfRange, "you gave nan", id="nan"),
+        pytest.param({"guidance": math.nan}, OutOfRange, "you gave nan", id="nan"),
         pytest.param(
-            {"guidance_scale": 20.5},
+            {"guidance": 20.5},
             OutOfRange,
             "The guidance must be from 0 to 20 (you gave 20.5)",
             id="much guidance",
@@ -177,12 +177,11 @@ def test_what_lies_on_the_limits_is_admitted_as_it_is() -> None:
         "prompt": "x" * 500,
         "negative_prompt": "y" * 500,
         "steps": 100,
-        "guidance_scale": 20.0,
         "model": "green",
     }
 
-    assert admitted(**options, size="768x512", seed=5) == ImageRequest(
-        **options, size=Size(768, 512), seeds=(5, 6, 7, 8)
+    assert admitted(**options, guidance=20.0, size="768x512", seed=5) == ImageRequest(
+        **options, guidance_scale=20.0, size=Size(768, 512), seeds=(5, 6, 7, 8)
     )
 
 
@@ -288,21 +287,21 @@ def test_what_is_not_chosen_is_the_models_default() -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"guidance_scale": 7.5}, "“plain” has no use for the option guidance, so nothing"),
+        ({"guidance": 7.5}, "“plain” has no use for the option guidance, so nothing"),
         ({"negative_prompt": "snow"}, "“plain” has no use for the option negative prompt, so"),
         ({"size": "768x512"}, "The size “768x512” is not offered here; choose one of 512x512."),
     ],
 )
 def test_what_the_model_has_no_use_for_is_refused(options: dict[str, str], sentence: str) -> None:
     with pytest.raises(Refused) as refused:
-        admitted(**({"model": "plain", "guidance_scale": None} | options))
+        admitted(**({"model": "plain", "guidance": None} | options))
 
     assert sentence in texts.refused(refused.value)
 
 
 def test_a_negative_prompt_without_guidance_is_refused() -> None:
     with pytest.raises(NoEffect) as refused:
-        admitted(negative_prompt="snow", guidance_scale=1.0)
+        admitted(negative_prompt="snow", guidance=1.0)
 
     assert "has an effect only if guidance is above 1," in texts.refused(refused.value)
 

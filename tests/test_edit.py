@@ -222,7 +222,7 @@ async def test_a_request_that_ended_without_images_can_be_edited(tmp_path: Path)
         await w.alice.click(w.last_message(), custom_id=set_button(w.last_message(), "edit"))
 
 
-NUMBERS = Numbers(steps=50, guidance_scale=7.5, strength=None)
+NUMBERS = Numbers(steps=50, guidance=7.5, strength=None)
 
 
 @pytest.mark.parametrize(
@@ -230,10 +230,10 @@ NUMBERS = Numbers(steps=50, guidance_scale=7.5, strength=None)
     [
         ("", NUMBERS),
         ("  ", NUMBERS),
-        ("steps 20", Numbers(steps=20, guidance_scale=7.5, strength=None)),
-        ("GUIDANCE=3.5", Numbers(steps=50, guidance_scale=3.5, strength=None)),
-        ("guidance 7,5,steps 3", Numbers(steps=3, guidance_scale=7.5, strength=None)),
-        ("seed: 7 · steps 3;", Numbers(steps=3, guidance_scale=7.5, strength=None, seed=7)),
+        ("steps 20", Numbers(steps=20, guidance=7.5, strength=None)),
+        ("GUIDANCE=3.5", Numbers(steps=50, guidance=3.5, strength=None)),
+        ("guidance 7,5,steps 3", Numbers(steps=3, guidance=7.5, strength=None)),
+        ("seed: 7 · steps 3;", Numbers(steps=3, guidance=7.5, strength=None, seed=7)),
     ],
 )
 def test_numbers_are_read_as_people_write_them(text: str, expected: Numbers) -> None:
@@ -252,7 +252,7 @@ def test_what_is_no_number_of_a_request_is_not_guessed(text: str) -> None:
     st.builds(
         Numbers,
         steps=st.integers(1, 1_000),
-        guidance_scale=st.integers(0, 1_000).map(lambda tenths: tenths / 10),
+        guidance=st.integers(0, 1_000).map(lambda tenths: tenths / 10),
         strength=st.none() | st.integers(1, 100).map(lambda percent: percent / 100),
         seed=st.none(),
     )

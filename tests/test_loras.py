@@ -125,7 +125,7 @@ def test_the_defaults_are_the_entrys_then_its_kinds_then_the_settings(model: Pat
         )
     )
 
-    defaults = {name: (each.steps, each.guidance_scale) for name, each in offered.takes.items()}
+    defaults = {name: (each.steps, each.default_guidance) for name, each in offered.takes.items()}
     assert defaults == {
         model.name: (30, 6.0),
         "fast": (4, 1.0),

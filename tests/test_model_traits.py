@@ -48,7 +48,7 @@ def test_a_name_tells_apart_what_the_files_do_not(tmp_path: Path) -> None:
         DiffusersSpec(model=str(a_model(tmp_path / "SD-Turbo", "StableDiffusionPipeline")))
     )
 
-    assert (turbo.steps, turbo.guidance_scale) == (4, 0.0)
+    assert (turbo.steps, turbo.default_guidance) == (4, 0.0)
 
 
 def test_a_lora_takes_what_its_base_takes(tmp_path: Path) -> None:

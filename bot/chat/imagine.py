@@ -39,7 +39,7 @@ def imagine_command(settings: Settings, limits: Limits) -> app_commands.Command[
         "negative_prompt": "What they should not show",
         "seed": "A number; the same seed makes the same images again",
         "steps": _steps({each.steps for each in takes}),
-        "guidance": _guidance({each.guidance_scale for each in takes if each.guidance}),
+        "guidance": _guidance({each.default_guidance for each in takes if each.guidance}),
         "size": filled("Width x height in pixels (default {default})", default=settings.sizes[0]),
         "model": "What makes the images; without it, this server's default",
     }
@@ -65,7 +65,7 @@ def imagine_command(settings: Settings, limits: Limits) -> app_commands.Command[
                 negative_prompt=negative_prompt,
                 seed=seed,
                 steps=steps,
-                guidance_scale=guidance,
+                guidance=guidance,
                 size=size,
                 model=asked_model or context.door.limits.default_model(rules.default_model),
             )

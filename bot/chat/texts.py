@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import assert_never
 
 from bot.chat.languages.translation import N_, _, ngettext
+from bot.prompts.numbers import Numbers
 from bot.prompts.refusals import (
     BlockedPrompt,
     EmptyPrompt,
@@ -401,11 +402,12 @@ def parameters(request: ImageRequest) -> str:
     """One line under the prompt."""
     steps = ngettext("{steps} step", "{steps} steps", request.steps).format(steps=request.steps)
     parts = [f"{request.size.width_px}×{request.size.height_px}", steps]
-    if request.guidance_scale is not None:
-        parts.append(_("guidance {scale:g}").format(scale=request.guidance_scale))
+    numbers = Numbers.of(request)
+    if numbers.guidance is not None:
+        parts.append(_("guidance {scale:g}").format(scale=numbers.guidance))
 
-    if request.variation is not None:
-        parts.append(_("strength {strength:g}").format(strength=request.variation.strength))
+    if numbers.strength is not None:
+        parts.append(_("strength {strength:g}").format(strength=numbers.strength))
 
     return " · ".join([*parts, quoted(request.model)])
 

@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,6 @@ from bot.chat.custom_ids import PairId, VoteId
 from bot.demo.page import LivePage
 from bot.settings import PREFIX
 from generation import emoji
-from generation.request import ImageRequest, Size
 from storage.export.selection import Options, same_prompt, split_of
 from storage.vote import Choice, Rating
 
@@ -244,14 +244,8 @@ class Story:
         sheet = Image.new("RGB", (emoji.SIDE_PX * len(prompts), 2 * emoji.SIDE_PX))
         for row, model in enumerate((emoji.MODEL.name, NAME)):
             for column, prompt in enumerate(prompts):
-                request = ImageRequest(
-                    prompt=prompt,
-                    seeds=(column,),
-                    steps=emoji.STEPS,
-                    guidance_scale=emoji.GUIDANCE,
-                    size=Size(emoji.SIDE_PX, emoji.SIDE_PX),
-                    model=model,
-                )
+                four = parts.requests.door.admit(prompt=prompt, seed=column, model=model)
+                request = replace(four, seeds=four.seeds[:1])
                 made = await parts.executor.submit(request, owner=_OWNER).result()
                 picture = Image.open(io.BytesIO(made.images[0].png))
                 sheet.paste(picture, (emoji.SIDE_PX * column, emoji.SIDE_PX * row))

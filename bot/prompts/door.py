@@ -61,12 +61,13 @@ class Limits:
         what was chosen stays, and may be refused."""
         was, takes = self.taken_by(request.model), self.taken_by(model)
         scale = request.guidance_scale
+        is_default = scale in (None, was.default_guidance)
 
         return replace(
             request,
             model=model,
             steps=takes.steps if request.steps == was.steps else request.steps,
-            guidance_scale=takes.guidance_scale if scale in (None, was.guidance_scale) else scale,
+            guidance_scale=takes.default_guidance if is_default else scale,
         )
 
 
@@ -87,7 +88,7 @@ class Door:
         negative_prompt: str = "",
         seed: int | None = None,
         steps: int | None = None,
-        guidance_scale: float | None = None,
+        guidance: float | None = None,
         size: str | None = None,
         model: str,
         variation: Variation | None = None,
@@ -112,7 +113,7 @@ class Door:
                 negative_prompt=negative_prompt,
                 seeds=_new_seeds() if seed is None else _seeds(seed),
                 steps=takes.steps if steps is None else steps,
-                guidance_scale=takes.guidance_scale if guidance_scale is None else guidance_scale,
+                guidance_scale=takes.default_guidance if guidance is None else guidance,
                 size=self._offered(size, model),
                 model=model,
                 variation=variation,

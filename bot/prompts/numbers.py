@@ -16,11 +16,11 @@ _PAIR = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Numbers:
-    """guidance_scale: None where it has no effect. seed: None for new seeds. strength: None where
+    """guidance: None where it has no effect. seed: None for new seeds. strength: None where
     nothing is varied."""
 
     steps: int
-    guidance_scale: float | None
+    guidance: float | None
     strength: float | None
     seed: int | None = None
 
@@ -29,15 +29,19 @@ class Numbers:
         """The request's, but for its seeds."""
         return cls(
             steps=request.steps,
-            guidance_scale=request.guidance_scale,
+            guidance=request.guidance_scale,
             strength=None if request.variation is None else request.variation.strength,
         )
 
     def __str__(self) -> str:
-        guidance = "" if self.guidance_scale is None else f", guidance {self.guidance_scale:g}"
+        guidance = "" if self.guidance is None else f", guidance {self.guidance:g}"
         strength = "" if self.strength is None else f", strength {self.strength:g}"
 
         return f"steps {self.steps}{guidance}{strength}"
+
+    def applied_to(self, request: ImageRequest) -> ImageRequest:
+        """The request with this number of steps and this guidance."""
+        return replace(request, steps=self.steps, guidance_scale=self.guidance)
 
     def changed(self, text: str) -> Self:
         """These, but for what the text says. Raises NotUnderstood."""
@@ -58,7 +62,7 @@ class Numbers:
         value = float(number.replace(",", "."))
         match name:
             case "guidance":
-                return replace(self, guidance_scale=value)
+                return replace(self, guidance=value)
             case "strength" if self.strength is not None:
                 return replace(self, strength=value)
             case "steps" if number.isdecimal():

@@ -12,13 +12,13 @@ from PIL import Image
 from generation.diffusion.engine import DecodedImage, Stage
 from generation.diffusion.memory import memory_errors
 from generation.errors import CannotVary
-from generation.families import UNKNOWN, Guidance, Traits
+from generation.families import GUIDANCE, UNKNOWN, Guidance, Traits
 from generation.request import PIPELINE, ImageRequest
 
 _NEEDED = ("prompt", "num_inference_steps", "generator")
 _STEP_ENDED, _OLDER_STEP_ENDED = "callback_on_step_end", "callback"
 _SEVERAL = "num_images_per_prompt"
-_GIVEN = {*_NEEDED, _STEP_ENDED, _OLDER_STEP_ENDED, _SEVERAL, "width", "height", "guidance_scale"}
+_GIVEN = {*_NEEDED, _STEP_ENDED, _OLDER_STEP_ENDED, _SEVERAL, "width", "height", GUIDANCE}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +151,7 @@ def traits_by_signature(pipeline: type[Any]) -> Traits:
     parameters = call_parameters(pipeline)
     steps = parameters["num_inference_steps"].default
     guidance = None
-    if scale := parameters.get("guidance_scale"):
+    if scale := parameters.get(GUIDANCE):
         number = scale.default if isinstance(scale.default, int | float) else None
         guidance = Guidance(default=number, off_up_to=None)
 

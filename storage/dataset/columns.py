@@ -63,7 +63,11 @@ REQUEST_RANGES: Mapping[str, tuple[int, int] | tuple[float, float]] = {
     "width_px": (1, 8_192),
     "height_px": (1, 8_192),
 }
-"""The least and the most that a request's numbers may be in somebody else's dataset."""
+"""The least and the most that a request's numbers may be in somebody else's dataset. Real numbers
+have real limits."""
+
+MAY_BE_EMPTY = frozenset({"guidance_scale"})
+"""Those that are empty where they had no effect."""
 
 REQUEST_COLUMNS = ("prompt", "negative_prompt", *REQUEST_RANGES)
 
@@ -187,21 +191,17 @@ def request_of(rows: Sequence[Mapping[str, str]]) -> dict[str, Any]:
     Raises ValueError for a cell that is no number, or a number that nobody can ask for.
     """
     first = rows[0]
-    steps, guidance = int(first["steps"]), guidance_scale(first)
-    if steps < 1:
-        raise ValueError(f"its steps is {steps}")
-
-    if guidance is not None and not 0 <= guidance < math.inf:  # refuses NaN too
-        raise ValueError(f"its guidance_scale is {guidance}")
+    numbers = request_numbers(first)
+    for name, lowest in (("steps", 1), ("guidance_scale", 0)):
+        number = numbers[name]
+        if number is not None and not lowest <= number < math.inf:  # refuses NaN too
+            raise ValueError(f"its {name} is {number}")
 
     return {
         "prompt": unguarded(first["prompt"]),
         "negative_prompt": unguarded(first["negative_prompt"]),
         "seeds": [int(row["seed"]) for row in rows],
-        "steps": steps,
-        "guidance_scale": guidance,
-        "width_px": int(first["width_px"]),
-        "height_px": int(first["height_px"]),
+        **{name: number for name, number in numbers.items() if name != "seed"},
         # Members choose a model by the last part of its name.
         "model": PurePath(unguarded(first["model"])).name,
         **_variation(first),
@@ -244,9 +244,12 @@ def versions_of(cell: str) -> dict[str, str]:
             raise ValueError("its versions are not an object of texts")
 
 
-def guidance_scale(row: Mapping[str, str]) -> float | None:
-    """The guidance scale; None where guidance had no effect."""
-    return float(row["guidance_scale"]) if row["guidance_scale"] else None
+def request_numbers(row: Mapping[str, str]) -> dict[str, int | float | None]:
+    """The request's numbers, of a row of `generations`; None for one that had no effect."""
+    return {
+        name: None if name in MAY_BE_EMPTY and row[name] == "" else type(lowest)(row[name])
+        for name, (lowest, _) in REQUEST_RANGES.items()
+    }
 
 
 def server(row: Mapping[str, str]) -> str | None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from storage.dataset.columns import (
     MADE_BY_COLUMNS,
+    MAY_BE_EMPTY,
     REQUEST_COLUMNS,
     VARIATION_COLUMNS,
     made_by,
@@ -68,9 +69,6 @@ def find_recorded(dataset: Path, image_id: str) -> RecordedImage:
     )
 
 
-_GUIDANCE = "guidance_scale"  # empty where it had no effect
-
-
 def recorded_image(row: Mapping[str, str | None]) -> RecordedImage:
     """The row as a value. Raises a RecordError that names the wrong column."""
     image_id = row.get("image_id") or ""
@@ -84,7 +82,7 @@ def recorded_image(row: Mapping[str, str | None]) -> RecordedImage:
         return text
 
     cells = {
-        name: "" if name == _GUIDANCE and row.get(name) == "" else cell(name)
+        name: "" if name in MAY_BE_EMPTY and row.get(name) == "" else cell(name)
         for name in (*REQUEST_COLUMNS, *MADE_BY_COLUMNS, "versions")
     }
     cells |= {name: row[name] or "" for name in VARIATION_COLUMNS if name in row}

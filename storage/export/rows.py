@@ -8,6 +8,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from storage.dataset import columns
 from storage.errors import ExportError
 from storage.export.selection import Selection, Truth
 
@@ -94,9 +95,8 @@ class Joined:
 
 
 _MADE_BY = (
-    *("set_id", "slot", "shown_at", "negative_prompt", "seed", "steps", "guidance_scale"),
-    *("width_px", "height_px", "model", "revision", "scheduler", "backend", "device", "dtype"),
-    *("versions", "unsafe_score"),
+    *("set_id", "slot", "shown_at", "negative_prompt", *columns.REQUEST_RANGES),
+    *(*columns.MADE_BY_COLUMNS, "versions", "unsafe_score"),
 )
 
 

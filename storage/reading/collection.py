@@ -23,7 +23,12 @@ Tell = Callable[[str, int, int], None]
 """Told what is being done, how much of it is done, and how much there is (0: not known)."""
 
 
-_TABLES = """
+_NUMBERS = {
+    name: "REAL" if isinstance(lowest, float) else "INTEGER"
+    for name, (lowest, _) in columns.REQUEST_RANGES.items()
+}
+
+_TABLES = f"""
 CREATE TABLE prompts (prompt INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE) STRICT;
 CREATE TABLE voters (voter INTEGER PRIMARY KEY, voter_id INTEGER NOT NULL UNIQUE) STRICT;
 CREATE TABLE images (
@@ -34,9 +39,10 @@ CREATE TABLE images (
     prompt INTEGER NOT NULL REFERENCES prompts,
     path TEXT,                    -- NULL: nobody voted on it
     shown_at TEXT, sha256 TEXT,   -- NULL: it has no row in `generations`
-    negative_prompt TEXT, seed INTEGER, steps INTEGER, guidance_scale REAL,
-    width_px INTEGER, height_px INTEGER, model TEXT, revision TEXT, scheduler TEXT, backend TEXT,
-    device TEXT, dtype TEXT, versions TEXT, unsafe_score REAL, withheld TEXT
+    negative_prompt TEXT,
+    {", ".join(f"{name} {kind}" for name, kind in _NUMBERS.items())},
+    {", ".join(f"{name} TEXT" for name in columns.MADE_BY_COLUMNS)},
+    versions TEXT, unsafe_score REAL, withheld TEXT
 ) STRICT;
 CREATE TABLE votes (
     vote INTEGER PRIMARY KEY,     -- in the dataset's order
@@ -104,8 +110,7 @@ def _fill(database: sqlite3.Connection, tables: Path, tell: Tell) -> None:
                 *(row["image_id"], row["set_id"], int(row["slot"])),
                 prompts[unguarded(row["prompt"])],
                 *(None, row["shown_at"], row["sha256"], unguarded(row["negative_prompt"])),
-                *(int(row["seed"]), int(row["steps"]), columns.guidance_scale(row)),
-                *(int(row["width_px"]), int(row["height_px"])),
+                *columns.request_numbers(row).values(),
                 *(unguarded(row[name]) for name in columns.MADE_BY_COLUMNS),
                 *(row["versions"], columns.unsafe_score(row), columns.withheld(row)),
             ),

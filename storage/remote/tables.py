@@ -14,6 +14,7 @@ from pathlib import Path
 from storage.clock import moment, timestamp
 from storage.dataset.columns import (
     ARENA_COLUMNS,
+    MAY_BE_EMPTY,
     REQUEST_RANGES,
     SHOWN_COLUMNS,
     TRAIN_COLUMNS,
@@ -227,6 +228,10 @@ def _within(lowest: float, highest: float) -> Check:
     return _number(lowest, highest)
 
 
+def _or_empty(check: Check) -> Check:
+    return lambda text: text == "" or check(text)
+
+
 def _line(most: int) -> Check:
     """Text without line breaks and control characters."""
 
@@ -258,8 +263,6 @@ _ID = _shaped(r"[\w-]{1,64}")
 _NAME = _line(_NAME_CHARS)
 _PROMPT = _line(_PROMPT_CHARS)
 
-_GUIDANCE = _within(*REQUEST_RANGES["guidance_scale"])
-
 _SHOWN: Mapping[str, Check] = {
     "image_id": _ID,
     "set_id": _ID,
@@ -267,10 +270,12 @@ _SHOWN: Mapping[str, Check] = {
     "shown_at": _is_timestamp,
     "prompt": _PROMPT,
     "negative_prompt": _PROMPT,
-    **{column: _within(*limits) for column, limits in REQUEST_RANGES.items()},
-    "guidance_scale": lambda text: text == "" or _GUIDANCE(text),
+    **{
+        column: _or_empty(_within(*limits)) if column in MAY_BE_EMPTY else _within(*limits)
+        for column, limits in REQUEST_RANGES.items()
+    },
     "parent": _ID,
-    "strength": lambda text: text == "" or _number(0, 1)(text),
+    "strength": _or_empty(_number(0, 1)),
     "model": _NAME,
     "revision": _NAME,
     "scheduler": _NAME,
@@ -279,7 +284,7 @@ _SHOWN: Mapping[str, Check] = {
     "dtype": _NAME,
     "versions": _is_versions,
     "sha256": _shaped("[0-9a-f]{64}"),
-    "unsafe_score": lambda text: text == "" or _number(0, 1)(text),
+    "unsafe_score": _or_empty(_number(0, 1)),
     "withheld": _shaped("no|classifier|checker|doubtful"),
 }
 
@@ -300,7 +305,7 @@ _ARENA: Mapping[str, Check] = {
     "model_right": _NAME,
     "server": _shaped("unknown|[a-z]{12}"),
     "shown_in": lambda text: text in list(ShownIn),
-    "seconds": lambda text: text == "" or _number(0, 1e9)(text),
+    "seconds": _or_empty(_number(0, 1e9)),
     "consent": _shaped("not asked|version [1-9][0-9]{0,8}"),
     "rule": lambda text: rule({"rule": text}),
     "closed_at": lambda text: text == "open" or _is_timestamp(text),
@@ -321,7 +326,7 @@ _TRAIN: Mapping[str, Check] = {
     "server": _shaped("unknown|[a-z]{12}"),
     "own_request": _shaped("unknown|no|yes"),
     "shown_in": lambda text: text in list(ShownIn),
-    "seconds": lambda text: text == "" or _number(0, 1e9)(text),
+    "seconds": _or_empty(_number(0, 1e9)),
     "consent": _shaped("not asked|version [1-9][0-9]{0,8}"),
     "reasons": lambda text: _NAME(text) and _are_reasons(text),
     "gold": _shaped("no|good|bad"),

@@ -5,7 +5,6 @@ after a restart of the bot too.
 """
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
 
 import discord
@@ -90,10 +89,8 @@ async def submitted(interaction: Interaction, set_id: str) -> None:
 
         before, entered = ImageRequest.from_json(stored.request), entered_in(interaction)
         numbers = Numbers.of(before).changed(entered.get(NUMBERS, ""))
-        asked = context.door.limits.as_asked_of(
-            replace(before, steps=numbers.steps, guidance_scale=numbers.guidance_scale),
-            entered.get(_MODEL, before.model),
-        )
+        model = entered.get(_MODEL, before.model)
+        asked = Numbers.of(context.door.limits.as_asked_of(numbers.applied_to(before), model))
         variation = None
         if before.variation is not None and numbers.strength is not None:
             variation = Variation(parent_id=before.variation.parent_id, strength=numbers.strength)
@@ -103,9 +100,9 @@ async def submitted(interaction: Interaction, set_id: str) -> None:
             negative_prompt=entered.get(NEGATIVE_PROMPT, ""),
             seed=numbers.seed,
             steps=asked.steps,
-            guidance_scale=asked.guidance_scale,
+            guidance=asked.guidance,
             size=entered.get(_SIZE, str(before.size)),
-            model=asked.model,
+            model=model,
             variation=variation,
         )
         await context.imagine(interaction, request)

@@ -66,12 +66,11 @@ def record_blocks(
             prompt=prompt,
             seeds=(0,) * IMAGES,
             steps=takes.steps,
-            guidance_scale=None,
             size=size,
             model="warm start",
         )
         with recording(paths, note), suppress(_Enough):
-            engine.make(takes.used(request), _stop)
+            engine.make(takes.with_default_guidance(request), _stop)
 
     if not regions:
         raise Unusable(f"diffusers names no repeated blocks of a {type(model).__name__}")

@@ -74,12 +74,11 @@ def try_attention(engine: Engine, takes: Traits, attention: str) -> None:
         prompt="a fox",
         seeds=(0,),
         steps=1,
-        guidance_scale=None,
         size=Size(side, side),
         model="attention",
     )
     try:
-        engine.make(takes.used(request), lambda stage: None)
+        engine.make(takes.with_default_guidance(request), lambda stage: None)
     except OutOfMemory:
         raise
     except Exception as exc:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow
 
+from storage.dataset import columns
 from storage.export.claims import Claim, Said, WrongRow, counted
 from storage.export.formats.parquet import ParquetFiles, read_parquet
 from storage.export.output import Output
@@ -40,17 +41,11 @@ _COLUMNS = {
     "slot": _WHOLE,
     "shown_at": _TEXT,
     "negative_prompt": _TEXT,
-    "seed": _WHOLE,
-    "steps": _WHOLE,
-    "guidance_scale": _REAL,
-    "width_px": _WHOLE,
-    "height_px": _WHOLE,
-    "model": _TEXT,
-    "revision": _TEXT,
-    "scheduler": _TEXT,
-    "backend": _TEXT,
-    "device": _TEXT,
-    "dtype": _TEXT,
+    **{
+        name: _REAL if isinstance(lowest, float) else _WHOLE
+        for name, (lowest, _) in columns.REQUEST_RANGES.items()
+    },
+    **dict.fromkeys(columns.MADE_BY_COLUMNS, _TEXT),
     "versions": _TEXT,
     "unsafe_score": _REAL,
     "sha256": _TEXT,

@@ -47,7 +47,7 @@ async def take_story(folder: Path) -> None:
             alice = await Member.open(chromium, demo.url, "alice")
             await alice.sees("Before and after")
             sys.stdout.write(f"{time.monotonic() - began:.0f}\n")
-            await alice.page.set_viewport_size({"width": 1300, "height": 1200})
+            await alice.page.set_viewport_size({"width": 1300, "height": 2000})
             await asyncio.sleep(3)
             latest = alice.page.get_by_text("jump to latest")
             if await latest.is_visible():
