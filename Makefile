@@ -46,8 +46,8 @@ chaos-remote: .venv/.dev ## 100 kill -9 in the middle of a push to a real Oxen s
 remote: .venv/.dev ## every fault at every request of a push to a real Oxen server
 	EVERY_REQUEST=1 $(BIN)/pytest tests/test_remote_server.py $(ARGS)
 
-oxen-server: ## build the Oxen server that the tests of pushing use; takes half an hour of processor time, as estimated
-	sh scripts/oxen-server
+oxen-server: ## build the Oxen server that the tests of pushing use; ARGS=0.65.2 for the newest
+	sh scripts/oxen-server $(ARGS)
 
 soak: .venv/.dev .venv/.browser ## an hour of the demo in a real browser
 	$(BIN)/python -m tests.chaos.soak_demo $(ARGS)

@@ -22,6 +22,12 @@ UNAUTHENTICATED = "Authentication failed: You are unauthenticated. Obtain an API
 NO_CONNECTION = "Network error: error sending request for url (https://x/api/repos/a/b)"
 
 
+NOT_STORED = (
+    'Error syncing small entries: Failed to upload files: [ ErrorFileInfo { hash: "17d6", '
+    'path: None, error: "Failed to store version: {reason}" }, ]'
+)
+
+
 def refused(status: str, words: str) -> str:
     """One request's error, as Oxen words it."""
     return f"Err status [{status}] from url http://127.0.0.1:1/api/repos/a/b [{words}]"
@@ -51,6 +57,12 @@ def translated(text: str, settings: RemoteSettings = HTTP) -> RemoteError:
         (refused("426 Upgrade Required", "0.70"), RemoteError, "newer Oxen client (426: 0.70)"),
         (not_json("426 Upgrade Required"), RemoteError, "newer Oxen client (426)"),
         (refused("500 Oops", "No space left on device"), RemoteError, "The disk of http"),
+        (
+            NOT_STORED.replace("{reason}", "No space left on device (os error 28)"),
+            RemoteError,
+            "The disk of http",
+        ),
+        (NOT_STORED.replace("{reason}", "it is broken"), RemoteUnavailable, "it is broken"),
         (refused("413 Payload Too Large", ""), RemoteError, "Somebody has to look at it"),
         (refused("503 Busy", ""), RemoteUnavailable, "tried again"),
         ("timed out after 401 seconds", RemoteUnavailable, "timed out after 401 seconds"),

@@ -14,9 +14,9 @@ from typing import Any
 BATCH_CHANGES = 512
 
 # How long a commit takes goes with the files of `train` and `generations` that it changes: at a
-# million votes 0.2 s of processor time, and 0.05 to 0.13 s for each file. New votes are side by side
-# in one file, but changed minds are anywhere. A batch of 512 of those would take longer than the
-# writer's time limit on a busy machine, again and again.
+# million votes 0.2 s of processor time, and 0.05 to 0.13 s for each file. New votes are side by
+# side in one file, but changed minds are anywhere. A batch of 512 of those would take longer than
+# the writer's time limit on a busy machine, again and again.
 BATCH_SHARDS = 6
 
 # Each vote under /rate is on a different image. Oxen takes in a new image within milliseconds, but

@@ -27,6 +27,8 @@ _STATUS = re.compile(
 _UNAUTHENTICATED = re.compile(r"(?:^|: )Authentication failed: ")  # 401
 _NO_TOKEN = re.compile(r"(?:^|: )Must supply valid API key")  # 403, and no token is set
 _ABSENT = re.compile(r"Remote repository not found: ")  # 404
+# With 200, a server of 0.65 names the files that it could not store.
+_NOT_STORED = re.compile(r"Failed to upload files: \[ ?ErrorFileInfo \{")
 _MOVED = re.compile(r"Branch \S+ is behind remote commit ")
 _NO_CONNECTION = re.compile(r"(?:^|: )Network error: error sending request for url ")
 
@@ -84,6 +86,8 @@ def _remote_error(text: str, settings: RemoteSettings, *, doing: str, branch: st
             return RemoteError.full(url)
         case _ if status in _PERMANENT:
             return RemoteError.refused(doing, reason=text[:500])
+        case None if (found := _NOT_STORED.search(text)) and says_disk_full(text[found.end() :]):
+            return RemoteError.full(url)
         case None if _NO_CONNECTION.search(text) and (problem := _certificate_problem(settings)):
             return RemoteError.bad_certificate(url, problem=problem)
         case _:

@@ -111,6 +111,14 @@ class OxenServer:
             self._process.kill()
             await self._process.wait()
 
+    async def delete(self, repository: str) -> None:
+        """Delete a repository, as its owner would."""
+        async with (
+            aiohttp.ClientSession() as session,
+            session.delete(f"{self.url}/api/repos/{repository}") as answer,
+        ):
+            assert answer.ok, await answer.text()
+
     def freeze(self) -> None:
         """SIGSTOP: connections stay open and nothing answers."""
         os.kill(self.pid, signal.SIGSTOP)
