@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -43,6 +44,20 @@ class HangingRemote(ScriptedRemote):
 
     def kill(self) -> None:
         self.killed.set()
+
+
+class SlowRepository(MemoryRepository):
+    """A dataset whose view for a push takes a while to make."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun = threading.Event()
+
+    def share(self, path: Path) -> str:
+        self.begun.set()
+        time.sleep(0.1)  # what the pusher does meanwhile is what the test is about
+
+        return super().share(path)
 
 
 class Bench:
@@ -90,9 +105,10 @@ async def bench(
     *,
     settings: RemoteSettings = SETTINGS,
     start: Callable[[], ScriptedProcess] | None = None,
+    repository: MemoryRepository | None = None,
 ) -> AsyncIterator[Bench]:
     folder = DataFolder(root)
-    repository = MemoryRepository()
+    repository = repository or MemoryRepository()
     clock = Clock()
 
     def start_writer(_create: bool) -> InlineProcess[Writer]:
@@ -281,6 +297,14 @@ async def test_closing_does_not_wait_for_a_push_that_hangs(tmp_path: Path) -> No
             assert await asyncio.to_thread(remote.hangs.wait, PATIENCE_S)
 
     assert remote.killed.is_set()
+    assert list(DataFolder(tmp_path).shared.iterdir()) == []
+
+
+async def test_closing_leaves_nothing_of_a_push_that_had_just_begun(tmp_path: Path) -> None:
+    repository = SlowRepository()
+    async with bench(tmp_path, ScriptedRemote(), repository=repository):
+        assert await asyncio.to_thread(repository.begun.wait, PATIENCE_S)
+
     assert list(DataFolder(tmp_path).shared.iterdir()) == []
 
 

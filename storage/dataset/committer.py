@@ -170,10 +170,14 @@ class Committer:
 
     async def share(self, path: Path) -> Share:
         """Make `path` a repository that shows what is committed now. Waits for a commit that is
-        running, and nothing else."""
+        running, and nothing else. If cancelled, `path` is complete before this raises."""
         async with self._session() as writer:
             mark = await self._watermark()
-            commit_id = await self._thread.run(lambda: writer.call(Writer.share, path))
+            try:
+                commit_id = await self._thread.run(lambda: writer.call(Writer.share, path))
+            except asyncio.CancelledError:
+                await self._thread.idle()
+                raise
 
         return Share(
             commit_id=commit_id,

@@ -115,6 +115,10 @@ class Chaos:
         await self._nodes.add("c", gpus=WORKERS_A_HOST)
         await self._until_ended(3 * requests // 5)
         self._turns = None
+        await self._nodes.cut("b")
+        await self._until_used("b", workers=0)
+        await self._nodes.mend("b")  # before Ray takes it for dead
+        await self._until_used("b")
         await self._nodes.freeze("b")
         await self._nodes.bring_back("b")
         await self._until_used("b")
@@ -133,12 +137,12 @@ class Chaos:
         async with self._changed:
             await self._changed.wait_for(lambda: self._ended.total() >= requests)
 
-    async def _until_used(self, host: str) -> None:
-        """Wait until all its workers are there again."""
+    async def _until_used(self, host: str, *, workers: int = WORKERS_A_HOST) -> None:
+        """Wait until it has so many workers: all, unless it is lost."""
         until = time.monotonic() + ENDS_WITHIN_S
-        while [*(await self._hosts_used()).values()].count(host) < WORKERS_A_HOST:
+        while [*(await self._hosts_used()).values()].count(host) != workers:
             if time.monotonic() > until:
-                self._problems.append(f"{host} is back and not used")
+                self._problems.append(f"{host} has not come to {workers} workers")
                 break
 
             await asyncio.sleep(1)

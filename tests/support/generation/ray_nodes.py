@@ -81,6 +81,10 @@ class RayNodes:
         """Its network is gone: what is sent to it or by it gets lost, and nobody is told."""
         await self._do("cut", label)
 
+    async def mend(self, label: str) -> None:
+        """Give a node that was cut off its network again, whatever the cluster takes it for."""
+        await self._do("mend", label)
+
     async def bring_back(self, label: str) -> None:
         """Go on with a node that was frozen or cut off, once the cluster takes it for dead. It ends
         itself when it hears of that, and is started again, as by its supervisor."""
@@ -148,6 +152,10 @@ class _Nodes:
         assert self._networks is not None
         self._networks.set(label, "down")
 
+    def mend(self, label: str) -> None:
+        assert self._networks is not None
+        self._networks.set(label, "up")
+
     def bring_back(self, label: str) -> None:
         while self._is_alive(label):
             time.sleep(0.5)
@@ -199,6 +207,8 @@ def _serve(*, own_networks: bool) -> None:
                 nodes.freeze(label)
             case ["cut", label]:
                 nodes.cut(label)
+            case ["mend", label]:
+                nodes.mend(label)
             case ["bring back", label]:
                 nodes.bring_back(label)
 
