@@ -58,7 +58,7 @@ async def test_an_arena_goes_on_after_kill_nine_and_keeps_every_vote(tmp_path: P
     settings = {**QUICK, "OXHERD_MODEL": "kestrel", "OXHERD_MORE_MODELS": "/m/heron"}
     async with DiscordStub.open() as stub:
         async with WholeProgram.running(stub, data, settings=settings):
-            await stub.command(
+            started = await stub.command(
                 MODERATOR,
                 "oxherd arena start",
                 model_a="kestrel",
@@ -66,6 +66,7 @@ async def test_an_arena_goes_on_after_kill_nine_and_keeps_every_vote(tmp_path: P
                 pairs=PAIRS,
                 votes=1,
             )
+            await asyncio.wait_for(started.answered, PATIENCE_S)
             for number in range(PAIRS):
                 asked = await stub.command(MEMBER, "imagine", prompt=f"a fox number {number}")
                 await asyncio.wait_for(asked.posted, PATIENCE_S)
