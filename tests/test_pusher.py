@@ -351,6 +351,7 @@ async def test_the_old_branch_is_not_deleted_before_the_new_one_is_complete(
 
     assert remote.failures == []  # the first push to the new branch was refused
     assert remote.deleted == {"main": {"main-2026-05-04"}}
+    assert set(remote.branches) == {"main-2026-05-04"}
 
 
 async def replaced(b: Bench) -> RemoteWatermark:

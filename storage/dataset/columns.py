@@ -63,8 +63,12 @@ REQUEST_RANGES: Mapping[str, tuple[int, int] | tuple[float, float]] = {
     "width_px": (1, 8_192),
     "height_px": (1, 8_192),
 }
-"""The least and the most that a request's numbers may be in somebody else's dataset. Real numbers
-have real limits."""
+"""The least and the most that a request's numbers may be in somebody else's dataset."""
+
+REQUEST_NUMBERS: Mapping[str, type[int] | type[float]] = {
+    name: type(lowest) for name, (lowest, _) in REQUEST_RANGES.items()
+}
+"""Whether a number is whole or real, by column."""
 
 MAY_BE_EMPTY = frozenset({"guidance_scale"})
 """Those that are empty where they had no effect."""
@@ -247,8 +251,8 @@ def versions_of(cell: str) -> dict[str, str]:
 def request_numbers(row: Mapping[str, str]) -> dict[str, int | float | None]:
     """The request's numbers, of a row of `generations`; None for one that had no effect."""
     return {
-        name: None if name in MAY_BE_EMPTY and row[name] == "" else type(lowest)(row[name])
-        for name, (lowest, _) in REQUEST_RANGES.items()
+        name: None if name in MAY_BE_EMPTY and row[name] == "" else kind(row[name])
+        for name, kind in REQUEST_NUMBERS.items()
     }
 
 

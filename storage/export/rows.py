@@ -95,7 +95,7 @@ class Joined:
 
 
 _MADE_BY = (
-    *("set_id", "slot", "shown_at", "negative_prompt", *columns.REQUEST_RANGES),
+    *("set_id", "slot", "shown_at", "negative_prompt", *columns.REQUEST_NUMBERS),
     *(*columns.MADE_BY_COLUMNS, "versions", "unsafe_score"),
 )
 

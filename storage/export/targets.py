@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from storage.dataset.columns import MADE_BY_COLUMNS, REQUEST_RANGES
+from storage.dataset.columns import MADE_BY_COLUMNS, REQUEST_NUMBERS
 from storage.errors import ExportError
 from storage.export.claims import Said
 from storage.export.formats import joined, pairs, ratings, rewards, shards, trl
@@ -54,7 +54,7 @@ _JOINED_COLUMNS = {
     "those who voted",
     "votes": "each vote: voter, rating, when, where, after how many seconds, consent, reasons, "
     "exposures, and what was pressed when it was shown again",
-    "`, `".join((*REQUEST_RANGES, *MADE_BY_COLUMNS, "versions")): "how it was made",
+    "`, `".join((*REQUEST_NUMBERS, *MADE_BY_COLUMNS, "versions")): "how it was made",
     "shown_at`, `unsafe_score`, `sha256": "when it was posted, a classifier's score, its bytes",
 }
 

@@ -23,10 +23,7 @@ Tell = Callable[[str, int, int], None]
 """Told what is being done, how much of it is done, and how much there is (0: not known)."""
 
 
-_NUMBERS = {
-    name: "REAL" if isinstance(lowest, float) else "INTEGER"
-    for name, (lowest, _) in columns.REQUEST_RANGES.items()
-}
+_KINDS = {int: "INTEGER", float: "REAL"}
 
 _TABLES = f"""
 CREATE TABLE prompts (prompt INTEGER PRIMARY KEY, text TEXT NOT NULL UNIQUE) STRICT;
@@ -40,7 +37,7 @@ CREATE TABLE images (
     path TEXT,                    -- NULL: nobody voted on it
     shown_at TEXT, sha256 TEXT,   -- NULL: it has no row in `generations`
     negative_prompt TEXT,
-    {", ".join(f"{name} {kind}" for name, kind in _NUMBERS.items())},
+    {", ".join(f"{name} {_KINDS[kind]}" for name, kind in columns.REQUEST_NUMBERS.items())},
     {", ".join(f"{name} TEXT" for name in columns.MADE_BY_COLUMNS)},
     versions TEXT, unsafe_score REAL, withheld TEXT
 ) STRICT;

@@ -18,6 +18,7 @@ from storage.export.selection import SPLITS, Selection
 METADATA = "metadata.jsonl"
 
 _TEXT, _WHOLE, _REAL = pyarrow.string(), pyarrow.int64(), pyarrow.float64()
+_KINDS = {int: _WHOLE, float: _REAL}
 
 _VOTE = {
     "voter": _TEXT,
@@ -41,10 +42,7 @@ _COLUMNS = {
     "slot": _WHOLE,
     "shown_at": _TEXT,
     "negative_prompt": _TEXT,
-    **{
-        name: _REAL if isinstance(lowest, float) else _WHOLE
-        for name, (lowest, _) in columns.REQUEST_RANGES.items()
-    },
+    **{name: _KINDS[kind] for name, kind in columns.REQUEST_NUMBERS.items()},
     **dict.fromkeys(columns.MADE_BY_COLUMNS, _TEXT),
     "versions": _TEXT,
     "unsafe_score": _REAL,
